@@ -1,0 +1,40 @@
+package domain
+
+import "time"
+
+// Actor is whoever asks, as a verified token says. A store makes it true: what an Actor asks for
+// takes effect only while that account exists, is active and has that Epoch. The zero Actor is
+// always refused.
+type Actor struct {
+	ID        string
+	Epoch     int64
+	Superuser bool
+}
+
+// Token is a bearer token (RFC 6750) and its lifetime.
+type Token struct {
+	Value     string
+	ExpiresIn time.Duration
+}
+
+// Event is something that an audit has to know: who did what to which account.
+type Event struct {
+	Name      string // one of the Event constants
+	ActorID   string // empty when nobody is signed in
+	SubjectID string // the account that it happened to; empty when unknown
+}
+
+// The names of events.
+const (
+	EventSignedIn              = "signed_in"
+	EventSignInFailed          = "sign_in_failed"
+	EventSignInThrottled       = "sign_in_throttled"
+	EventFirstSuperuserCreated = "first_superuser_created"
+	EventUserCreated           = "user_created"
+	EventProfileChanged        = "profile_changed"
+	EventPasswordChanged       = "password_changed"
+	EventPasswordCheckFailed   = "password_check_failed"
+	EventRoleChanged           = "role_changed"
+	EventActivationChanged     = "activation_changed"
+	EventUserDeleted           = "user_deleted"
+)

@@ -1,0 +1,61 @@
+package domain
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Lengths in Unicode code points.
+const (
+	MaxFullName    = 255
+	MaxTitle       = 255
+	MaxDescription = 5000
+)
+
+// FullName is a person's name as they write it, at most [MaxFullName] code points.
+type FullName struct{ s string }
+
+// ParseFullName checks s and keeps it exactly as it is.
+func ParseFullName(s string) (FullName, error) {
+	return FullName{s}, checkText(s, 0, MaxFullName)
+}
+
+func (n FullName) String() string { return n.s }
+
+// Title names an item: 1 to [MaxTitle] code points.
+type Title struct{ s string }
+
+// ParseTitle checks s and keeps it exactly as it is.
+func ParseTitle(s string) (Title, error) {
+	return Title{s}, checkText(s, 1, MaxTitle)
+}
+
+func (t Title) String() string { return t.s }
+
+// Description says more about an item, at most [MaxDescription] code points.
+type Description struct{ s string }
+
+// ParseDescription checks s and keeps it exactly as it is.
+func ParseDescription(s string) (Description, error) {
+	return Description{s}, checkText(s, 0, MaxDescription)
+}
+
+func (d Description) String() string { return d.s }
+
+// checkText refuses what a Snowflake VARCHAR could not hold and give back unchanged.
+func checkText(s string, least, most int) error {
+	switch n := utf8.RuneCountInString(s); {
+	case !utf8.ValidString(s):
+		return errors.New("must be valid UTF-8")
+	case strings.ContainsRune(s, 0):
+		return errors.New("must not contain the character NUL")
+	case n < least || n > most:
+		if least == 0 {
+			return fmt.Errorf("must have at most %d characters, has %d", most, n)
+		}
+		return fmt.Errorf("must have %d to %d characters, has %d", least, most, n)
+	}
+	return nil
+}
