@@ -1,0 +1,93 @@
+// Package auth holds the use cases of signing in: an e-mail and a password become a token, a token
+// becomes an actor. How hashes and tokens are made is behind ports; HTTP and SQL are not known here.
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+// Service implements [ports.Auth]. All fields are required.
+type Service struct {
+	Store    ports.SignInStore
+	Hasher   ports.PasswordHasher
+	Tokens   ports.TokenIssuer
+	Attempts ports.AttemptLimiter // failed sign-ins, per e-mail and source
+	Audit    func(context.Context, domain.Event)
+	// FailureFloor is the least time that a refused sign-in takes, so that the work behind it
+	// cannot be measured.
+	FailureFloor time.Duration
+}
+
+var _ ports.Auth = (*Service)(nil)
+
+// SignIn implements [ports.Auth].
+func (s *Service) SignIn(ctx context.Context, email, password, source string) (domain.Token, error) {
+	floor := time.Now().Add(s.FailureFloor)
+	address, syntaxErr := domain.ParseEmail(email)
+	key := address.String() + " " + source
+	if syntaxErr != nil {
+		key = email + " " + source
+	}
+	// The attempt is spent before it is made: attempts made at once cannot outrun the limit.
+	if err := s.Attempts.Take(key); err != nil {
+		s.Audit(ctx, domain.Event{Name: domain.EventSignInThrottled})
+		return domain.Token{}, err
+	}
+
+	var u domain.User
+	if syntaxErr == nil {
+		found, err := s.Store.UserForSignIn(ctx, address)
+		if err != nil && !errors.Is(err, domain.ErrNotFound) {
+			s.Attempts.GiveBack(key)
+			return domain.Token{}, err
+		}
+		u = found
+	}
+	// Nobody's empty hash costs the same work as somebody's.
+	matches, err := s.Hasher.Verify(ctx, password, u.PasswordHash)
+	if err != nil {
+		s.Attempts.GiveBack(key)
+		return domain.Token{}, err
+	}
+	if !matches || !u.Active {
+		s.Audit(ctx, domain.Event{Name: domain.EventSignInFailed, SubjectID: u.ID})
+		pause(ctx, floor)
+		return domain.Token{}, domain.ErrBadCredentials
+	}
+
+	s.Attempts.Clear(key)
+	s.rehash(ctx, u, password)
+	token, err := s.Tokens.Issue(u.Actor())
+	if err != nil {
+		return domain.Token{}, err
+	}
+	s.Audit(ctx, domain.Event{Name: domain.EventSignedIn, ActorID: u.ID, SubjectID: u.ID})
+	return token, nil
+}
+
+// rehash brings an outdated hash up to date. It is best effort: whoever knows the password is
+// signed in, and the next sign-in tries again.
+func (s *Service) rehash(ctx context.Context, u domain.User, password string) {
+	if !s.Hasher.Outdated(u.PasswordHash) {
+		return
+	}
+	if fresh, err := s.Hasher.Hash(ctx, password); err == nil {
+		_ = s.Store.RehashForSignIn(ctx, u.ID, u.PasswordHash, fresh)
+	}
+}
+
+// Authenticate implements [ports.Auth].
+func (s *Service) Authenticate(token string) (domain.Actor, error) { return s.Tokens.Verify(token) }
+
+// pause waits until t, or until nobody waits for the answer any more.
+func pause(ctx context.Context, t time.Time) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(t)):
+	}
+}

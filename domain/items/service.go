@@ -1,0 +1,81 @@
+// Package items holds the use cases around items. It decides whose items an actor may reach; how
+// they are kept is behind a port.
+package items
+
+import (
+	"context"
+	"time"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+// Service implements [ports.Items]. All fields are required.
+type Service struct {
+	Store ports.Store
+	NewID func() string    // a UUIDv7
+	Now   func() time.Time // UTC, in whole microseconds
+}
+
+var _ ports.Items = (*Service)(nil)
+
+// List implements [ports.Items].
+func (s *Service) List(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.Item], error) {
+	return s.Store.Items(ctx, by, by.ID, page)
+}
+
+// Create implements [ports.Items].
+func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewItem) (domain.Item, error) {
+	now := s.Now()
+	i := domain.Item{ID: s.NewID(), OwnerID: by.ID, Title: in.Title, Description: in.Description, Version: 1, CreatedAt: now, UpdatedAt: now}
+	if err := s.Store.CreateItem(ctx, by, i); err != nil {
+		return domain.Item{}, err
+	}
+	return i, nil
+}
+
+// Get implements [ports.Items].
+func (s *Service) Get(ctx context.Context, by domain.Actor, id string) (domain.Item, error) {
+	return s.Store.Item(ctx, by, reach(by), id)
+}
+
+// Update implements [ports.Items].
+func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Optional[int64]) (domain.Item, error) {
+	var result domain.Item
+	attempt := func() error {
+		read, err := s.Store.Item(ctx, by, reach(by), id)
+		if err != nil {
+			return err
+		}
+		if ifVersion.Or(read.Version) != read.Version {
+			return domain.ErrStale
+		}
+		next, differs := read.Revise(p.ApplyTo(read), s.Now())
+		if differs {
+			if err := s.Store.UpdateItem(ctx, by, reach(by), next, read.Version); err != nil {
+				return err
+			}
+		}
+		result = next
+		return nil
+	}
+	if _, ok := ifVersion.Get(); ok {
+		err := attempt()
+		return result, err
+	}
+	err := domain.RetryStale(ctx, attempt)
+	return result, err
+}
+
+// Delete implements [ports.Items].
+func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Optional[int64]) error {
+	return s.Store.DeleteItem(ctx, by, reach(by), id, ifVersion)
+}
+
+// reach is the one rule: one's own items, and for superusers everyone's.
+func reach(by domain.Actor) domain.Scope {
+	if by.Superuser {
+		return domain.Everyones()
+	}
+	return domain.OwnedBy(by.ID)
+}
