@@ -1,0 +1,67 @@
+package memory_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// What a read costs must not depend on how many items there are. With GOGC=off that is what these
+// show; else pages also pay for the garbage collector, whose work grows with all that is kept.
+func BenchmarkItems(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		store, owner := filled(b, n)
+		by, scope := owner.Actor(), domain.OwnedBy(owner.ID)
+		middle := domain.Some(item(owner, n/2).Position())
+		b.Run(fmt.Sprintf("get/n=%d", n), func(b *testing.B) {
+			id := item(owner, n/2).ID
+			for b.Loop() {
+				if _, err := store.Item(b.Context(), by, scope, id); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		for _, page := range []struct {
+			name string
+			req  domain.PageRequest
+		}{
+			{"first page", domain.PageRequest{Limit: 100, Count: true}},
+			{"cursor page", domain.PageRequest{Limit: 100, Count: true, After: middle}},
+			{"skip page", domain.PageRequest{Limit: 100, Count: true, Skip: n / 2}},
+		} {
+			b.Run(fmt.Sprintf("%s/n=%d", page.name, n), func(b *testing.B) {
+				for b.Loop() {
+					p, err := store.Items(b.Context(), by, owner.ID, page.req)
+					if err != nil || len(p.Rows) != 100 {
+						b.Fatal(len(p.Rows), err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func filled(b *testing.B, n int) (*memory.Store, domain.User) {
+	b.Helper()
+	store := memory.New()
+	owner := domain.User{ID: "owner", Active: true, Superuser: true}
+	_, err := store.CreateFirstSuperuser(context.Background(), owner)
+	require.NoError(b, err)
+	for i := range n {
+		if err := store.CreateItem(context.Background(), owner.Actor(), item(owner, i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return store, owner
+}
+
+// item is the i-th oldest item of owner.
+func item(owner domain.User, i int) domain.Item {
+	return domain.Item{ID: fmt.Sprintf("%036d", i), OwnerID: owner.ID, CreatedAt: time.UnixMicro(int64(i)).UTC()}
+}

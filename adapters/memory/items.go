@@ -1,0 +1,92 @@
+package memory
+
+import (
+	"context"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// Item implements [ports.Store].
+func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return domain.Item{}, err
+	}
+	i, err := s.itemAt(scope, id, domain.Optional[int64]{})
+	if err != nil {
+		return domain.Item{}, err
+	}
+	return *i, nil
+}
+
+// Items implements [ports.Store].
+func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string, req domain.PageRequest) (domain.Page[domain.Item], error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return domain.Page[domain.Item]{}, err
+	}
+	var items list[*domain.Item]
+	if owner, ok := s.byID[ownerID]; ok {
+		items = owner.items
+	}
+	return page(items, req, func(i *domain.Item) domain.Item { return *i }), nil
+}
+
+// CreateItem implements [ports.Store].
+func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owner, err := s.admit(ctx, by)
+	if err != nil {
+		return err
+	}
+	s.items[i.ID] = &i
+	owner.items.insert(&i)
+	return nil
+}
+
+// UpdateItem implements [ports.Store].
+func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.Scope, next domain.Item, read int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return err
+	}
+	i, err := s.itemAt(scope, next.ID, domain.Some(read))
+	if err != nil {
+		return err
+	}
+	*i = next
+	return nil
+}
+
+// DeleteItem implements [ports.Store].
+func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.Scope, id string, read domain.Optional[int64]) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return err
+	}
+	i, err := s.itemAt(scope, id, read)
+	if err != nil {
+		return err
+	}
+	delete(s.items, id)
+	s.byID[i.OwnerID].items.remove(i)
+	return nil
+}
+
+// itemAt returns the item if it is in scope and its Version is read, or whichever it is when none
+// is given.
+func (s *Store) itemAt(scope domain.Scope, id string, read domain.Optional[int64]) (*domain.Item, error) {
+	i, ok := s.items[id]
+	if !ok || !scope.Includes(i.OwnerID) {
+		return nil, domain.ErrNotFound
+	}
+	if read.Or(i.Version) != i.Version {
+		return nil, domain.ErrStale
+	}
+	return i, nil
+}

@@ -1,0 +1,199 @@
+package memory
+
+import (
+	"context"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// User implements [ports.Store].
+func (s *Store) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return domain.User{}, err
+	}
+	a, ok := s.byID[id]
+	if !ok {
+		return domain.User{}, domain.ErrNotFound
+	}
+	return a.User, nil
+}
+
+// Users implements [ports.Store].
+func (s *Store) Users(ctx context.Context, by domain.Actor, req domain.PageRequest) (domain.Page[domain.User], error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return domain.Page[domain.User]{}, err
+	}
+	return page(s.accounts, req, func(a *account) domain.User {
+		u := a.User
+		u.PasswordHash = ""
+		return u
+	}), nil
+}
+
+// CreateUser implements [ports.Store].
+func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return err
+	}
+	return s.add(u)
+}
+
+// UpdateUser implements [ports.Store].
+func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next domain.User, read int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return err
+	}
+	a, err := s.accountAt(next.ID, domain.Some(read))
+	if err != nil {
+		return err
+	}
+	if holder, taken := s.byEmail[next.Email]; taken && holder != a {
+		return domain.ErrEmailTaken
+	}
+	if s.isLastSuperuser(a) && !isActiveSuperuser(next) {
+		return domain.ErrLastSuperuser
+	}
+	s.unindex(a)
+	a.User = next
+	s.index(a)
+	return nil
+}
+
+// DeleteUser implements [ports.Store].
+func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Optional[int64]) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.admit(ctx, by); err != nil {
+		return err
+	}
+	a, err := s.accountAt(id, read)
+	if err != nil {
+		return err
+	}
+	if s.isLastSuperuser(a) {
+		return domain.ErrLastSuperuser
+	}
+	for _, i := range a.items {
+		delete(s.items, i.ID)
+	}
+	s.unindex(a)
+	delete(s.byID, id)
+	s.accounts.remove(a)
+	return nil
+}
+
+// UserForSignIn implements [ports.SignInStore].
+func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := inTime(ctx); err != nil {
+		return domain.User{}, err
+	}
+	a, ok := s.byEmail[email]
+	if !ok {
+		return domain.User{}, domain.ErrNotFound
+	}
+	return a.User, nil
+}
+
+// RehashForSignIn implements [ports.SignInStore].
+func (s *Store) RehashForSignIn(ctx context.Context, userID, stale, fresh string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := inTime(ctx); err != nil {
+		return err
+	}
+	if a, ok := s.byID[userID]; ok && a.PasswordHash == stale {
+		a.PasswordHash = fresh
+	}
+	return nil
+}
+
+// CreateFirstSuperuser implements [ports.SignInStore].
+func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := inTime(ctx); err != nil || s.bootstrapped {
+		return false, err
+	}
+	s.bootstrapped = true
+	return true, s.add(u)
+}
+
+// CreateSuperuserForOperator implements [ports.OperatorStore].
+func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := inTime(ctx); err != nil {
+		return err
+	}
+	s.bootstrapped = true
+	return s.add(u)
+}
+
+// ResetPasswordForOperator implements [ports.OperatorStore].
+func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, read int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := inTime(ctx); err != nil {
+		return err
+	}
+	a, err := s.accountAt(next.ID, domain.Some(read))
+	if err != nil {
+		return err
+	}
+	a.PasswordHash, a.Version, a.Epoch, a.UpdatedAt = next.PasswordHash, next.Version, next.Epoch, next.UpdatedAt
+	return nil
+}
+
+func (s *Store) add(u domain.User) error {
+	if _, taken := s.byEmail[u.Email]; taken {
+		return domain.ErrEmailTaken
+	}
+	a := &account{User: u}
+	s.byID[u.ID] = a
+	s.accounts.insert(a)
+	s.index(a)
+	return nil
+}
+
+// accountAt returns the account if its Version is read, or whichever it is when none is given.
+func (s *Store) accountAt(id string, read domain.Optional[int64]) (*account, error) {
+	a, ok := s.byID[id]
+	if !ok {
+		return nil, domain.ErrNotFound
+	}
+	if read.Or(a.Version) != a.Version {
+		return nil, domain.ErrStale
+	}
+	return a, nil
+}
+
+// index enters what others must be compared with; unindex takes it out again.
+func (s *Store) index(a *account) {
+	s.byEmail[a.Email] = a
+	if isActiveSuperuser(a.User) {
+		s.activeSuperusers++
+	}
+}
+
+func (s *Store) unindex(a *account) {
+	delete(s.byEmail, a.Email)
+	if isActiveSuperuser(a.User) {
+		s.activeSuperusers--
+	}
+}
+
+func (s *Store) isLastSuperuser(a *account) bool {
+	return isActiveSuperuser(a.User) && s.activeSuperusers == 1
+}
+
+func isActiveSuperuser(u domain.User) bool { return u.Active && u.Superuser }

@@ -1,0 +1,34 @@
+package domain_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+func TestOptional(t *testing.T) {
+	t.Run("the zero value is absent", func(t *testing.T) {
+		v, ok := domain.Optional[int]{}.Get()
+		assert.False(t, ok)
+		assert.Zero(t, v)
+		assert.Equal(t, 7, domain.Optional[int]{}.Or(7))
+	})
+	t.Run("a value is present even when it is zero", func(t *testing.T) {
+		v, ok := domain.Some(0).Get()
+		assert.True(t, ok)
+		assert.Zero(t, v)
+		assert.Equal(t, 0, domain.Some(0).Or(7))
+	})
+	t.Run("a present zero value differs from an absent one", func(t *testing.T) {
+		assert.NotEqual(t, domain.Optional[string]{}, domain.Some(""))
+	})
+	t.Run("a patch tells leaving, clearing and setting apart", func(t *testing.T) {
+		old := domain.Some("old")
+		leave, clear, set := domain.Optional[domain.Optional[string]]{}, domain.Some(domain.Optional[string]{}), domain.Some(domain.Some("new"))
+		assert.Equal(t, old, leave.Or(old))
+		assert.Equal(t, domain.Optional[string]{}, clear.Or(old))
+		assert.Equal(t, domain.Some("new"), set.Or(old))
+	})
+}

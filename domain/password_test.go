@@ -1,0 +1,80 @@
+package domain_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+func TestParsePasswordKeepsWhatWasSent(t *testing.T) {
+	for _, s := range []string{
+		"correct horse battery",
+		" \tspaces are kept ",
+		strings.Repeat("x", 4) + "1fY!",
+		strings.Repeat("🦆", domain.MinPassword),
+		strings.Repeat("🦆", domain.MaxPassword),
+		"e\u0301 is not normalised",
+	} {
+		p, err := domain.ParsePassword(s)
+		require.NoError(t, err)
+		assert.Equal(t, s, p.Reveal())
+	}
+}
+
+func TestParsePasswordRefuses(t *testing.T) {
+	const tooCommon = "is one of the commonest passwords: choose another"
+	for name, c := range map[string]struct{ in, message string }{
+		"nothing":                      {"", "must have 8 to 128 characters, has 0"},
+		"7 characters":                 {"x1fY!zq", "must have 8 to 128 characters, has 7"},
+		"7 characters of 28 bytes":     {strings.Repeat("🦆", 7), "must have 8 to 128 characters, has 7"},
+		"129 characters":               {strings.Repeat("ab", 64) + "c", "must have 8 to 128 characters, has 129"},
+		"NUL":                          {"correct\x00horse", "must not contain the character NUL"},
+		"invalid UTF-8":                {"correct\xffhorse", "must be valid UTF-8"},
+		"a common one":                 {"password1", tooCommon},
+		"a common one in another case": {"PassWord1", tooCommon},
+		"a common one beyond ASCII":    {"ПЇЅПЇЅПЇЅПЇЅПЇЅПЇЅ", tooCommon},
+		"a template's placeholder":     {"ChangeThis", tooCommon},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := domain.ParsePassword(c.in)
+			require.EqualError(t, err, c.message)
+			assert.Zero(t, p)
+			if c.in != "" {
+				assert.NotContains(t, err.Error(), c.in, "the error repeats the password")
+			}
+		})
+	}
+}
+
+func TestEveryPasswordOfTheListIsRefusedAndItsCommentsAreNone(t *testing.T) {
+	list, err := os.ReadFile("common_passwords.txt")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(list)) {
+		line = strings.TrimSuffix(line, "\n")
+		_, err := domain.ParsePassword(line)
+		if strings.HasPrefix(line, "# ") {
+			require.NoError(t, err, line)
+		} else {
+			require.Error(t, err, line)
+		}
+	}
+}
+
+func TestPasswordDoesNotPrint(t *testing.T) {
+	p, err := domain.ParsePassword("correct horse battery")
+	require.NoError(t, err)
+	for _, value := range []any{p, &p, domain.NewUser{Password: p}, []domain.Password{p}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			printed := fmt.Sprintf(verb, value)
+			assert.NotContains(t, printed, "horse", "%s of %T", verb, value)
+			assert.NotContains(t, printed, fmt.Sprintf("%x", "horse"), "%s of %T", verb, value)
+		}
+	}
+	assert.Equal(t, "[password]", fmt.Sprint(p))
+}
