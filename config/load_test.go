@@ -1,0 +1,287 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+)
+
+const signingKey = "q3v9Xz0mT7bR2kLw8sYd5uHn1pJf6cGa"
+
+// load runs Load in an empty directory and with no key in the environment but those given.
+func load(t *testing.T, env map[string]string, args ...string) (config.Config, error) {
+	t.Helper()
+	emptyPlace(t)
+	return loadHere(t, env, args...)
+}
+
+func emptyPlace(t *testing.T) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for _, k := range config.Keys() {
+		t.Setenv(k.Name, "")
+	}
+}
+
+func loadHere(t *testing.T, env map[string]string, args ...string) (config.Config, error) {
+	t.Helper()
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.AddFlags(flags)
+	require.NoError(t, flags.Parse(args))
+	return config.Load(flags)
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
+}
+
+func setting(t *testing.T, c config.Config, name string) config.Setting {
+	t.Helper()
+	for _, s := range c.Settings() {
+		if s.Name == name {
+			return s
+		}
+	}
+	require.Fail(t, "no setting", name)
+	return config.Setting{}
+}
+
+// sample is for each key a valid value that is not its default.
+var sample = map[string]string{
+	"PROJECT_NAME":                "Another",
+	"API_V1_PREFIX":               "/v9",
+	"STORAGE":                     "snowflake",
+	"HTTP_ADDR":                   ":9000",
+	"CORS_ORIGINS":                "https://app.example.com,http://localhost:3000",
+	"REQUEST_TIMEOUT":             "3s",
+	"SHUTDOWN_DELAY":              "1s",
+	"SHUTDOWN_TIMEOUT":            "9s",
+	"JWT_SECRET_KEY":              signingKey,
+	"JWT_PREVIOUS_SECRET_KEY":     strings.ToUpper(signingKey),
+	"JWT_ALGORITHM":               "HS256",
+	"ACCESS_TOKEN_EXPIRE_MINUTES": "5",
+	"FIRST_SUPERUSER":             "root@example.org",
+	"FIRST_SUPERUSER_PASSWORD":    "correct horse",
+	"SNOWFLAKE_ACCOUNT":           "acme",
+	"SNOWFLAKE_HOST":              "acme.example.com",
+	"SNOWFLAKE_USER":              "someone",
+	"SNOWFLAKE_PASSWORD":          "battery staple",
+	"SNOWFLAKE_DATABASE":          "db",
+	"SNOWFLAKE_SCHEMA":            "sc",
+	"SNOWFLAKE_WAREHOUSE":         "wh",
+	"SNOWFLAKE_ROLE":              "ro",
+	"SNOWFLAKE_AUTH_TYPE":         "password",
+	"LOG_LEVEL":                   "debug",
+	"LOG_FORMAT":                  "json",
+}
+
+func TestWithoutAnySourceEveryKeyHasItsDefault(t *testing.T) {
+	c, err := load(t, nil)
+	require.NoError(t, err)
+	for i, k := range config.Keys() {
+		want := config.Setting{Name: k.Name, Value: k.Default, Origin: "default"}
+		switch k.Name {
+		case "JWT_SECRET_KEY":
+			want.Value, want.Origin = "[redacted]", "generated"
+		case "FIRST_SUPERUSER_PASSWORD":
+			want.Value = "[redacted]"
+		}
+		assert.Equal(t, want, c.Settings()[i])
+	}
+	assert.True(t, c.Development())
+	assert.Equal(t, config.DefaultPassword, c.FirstSuperuserPassword.Reveal())
+	assert.Nil(t, c.CORSOrigins)
+}
+
+func TestEveryKeyCanComeFromEverySource(t *testing.T) {
+	var dotenv, yaml strings.Builder
+	var args []string
+	secrets := map[string]string{}
+	for _, k := range config.Keys() {
+		value, ok := sample[k.Name]
+		if !ok {
+			require.True(t, k.Name == "CONFIG_FILE" || strings.HasSuffix(k.Name, "_FILE"), "%s has no sample", k.Name)
+			continue
+		}
+		dotenv.WriteString(k.Name + "='" + value + "'\n")
+		yaml.WriteString(strings.ToLower(k.Name) + ": '" + value + "'\n")
+		if k.Secret {
+			secrets[k.Name] = value
+		} else {
+			args = append(args, "--"+k.Flag()+"="+value)
+		}
+	}
+	tests := map[string]struct {
+		origin string
+		load   func() (config.Config, error)
+	}{
+		"config file": {"file all.yaml", func() (config.Config, error) {
+			write(t, "all.yaml", yaml.String())
+			return loadHere(t, nil, "--config", "all.yaml")
+		}},
+		".env": {".env", func() (config.Config, error) {
+			write(t, ".env", dotenv.String())
+			return loadHere(t, nil)
+		}},
+		"environment": {"environment", func() (config.Config, error) { return loadHere(t, sample) }},
+		"flags":       {"flag", func() (config.Config, error) { return loadHere(t, secrets, args...) }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			emptyPlace(t)
+			c, err := tt.load()
+			require.NoError(t, err)
+			for _, k := range config.Keys() {
+				want := config.Setting{Name: k.Name, Value: sample[k.Name], Origin: tt.origin}
+				switch {
+				case want.Value == "":
+					continue
+				case k.Secret:
+					want.Value = "[redacted]"
+					if tt.origin == "flag" {
+						want.Origin = "environment"
+					}
+				case tt.origin == "flag":
+					want.Origin = "flag --" + k.Flag()
+				}
+				assert.Equal(t, want, setting(t, c, k.Name))
+			}
+			assertIsSample(t, c)
+		})
+	}
+}
+
+func TestALaterSourceWins(t *testing.T) {
+	emptyPlace(t)
+	expect := func(value, origin string, args ...string) {
+		t.Helper()
+		c, err := loadHere(t, nil, args...)
+		require.NoError(t, err)
+		assert.Equal(t, value, c.ProjectName)
+		assert.Equal(t, config.Setting{Name: "PROJECT_NAME", Value: value, Origin: origin}, setting(t, c, "PROJECT_NAME"))
+	}
+	expect("Echo in Snowflake", "default")
+
+	write(t, "c.yaml", "project_name: from file\n")
+	expect("from file", "file c.yaml", "--config=c.yaml")
+
+	write(t, ".env", "CONFIG_FILE=c.yaml\n")
+	expect("from file", "file c.yaml")
+
+	write(t, ".env", "CONFIG_FILE=c.yaml\nPROJECT_NAME=from dotenv\nproject_name=not ours\nOTHER=x\n")
+	expect("from dotenv", ".env")
+
+	t.Setenv("PROJECT_NAME", "from environment")
+	expect("from environment", "environment")
+
+	expect("from flag", "flag --project-name", "--project-name=from flag")
+}
+
+func TestAnEmptyValueCountsAsNotSet(t *testing.T) {
+	emptyPlace(t)
+	write(t, "c.yaml", "project_name: from file\nlog_level: ''\nlog_format:\n")
+	write(t, ".env", "CONFIG_FILE=c.yaml\nPROJECT_NAME=\nLOG_LEVEL=\n")
+	c, err := loadHere(t, map[string]string{"PROJECT_NAME": "", "FIRST_SUPERUSER": ""}, "--project-name=", "--first-superuser=")
+	require.NoError(t, err)
+	assert.Equal(t, "from file", c.ProjectName)
+	assert.Equal(t, "info", c.LogLevel)
+	assert.Equal(t, "auto", c.LogFormat)
+	assert.Equal(t, "admin@example.com", c.FirstSuperuser)
+}
+
+func TestLoadNeedsNoFlags(t *testing.T) {
+	emptyPlace(t)
+	_, err := config.Load(nil)
+	require.NoError(t, err)
+	_, err = config.Load(pflag.NewFlagSet("others", pflag.ContinueOnError))
+	require.NoError(t, err)
+}
+
+func TestAConfigFileMayGiveListsAndNumbers(t *testing.T) {
+	emptyPlace(t)
+	write(t, "c.yaml", "cors_origins: ['https://a.example', 'https://b.example:8443']\naccess_token_expire_minutes: 30\n")
+	c, err := loadHere(t, map[string]string{"CONFIG_FILE": "c.yaml"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"https://a.example", "https://b.example:8443"}, c.CORSOrigins)
+	assert.Equal(t, "30", setting(t, c, "ACCESS_TOKEN_EXPIRE_MINUTES").Value)
+}
+
+func TestAConfigFileIsRefused(t *testing.T) {
+	tests := map[string]struct{ content, want string }{
+		"with an unknown key":            {"log_levle: debug", "log_levle: is not a key: remove it from c.yaml"},
+		"with a nested key":              {"log: {level: debug}", "log.level: is not a key"},
+		"with a mapping as value":        {"log_level: {a: b}", "log_level.a: is not a key"},
+		"with a list as value":           {"log_level: [debug]", "LOG_LEVEL (file c.yaml): is not text: put it in quotes"},
+		"with a number in a list":        {"cors_origins: [1]", "CORS_ORIGINS (file c.yaml): is a list with something else than texts"},
+		"with a secret that is a number": {"first_superuser_password: 0123456789", "FIRST_SUPERUSER_PASSWORD (file c.yaml): is not text: put it in quotes"},
+		"with another config file":       {"config_file: d.yaml", "config_file: makes no sense inside c.yaml"},
+		"that is not YAML":               {"log_level: debug\n\tx", "CONFIG_FILE: c.yaml is not a YAML mapping of keys to values (line 2)"},
+		"that is no mapping":             {"jwt_secret_key=hunter2", "CONFIG_FILE: c.yaml is not a YAML mapping of keys to values (line 1)"},
+		"with a byte that is not text":   {"log_level: \x01", "CONFIG_FILE: c.yaml is not a YAML mapping of keys to values (in some line)"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			emptyPlace(t)
+			write(t, "c.yaml", tt.content)
+			_, err := loadHere(t, nil, "--config=c.yaml")
+			require.ErrorContains(t, err, tt.want)
+			assert.NotContains(t, err.Error(), "\n")
+			assert.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestAMissingConfigFileIsRefused(t *testing.T) {
+	_, err := load(t, nil, "--config=none.yaml")
+	require.ErrorContains(t, err, "CONFIG_FILE: open none.yaml: no such file or directory: name a file that can be read")
+}
+
+func TestADotenvFileThatCannotBeReadIsRefused(t *testing.T) {
+	emptyPlace(t)
+	require.NoError(t, os.Mkdir(".env", 0o700))
+	_, err := loadHere(t, nil)
+	require.ErrorContains(t, err, ".env: read .env: is a directory: make it readable, or remove it")
+}
+
+func TestABrokenDotenvFileIsRefusedWithoutQuotingIt(t *testing.T) {
+	emptyPlace(t)
+	write(t, ".env", "JWT-SECRET-KEY="+signingKey)
+	_, err := loadHere(t, nil)
+	require.ErrorContains(t, err, ".env: cannot be parsed: write one KEY=value per line")
+	assert.NotContains(t, err.Error(), signingKey)
+}
+
+func TestTheExampleNamesEveryKeyWithItsDefault(t *testing.T) {
+	example, err := os.ReadFile(filepath.Join("..", ".env.example"))
+	require.NoError(t, err)
+	_, blocks, _ := strings.Cut(string(example), "\n\n")
+	var want []string
+	for _, k := range config.Keys() {
+		want = append(want, "# "+k.Description+"\n# "+k.Name+"="+k.Default)
+	}
+	assert.Equal(t, want, strings.Split(strings.TrimSpace(blocks), "\n\n"))
+
+	emptyPlace(t)
+	var dotenv strings.Builder
+	for line := range strings.Lines(blocks) {
+		if strings.Contains(line, "=") {
+			line = strings.TrimPrefix(line, "# ")
+		}
+		dotenv.WriteString(line)
+	}
+	write(t, ".env", dotenv.String())
+	c, err := loadHere(t, nil)
+	require.NoError(t, err)
+	assert.Equal(t, config.Setting{Name: "HTTP_ADDR", Value: "127.0.0.1:8000", Origin: ".env"}, setting(t, c, "HTTP_ADDR"))
+}

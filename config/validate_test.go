@@ -1,0 +1,199 @@
+package config_test
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// production is a valid configuration in which no default secret is accepted.
+var production = map[string]string{
+	"HTTP_ADDR":                ":8000",
+	"STORAGE":                  "memory",
+	"JWT_SECRET_KEY":           signingKey,
+	"FIRST_SUPERUSER_PASSWORD": "correct horse",
+}
+
+func TestAWrongValueIsRefused(t *testing.T) {
+	tests := []struct{ key, value, want string }{
+		{"STORAGE", "oracle", `"oracle" is unknown: choose one of memory, snowflake`},
+		{"LOG_LEVEL", "loud", `"loud" is unknown: choose one of debug, info, warn, error`},
+		{"LOG_FORMAT", "xml", `"xml" is unknown: choose one of auto, text, json`},
+		{"SNOWFLAKE_AUTH_TYPE", "magic", `"magic" is unknown: choose one of oauth, password`},
+		{"JWT_ALGORITHM", "RS256", `"RS256" is not supported: tokens are signed with HS256 only`},
+		{"JWT_ALGORITHM", "none", `"none" is not supported`},
+
+		{"REQUEST_TIMEOUT", "10", `"10" is not a duration: write a number with a unit`},
+		{"REQUEST_TIMEOUT", "soon", `"soon" is not a duration`},
+		{"REQUEST_TIMEOUT", "0s", `"0s" is too short: give at least 1ms`},
+		{"REQUEST_TIMEOUT", "-1s", `"-1s" is too short`},
+		{"REQUEST_TIMEOUT", "20.001s", `20.001s is longer than SHUTDOWN_TIMEOUT (20s)`},
+		{"SHUTDOWN_DELAY", "-1ns", `"-1ns" is too short: give at least 0s`},
+		{"SHUTDOWN_TIMEOUT", "0s", `"0s" is too short`},
+		{"SHUTDOWN_TIMEOUT", "26s", `26s after a SHUTDOWN_DELAY of 2s is not less than 28s`},
+
+		{"ACCESS_TOKEN_EXPIRE_MINUTES", "0", `"0" is not a whole number of minutes from 1 to 1440`},
+		{"ACCESS_TOKEN_EXPIRE_MINUTES", "1441", `"1441" is not a whole number`},
+		{"ACCESS_TOKEN_EXPIRE_MINUTES", "1h", `"1h" is not a whole number`},
+		{"ACCESS_TOKEN_EXPIRE_MINUTES", "1.5", `"1.5" is not a whole number`},
+
+		{"HTTP_ADDR", "8000", `"8000" is not host:port: write it like 127.0.0.1:8000`},
+		{"HTTP_ADDR", "127.0.0.1", `is not host:port`},
+		{"HTTP_ADDR", "127.0.0.1:http", `is not host:port`},
+		{"HTTP_ADDR", "127.0.0.1:65536", `is not host:port`},
+		{"HTTP_ADDR", "127.0.0.1:", `is not host:port`},
+		{"HTTP_ADDR", "http://127.0.0.1:8000", `is not host:port`},
+		{"HTTP_ADDR", "local host:8000", `is not host:port`},
+		{"HTTP_ADDR", "[::g]:8000", `is not host:port`},
+
+		{"API_V1_PREFIX", "api/v1", `"api/v1" is not a path prefix: begin it with a slash`},
+		{"API_V1_PREFIX", "/", `is not a path prefix`},
+		{"API_V1_PREFIX", "/api/", `is not a path prefix`},
+		{"API_V1_PREFIX", "//api", `is not a path prefix`},
+		{"API_V1_PREFIX", "/api/:id", `is not a path prefix`},
+		{"API_V1_PREFIX", "/api/*", `is not a path prefix`},
+		{"API_V1_PREFIX", "/ä", `is not a path prefix`},
+		{"API_V1_PREFIX", "/a%20b", `is not a path prefix`},
+		{"API_V1_PREFIX", "/api\n", `is not a path prefix`},
+		{"API_V1_PREFIX", "/api/..", `has a segment . or ..`},
+		{"API_V1_PREFIX", "/./v1", `has a segment . or ..`},
+		{"API_V1_PREFIX", "/livez", `"/livez" collides with /livez`},
+		{"API_V1_PREFIX", "/readyz/v1", `collides with /readyz`},
+		{"API_V1_PREFIX", "/static", `collides with /static`},
+
+		{"CORS_ORIGINS", "app.example.com", `"app.example.com" cannot be an origin: write scheme://host`},
+		{"CORS_ORIGINS", "https://a.example/", `"https://a.example/" cannot be an origin`},
+		{"CORS_ORIGINS", "https://a.example/x", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://a.example?x", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://u:p@a.example", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://*.example", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://a.example:", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://a.example:x", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://:80", `cannot be an origin`},
+		{"CORS_ORIGINS", "null", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://a.example,", `"" cannot be an origin`},
+		{"CORS_ORIGINS", "a,https://b.example,c", `"a", "c" cannot be an origin`},
+
+		{"JWT_SECRET_KEY", signingKey[1:], `has 31 bytes: give at least 32 random bytes`},
+		{"JWT_SECRET_KEY", "please-change-this-before-production", `is a placeholder`},
+		{"JWT_SECRET_KEY", "CHANGEME" + signingKey, `is a placeholder`},
+		{"JWT_SECRET_KEY", "your-256-bit-secret-your-256-bit-secret", `is a placeholder`},
+		{"JWT_PREVIOUS_SECRET_KEY", "short", `has 5 bytes`},
+		{"JWT_PREVIOUS_SECRET_KEY", "please-change-this-before-production", `is a placeholder`},
+		{"JWT_PREVIOUS_SECRET_KEY", signingKey, `is the same as JWT_SECRET_KEY`},
+		{"FIRST_SUPERUSER_PASSWORD", "changethis", `is the default, which is accepted only with STORAGE=memory`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.key+"="+tt.value, func(t *testing.T) {
+			env := maps.Clone(production)
+			env[tt.key] = tt.value
+			_, err := load(t, env)
+			require.ErrorContains(t, err, tt.want)
+			assert.True(t, strings.HasPrefix(err.Error(), tt.key), err)
+			assert.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
+
+func TestARightValueIsAccepted(t *testing.T) {
+	tests := []struct{ key, value string }{
+		{"STORAGE", "Memory"},
+		{"LOG_LEVEL", "INFO"},
+		{"REQUEST_TIMEOUT", "20s"},
+		{"REQUEST_TIMEOUT", "1ms"},
+		{"SHUTDOWN_DELAY", "0"},
+		{"SHUTDOWN_DELAY", "7.999s"},
+		{"ACCESS_TOKEN_EXPIRE_MINUTES", "1"},
+		{"ACCESS_TOKEN_EXPIRE_MINUTES", "1440"},
+		{"HTTP_ADDR", "[::1]:0"},
+		{"HTTP_ADDR", "[fe80::1%eth0]:80"},
+		{"HTTP_ADDR", "my-host.example.com:65535"},
+		{"API_V1_PREFIX", "/a"},
+		{"API_V1_PREFIX", "/A-b_c.d~1/v2/livez"},
+		{"CORS_ORIGINS", "*"},
+		{"CORS_ORIGINS", " https://A.example , http://[::1]:3000"},
+		{"CORS_ORIGINS", "capacitor://localhost"},
+		{"JWT_PREVIOUS_SECRET_KEY", strings.ToUpper(signingKey)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.key+"="+tt.value, func(t *testing.T) {
+			env := maps.Clone(production)
+			env[tt.key] = tt.value
+			_, err := load(t, env)
+			assert.NoError(t, err)
+		})
+	}
+}
+
+func TestOriginsAreInLowerCaseAsBrowsersSendThem(t *testing.T) {
+	c, err := load(t, map[string]string{"CORS_ORIGINS": " https://A.example , http://[::1]:3000"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"https://a.example", "http://[::1]:3000"}, c.CORSOrigins)
+}
+
+func TestDefaultSecretsAreForDevelopmentOnly(t *testing.T) {
+	_, err := load(t, map[string]string{"STORAGE": "memory", "HTTP_ADDR": "localhost:0", "FIRST_SUPERUSER_PASSWORD": "changethis"})
+	require.NoError(t, err)
+
+	for name, env := range map[string]map[string]string{
+		"on every interface":   {"STORAGE": "memory", "HTTP_ADDR": ":8000"},
+		"with another store":   {"STORAGE": "snowflake", "HTTP_ADDR": "127.0.0.1:8000"},
+		"on another's address": {"STORAGE": "memory", "HTTP_ADDR": "10.1.2.3:8000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, env)
+			require.Error(t, err)
+			lines := strings.Split(err.Error(), "\n")
+			require.Len(t, lines, 2)
+			assert.Contains(t, lines[0], "JWT_SECRET_KEY: is not set, which is accepted only with STORAGE=memory")
+			assert.Contains(t, lines[1], "FIRST_SUPERUSER_PASSWORD: is the default, which is accepted only with STORAGE=memory")
+		})
+	}
+}
+
+func TestAPlaceholderIsAcceptedInDevelopment(t *testing.T) {
+	_, err := load(t, map[string]string{"JWT_SECRET_KEY": "only-for-development-change-this-later"})
+	assert.NoError(t, err)
+}
+
+func TestStorageMustBeNamedOnAPublicListener(t *testing.T) {
+	env := maps.Clone(production)
+	delete(env, "STORAGE")
+	_, err := load(t, env)
+	assert.EqualError(t, err, "STORAGE: must be named when HTTP_ADDR (:8000) is not a loopback address: set it to memory or snowflake")
+}
+
+func TestAllProblemsAreReportedAtOnceAndEachOnce(t *testing.T) {
+	emptyPlace(t)
+	write(t, "c.yaml", "log_levle: debug\nlog_format: xml\n")
+	write(t, ".env", "REQUEST_TIMEOUT=soon\n")
+	_, err := loadHere(t, map[string]string{
+		"CONFIG_FILE":             "c.yaml",
+		"HTTP_ADDR":               ":8000",
+		"STORAGE":                 "oracle",
+		"JWT_SECRET_KEY":          "short",
+		"JWT_ALGORITHM":           "RS256",
+		"SNOWFLAKE_PASSWORD_FILE": "none",
+	}, "--log-level=loud")
+	require.Error(t, err)
+	var got []string
+	for line := range strings.Lines(err.Error()) {
+		subject, _, _ := strings.Cut(line, ": ")
+		got = append(got, subject)
+	}
+	assert.Equal(t, []string{
+		"log_levle",
+		"STORAGE (environment)",
+		"REQUEST_TIMEOUT (.env)",
+		"JWT_SECRET_KEY (environment)",
+		"JWT_ALGORITHM (environment)",
+		"SNOWFLAKE_PASSWORD (SNOWFLAKE_PASSWORD_FILE)",
+		"LOG_LEVEL (flag --log-level)",
+		"LOG_FORMAT (file c.yaml)",
+		"FIRST_SUPERUSER_PASSWORD",
+	}, got)
+}
