@@ -1,0 +1,148 @@
+// Package httpapi is the HTTP edge, on Echo. openapi.yaml is the contract: types and the handler
+// interface are generated from it, and every request is validated against it before a handler sees
+// it. What lives here is translation: HTTP to use cases, errors to problem documents. What is
+// allowed and how it is done is decided further in.
+package httpapi
+
+import (
+	"context"
+	"io/fs"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"go.uber.org/zap"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+//go:generate go tool oapi-codegen -config oapi-codegen.yaml openapi.yaml
+
+// Options is what a Server is made of. All fields but CORSOrigins are required.
+type Options struct {
+	Auth  ports.Auth
+	Users ports.Users
+	Items ports.Items
+	Log   *zap.Logger
+	Pages fs.FS // index.html and the files that it links to
+
+	Name           string        // of the service, as its pages call it
+	Version        string        // of the program
+	Storage        string        // which store is in use, as its pages call it
+	Prefix         string        // of every path of the contract, such as /api/v1
+	RequestTimeout time.Duration // after which a client has its answer
+	CORSOrigins    []string      // origins whose scripts may read answers; none by default
+}
+
+// Server is the service as an HTTP handler, together with its readiness.
+type Server struct {
+	Options
+	echo     *echo.Echo
+	contract *contract
+	state    atomic.Int32
+}
+
+var _ ServerInterface = (*Server)(nil)
+
+// New builds the Server. It starts in [Starting]. It fails only when the embedded document and the
+// code do not fit together.
+func New(o Options) (*Server, error) {
+	s := &Server{Options: o, echo: echo.New()}
+	c, err := loadContract(o.Prefix, o.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.contract = c
+
+	e := s.echo
+	e.HTTPErrorHandler = s.writeProblem
+	// The default believes X-Forwarded-For and X-Real-IP, which any client can send.
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.Pre(collectionsWithoutSlash(o.Prefix))
+	e.Use(s.observe, recoverPanics, limitTarget)
+	if len(o.CORSOrigins) > 0 {
+		e.Use(middleware.CORSWithConfig(middleware.CORSConfig{
+			// Whoever asks OPTIONS without being a browser's preflight wants to see Allow.
+			Skipper: func(c echo.Context) bool {
+				return c.Request().Method == http.MethodOptions && c.Request().Header.Get(echo.HeaderAccessControlRequestMethod) == ""
+			},
+			AllowOrigins:  o.CORSOrigins,
+			AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
+			AllowHeaders:  []string{echo.HeaderAuthorization, headerXAuthorization, echo.HeaderContentType, headerIfMatch, echo.HeaderXRequestID},
+			ExposeHeaders: []string{headerETag, echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate, echo.HeaderXRequestID},
+			MaxAge:        600,
+		}))
+	}
+	e.Use(s.limitTime, s.guard)
+
+	r := routes{e}
+	RegisterHandlersWithBaseURL(r, s, o.Prefix)
+	open := &openRoutes{routes: r, contract: c}
+	s.registerProbes(open)
+	if err := s.registerPages(open); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ServeHTTP makes the Server a handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// HTTPServer returns an http.Server for s with the limits that the contract names.
+func (s *Server) HTTPServer() *http.Server {
+	const slop = 4096 // net/http allows that much more than MaxHeaderBytes
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: min(5*time.Second, s.RequestTimeout),
+		ReadTimeout:       s.RequestTimeout,
+		WriteTimeout:      s.RequestTimeout + 10*time.Second,
+		IdleTimeout:       90 * time.Second,
+		MaxHeaderBytes:    maxHeaders - slop,
+		ErrorLog:          zap.NewStdLog(s.Log.Named("net/http")),
+	}
+}
+
+// routes answers HEAD wherever GET is answered; net/http leaves the body out.
+type routes struct{ *echo.Echo }
+
+func (r routes) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	r.Echo.HEAD(path, h, m...)
+	return r.Echo.GET(path, h, m...)
+}
+
+// openRoutes registers what is not in the document: the guard lets these pass as they are, and
+// refuses every other route that the document does not know.
+type openRoutes struct {
+	routes
+	contract *contract
+}
+
+func (r *openRoutes) GET(path string, h echo.HandlerFunc) {
+	r.contract.open[path] = true
+	r.routes.GET(path, h)
+}
+
+// collectionsWithoutSlash takes /users for /users/ and /items for /items/. It does not redirect:
+// many clients lose the method or the Authorization header on the way.
+func collectionsWithoutSlash(prefix string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if u := c.Request().URL; u.Path == prefix+"/users" || u.Path == prefix+"/items" {
+				u.Path += "/"
+			}
+			return next(c)
+		}
+	}
+}
+
+// limitTime ends the request's context after RequestTimeout, so that whatever waits gives up.
+func (s *Server) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), s.RequestTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v4"
+	"github.com/oapi-codegen/nullable"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+const (
+	headerETag    = "ETag"
+	headerIfMatch = "If-Match"
+)
+
+// timestamp is a time as the contract writes it: RFC 3339 in UTC, always to the microsecond, so
+// that texts sort as times do.
+type timestamp time.Time
+
+// AppendText implements [encoding.TextAppender].
+func (t timestamp) AppendText(b []byte) ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z"), nil
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (t timestamp) MarshalText() ([]byte, error) { return t.AppendText(nil) }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (t *timestamp) UnmarshalText(b []byte) error { return (*time.Time)(t).UnmarshalText(b) }
+
+func writeJSON(c echo.Context, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.Blob(status, echo.MIMEApplicationJSON, body)
+}
+
+// writeEntity writes one entity with its version as ETag.
+func writeEntity(c echo.Context, status int, version int64, v any) error {
+	c.Response().Header().Set(headerETag, `"`+strconv.FormatInt(version, 10)+`"`)
+	return writeJSON(c, status, v)
+}
+
+// versionOf returns the version that If-Match asks for (RFC 9110 §13.1.1); none for * or when the
+// header is absent. Versions only rise, so of several the greatest is the one that can match; an
+// ETag that is not ours matches no version.
+func versionOf(ifMatch *string) domain.Optional[int64] {
+	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
+		return domain.Optional[int64]{}
+	}
+	newest := int64(-1)
+	for tag := range strings.SplitSeq(*ifMatch, ",") {
+		tag = strings.TrimSpace(tag)
+		version, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
+		if err == nil && tag == fmt.Sprintf(`"%d"`, version) {
+			newest = max(newest, version)
+		}
+	}
+	return domain.Some(newest)
+}
+
+// canonical is an id as the stores know it.
+func canonical(id ID) string { return strings.ToLower(id) }
+
+// optional turns a generated pointer into the domain's word for it.
+func optional[T any](p *T) domain.Optional[T] {
+	if p == nil {
+		return domain.Optional[T]{}
+	}
+	return domain.Some(*p)
+}
+
+// checkNullable parses a field that may be absent or null.
+func checkNullable[T any](checks *domain.Checks, field string, raw nullable.Nullable[string], parse func(string) (T, error)) domain.Optional[domain.Optional[T]] {
+	switch {
+	case !raw.IsSpecified():
+		return domain.Optional[domain.Optional[T]]{}
+	case raw.IsNull():
+		return domain.Some(domain.Optional[T]{})
+	}
+	return domain.Some(domain.Some(domain.Check(checks, field, raw.MustGet(), parse)))
+}
+
+// orNull turns optional text into a field that is null when it is absent.
+func orNull[T fmt.Stringer](o domain.Optional[T]) nullable.Nullable[string] {
+	if v, ok := o.Get(); ok {
+		return nullable.NewNullableWithValue(v.String())
+	}
+	return nullable.NewNullNullable[string]()
+}
