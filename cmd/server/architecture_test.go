@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	module     = "github.com/echo-in-snowflake/echo-in-snowflake/"
+	moduleRoot = "../.."
+)
+
+// importRule says what a package may import besides the standard library.
+type importRule struct {
+	pkg    string
+	ours   []string
+	others []string // module paths
+	not    []string // of the standard library
+	why    string
+}
+
+// outside is what only adapters and cmd may touch.
+var outside = []string{"database/sql", "log", "log/slog", "net/http", "os"}
+
+var importRules = []importRule{
+	{
+		pkg: "domain",
+		not: outside,
+		why: "what the service is about depends on nothing that could be replaced",
+	},
+	{
+		pkg:  "ports",
+		ours: []string{"domain"},
+		not:  outside,
+		why:  "a port speaks of entities, never of the technology behind it",
+	},
+	{
+		pkg:  "domain/auth",
+		ours: []string{"domain", "ports"},
+		not:  outside,
+		why:  "use cases decide; what they need of the world they ask of a port",
+	},
+	{
+		pkg:  "domain/users",
+		ours: []string{"domain", "ports"},
+		not:  outside,
+		why:  "use cases decide; what they need of the world they ask of a port",
+	},
+	{
+		pkg:  "domain/items",
+		ours: []string{"domain", "ports"},
+		not:  outside,
+		why:  "use cases decide; what they need of the world they ask of a port",
+	},
+	{
+		pkg:    "ports/portstest",
+		ours:   []string{"domain", "ports"},
+		others: []string{"github.com/google/uuid", "github.com/stretchr/testify"},
+		why:    "a contract that knew one adapter could not judge another",
+	},
+	{
+		pkg:  "adapters/memory",
+		ours: []string{"domain", "ports"},
+		why:  "the embedded store needs nothing but memory",
+	},
+	{
+		pkg:  "adapters/httpapi",
+		ours: []string{"domain", "ports"},
+		others: []string{
+			"github.com/getkin/kin-openapi",
+			"github.com/go-json-experiment/json",
+			"github.com/google/uuid",
+			"github.com/labstack/echo/v4",
+			"github.com/mvrilo/go-redoc",
+			"github.com/oapi-codegen/nullable",
+			"github.com/oapi-codegen/runtime",
+			"github.com/swaggest/swgui",
+			"go.uber.org/zap",
+		},
+		why: "Echo and the OpenAPI libraries stay here, so that replacing one changes one package",
+	},
+	{
+		pkg:  "adapters/security",
+		ours: []string{"domain", "ports"},
+		others: []string{
+			"github.com/golang-jwt/jwt/v5",
+			"github.com/google/uuid",
+			"golang.org/x/crypto",
+			"golang.org/x/sync",
+			"golang.org/x/time",
+		},
+		not: []string{"net/http"},
+		why: "tokens and hashes are made in one place, whoever asks for them",
+	},
+	{
+		pkg: "config",
+		others: []string{
+			"github.com/joho/godotenv",
+			"github.com/spf13/pflag",
+			"github.com/spf13/viper",
+		},
+		why: "configuration is plain values, which cmd hands on to whom they concern",
+	},
+	{
+		pkg: "static",
+		why: "pages are files",
+	},
+	{
+		pkg: "cmd/server",
+		ours: []string{
+			"adapters/httpapi", "adapters/memory", "adapters/security",
+			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
+		},
+		others: []string{
+			"github.com/cenkalti/backoff/v5",
+			"github.com/google/uuid",
+			"github.com/spf13/cobra",
+			"github.com/spf13/pflag",
+			"go.uber.org/zap",
+		},
+		why: "wiring knows all of ours, and of the rest what it takes to start, log and stop",
+	},
+}
+
+func TestEveryPackageImportsOnlyWhatItsRuleAllows(t *testing.T) {
+	imports := packageImports(t)
+	for _, rule := range importRules {
+		t.Run(rule.pkg, func(t *testing.T) {
+			require.Contains(t, imports, rule.pkg, "there is a rule, but no such package")
+			for _, path := range imports[rule.pkg] {
+				assert.True(t, rule.allows(path), "%s may not import %s: %s", rule.pkg, path, rule.why)
+			}
+		})
+	}
+	for pkg := range imports {
+		ruled := slices.ContainsFunc(importRules, func(r importRule) bool { return r.pkg == pkg })
+		assert.True(t, ruled, "say in importRules what %s may import, and why", pkg)
+	}
+}
+
+func (r importRule) allows(path string) bool {
+	if own, ok := strings.CutPrefix(path, module); ok {
+		return slices.Contains(r.ours, own)
+	}
+	if host, _, _ := strings.Cut(path, "/"); !strings.Contains(host, ".") {
+		return !slices.Contains(r.not, path)
+	}
+	return slices.ContainsFunc(r.others, func(m string) bool {
+		return path == m || strings.HasPrefix(path, m+"/")
+	})
+}
+
+// packageImports returns what each of our packages imports, its tests aside.
+func packageImports(t *testing.T) map[string][]string {
+	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	list.Dir = moduleRoot
+	list.Env = append(os.Environ(), "GOFLAGS=") // -race or -cover of this run would add imports
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	require.NoError(t, err)
+
+	imports := map[string][]string{}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		require.NoError(t, decoder.Decode(&pkg))
+		imports[strings.TrimPrefix(pkg.ImportPath, module)] = pkg.Imports
+	}
+	return imports
+}
+
+// vague matches names that would fit any code.
+var vague = regexp.MustCompile(`(?i)(manager|helper|utils?|dto|impl)$`)
+
+func TestEveryNameSaysWhatAThingDoes(t *testing.T) {
+	err := filepath.WalkDir(moduleRoot, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		assert.NotRegexp(t, vague, strings.TrimSuffix(strings.TrimSuffix(name, filepath.Ext(name)), "_test"), path)
+		if entry.IsDir() && path != moduleRoot && strings.HasPrefix(name, ".") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".gen.go") {
+			return nil
+		}
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		assert.NotRegexp(t, vague, file.Name.Name, path)
+		ast.Inspect(file, func(n ast.Node) bool {
+			for _, id := range declared(n) {
+				assert.NotRegexp(t, vague, id.Name, "%s", files.Position(id.Pos()))
+			}
+			return true
+		})
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+// declared returns the names that n itself declares.
+func declared(n ast.Node) []*ast.Ident {
+	switch n := n.(type) {
+	case *ast.FuncDecl:
+		return []*ast.Ident{n.Name}
+	case *ast.TypeSpec:
+		return []*ast.Ident{n.Name}
+	case *ast.ValueSpec:
+		return n.Names
+	case *ast.Field:
+		return n.Names
+	case *ast.AssignStmt:
+		var names []*ast.Ident
+		for _, left := range n.Lhs {
+			if id, ok := left.(*ast.Ident); ok && n.Tok == token.DEFINE {
+				names = append(names, id)
+			}
+		}
+		return names
+	}
+	return nil
+}

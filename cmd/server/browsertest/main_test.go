@@ -1,0 +1,103 @@
+package browsertest
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const moduleRoot = "../../.."
+
+// patience bounds each step that waits for another process.
+const patience = time.Minute
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if os.Getenv("CI") == "" && os.Getenv("ECHO_TEST_PEERS") != "1" {
+		fmt.Println("the pages were not tried in a browser: set ECHO_TEST_PEERS=1 for that")
+		// So that go test says itself that there were no tests to run, which it does not of skipped ones.
+		if err := flag.Set("test.run", "^$"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// startServer builds the program, runs it with nothing configured but its address, and returns its
+// URL. When the test ends, it has to stop as it should.
+func startServer(t *testing.T) string {
+	watchSources(t)
+	binary := filepath.Join(t.TempDir(), "server")
+	build, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput()
+	require.NoError(t, err, "%s", build)
+
+	server := exec.Command(binary)
+	server.Dir = t.TempDir() // without a .env
+	server.Env = []string{"HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json"}
+	output, err := server.StdoutPipe()
+	require.NoError(t, err)
+	server.Stderr = server.Stdout
+	require.NoError(t, server.Start())
+
+	lines := bufio.NewScanner(io.TeeReader(output, t.Output()))
+	url := make(chan string)
+	ended := make(chan error, 1)
+	go func() {
+		var listening struct{ Msg, URL string }
+		for lines.Scan() {
+			var line struct{ Msg, URL string }
+			_ = json.Unmarshal(lines.Bytes(), &line) // a line that is not JSON is for the reader
+			switch line.Msg {
+			case "listening":
+				listening = line
+			case "ready":
+				url <- listening.URL
+			}
+		}
+		close(url)
+		ended <- server.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = server.Process.Signal(syscall.SIGTERM) // fails when it has ended already, which is said below
+		select {
+		case err := <-ended:
+			assert.NoError(t, err, "SIGTERM should end the server with exit code 0")
+		case <-time.After(patience):
+			_ = server.Process.Kill()
+			assert.Fail(t, "the server did not end after SIGTERM", "%v", <-ended)
+		}
+	})
+	select {
+	case u := <-url:
+		require.NotEmpty(t, u, "the server ended before it was ready")
+		return u
+	case <-time.After(patience):
+		require.Fail(t, "the server did not become ready")
+		return ""
+	}
+}
+
+// watchSources looks at every folder of the module. Go test takes a result from its cache until a
+// file changes that the test itself has looked at, and here it is go build that reads them.
+func watchSources(t *testing.T) {
+	err := filepath.WalkDir(moduleRoot, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && path != moduleRoot && strings.HasPrefix(entry.Name(), ".") {
+			return filepath.SkipDir
+		}
+		return err
+	})
+	require.NoError(t, err)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
+)
+
+func checkConfig(cmd *cobra.Command, cfg config.Config) error {
+	if _, err := firstSuperuserOf(cfg); err != nil {
+		return err
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), "the configuration can be used")
+	return nil
+}
+
+func printConfig(cmd *cobra.Command, cfg config.Config) error {
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	for _, s := range cfg.Settings() {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, s.Value, s.Origin)
+	}
+	return w.Flush()
+}
+
+func printVersion(cmd *cobra.Command, _ []string) error {
+	info, _ := debug.ReadBuildInfo()
+	fmt.Fprintln(cmd.OutOrStdout(), "echo-in-snowflake", versionOf(info), info.GoVersion)
+	return nil
+}
+
+// version is that of the module, as the go command stamps it into the binary: a tag, or the time
+// and hash of the commit.
+func version() string {
+	info, _ := debug.ReadBuildInfo()
+	return versionOf(info)
+}
+
+func versionOf(info *debug.BuildInfo) string {
+	if info == nil || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// healthcheck is for images without a shell or curl.
+func healthcheck(cmd *cobra.Command, cfg config.Config) error {
+	host, port, err := net.SplitHostPort(cfg.HTTPAddr)
+	if err != nil {
+		return configError{err}
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", http.NoBody)
+	if err != nil {
+		return err
+	}
+	reply, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", reply.Status)
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), "ready")
+	return nil
+}
+
+// superuserCommand is the way back in when nobody can sign in any more.
+func superuserCommand() *cobra.Command {
+	var email string
+	verb := func(use, short string, act func(context.Context, *users.Service, domain.Email, domain.Password) error) *cobra.Command {
+		return &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: withConfig(func(cmd *cobra.Command, cfg config.Config) error {
+			if cfg.Storage == config.StorageMemory {
+				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, where this command cannot reach it: name another STORAGE")}
+			}
+			address, password, err := credentials(email, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			store, err := openStore(cfg)
+			if err != nil {
+				return err
+			}
+			log := newLogger(cfg, cmd.ErrOrStderr())
+			return act(cmd.Context(), wireUsers(store, newHasher(), httpapi.Audit(log)), address, password)
+		})}
+	}
+	cmd := &cobra.Command{Use: "superuser", Short: "Create a superuser, or reset one's password; the password is read from standard input"}
+	cmd.PersistentFlags().StringVar(&email, "email", "", "e-mail of the account (required)")
+	cmd.AddCommand(
+		verb("create", "Create a superuser", func(ctx context.Context, u *users.Service, e domain.Email, p domain.Password) error {
+			_, err := u.CreateSuperuser(ctx, e, p)
+			return err
+		}),
+		verb("reset-password", "Give a superuser a new password, and end the account's tokens", func(ctx context.Context, u *users.Service, e domain.Email, p domain.Password) error {
+			return u.ResetPassword(ctx, e, p)
+		}),
+	)
+	return cmd
+}
+
+// credentials checks the e-mail and reads the password from the first line of in.
+func credentials(email string, in io.Reader) (domain.Email, domain.Password, error) {
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return domain.Email{}, domain.Password{}, err
+	}
+	address, err := domain.ParseEmail(email)
+	if err != nil {
+		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("--email %w", err)}
+	}
+	password, err := domain.ParsePassword(strings.TrimRight(line, "\r\n"))
+	if err != nil {
+		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("the password on standard input %w", err)}
+	}
+	return address, password, nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/auth"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/items"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+	"github.com/echo-in-snowflake/echo-in-snowflake/static"
+)
+
+// failureFloor is the least time of a refused sign-in: well above what a hash and a look-up take
+// on a machine that is not overloaded.
+const failureFloor = 250 * time.Millisecond
+
+// service is all of it, constructed.
+type service struct {
+	users *users.Service
+	http  *httpapi.Server
+	first firstSuperuser
+}
+
+// wire constructs the service on the given store.
+func wire(cfg config.Config, store ports.Store, log *zap.Logger) (*service, error) {
+	first, err := firstSuperuserOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := newTokens(cfg)
+	if err != nil {
+		return nil, err
+	}
+	audit := httpapi.Audit(log)
+	hasher := newHasher()
+	accounts := wireUsers(store, hasher, audit)
+	server, err := httpapi.New(httpapi.Options{
+		Auth: &auth.Service{
+			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, FailureFloor: failureFloor,
+			Attempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+		},
+		Users: accounts,
+		Items: &items.Service{Store: store, NewID: newID, Now: now},
+		Log:   log,
+		Pages: static.Files,
+
+		Name:           cfg.ProjectName,
+		Version:        version(),
+		Storage:        cfg.Storage,
+		Prefix:         cfg.APIV1Prefix,
+		RequestTimeout: cfg.RequestTimeout,
+		CORSOrigins:    cfg.CORSOrigins,
+	})
+	return &service{users: accounts, http: server, first: first}, err
+}
+
+// openStore is the one switch between storage adapters.
+func openStore(cfg config.Config) (ports.Store, error) {
+	switch cfg.Storage {
+	case config.StorageMemory:
+		return memory.New(), nil
+	default:
+		return nil, configError{fmt.Errorf("STORAGE: %s is not in this version yet: use %s", cfg.Storage, config.StorageMemory)}
+	}
+}
+
+func wireUsers(store ports.Store, hasher ports.PasswordHasher, audit func(context.Context, domain.Event)) *users.Service {
+	return &users.Service{
+		Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
+		EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
+		PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+	}
+}
+
+func newHasher() ports.PasswordHasher { return security.NewPasswordHasher() }
+
+func newTokens(cfg config.Config) (ports.TokenIssuer, error) {
+	var previous [][]byte
+	if key := cfg.JWTPreviousSecretKey.Reveal(); key != "" {
+		previous = append(previous, []byte(key))
+	}
+	tokens, err := security.NewTokenIssuer(cfg.AccessTokenLifetime, time.Now, []byte(cfg.JWTSecretKey.Reveal()), previous...)
+	if err != nil {
+		return nil, configError{fmt.Errorf("JWT_SECRET_KEY, JWT_PREVIOUS_SECRET_KEY: %w", err)}
+	}
+	return tokens, nil
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// now is in the precision that every store keeps.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// firstSuperuser is what the first start of an installation creates.
+type firstSuperuser struct {
+	email    domain.Email
+	password string
+}
+
+func firstSuperuserOf(cfg config.Config) (firstSuperuser, error) {
+	var errs []error
+	email, err := domain.ParseEmail(cfg.FirstSuperuser)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("FIRST_SUPERUSER: %w", err))
+	}
+	password := cfg.FirstSuperuserPassword.Reveal()
+	if !cfg.Development() || password != config.DefaultPassword {
+		if _, err := domain.ParsePassword(password); err != nil {
+			errs = append(errs, fmt.Errorf("FIRST_SUPERUSER_PASSWORD: %w", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return firstSuperuser{}, configError{err}
+	}
+	return firstSuperuser{email, password}, nil
+}
+
+// newLogger logs JSON, or readable text when that is asked for or w is a terminal.
+func newLogger(cfg config.Config, w io.Writer) *zap.Logger {
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	encoding.TimeKey = "time"
+	encoding.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(encoding)
+	if cfg.LogFormat == "text" || cfg.LogFormat == "auto" && isTerminal(w) {
+		encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(encoding)
+	}
+	level, err := zapcore.ParseLevel(cfg.LogLevel)
+	if err != nil {
+		level = zapcore.InfoLevel
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
