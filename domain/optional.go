@@ -1,5 +1,10 @@
 package domain
 
+import (
+	"fmt"
+	"io"
+)
+
 // Optional is a value that may be absent; its zero value is. In a patch, Optional[Optional[T]]
 // tells "leave it", "clear it" and "set it" apart. It is comparable when T is.
 type Optional[T any] struct {
@@ -19,4 +24,14 @@ func (o Optional[T]) Or(fallback T) T {
 		return o.value
 	}
 	return fallback
+}
+
+// Format prints the value, as the value itself wants to be printed: fmt would not ask it, and show
+// what it hides.
+func (o Optional[T]) Format(f fmt.State, verb rune) {
+	if !o.present {
+		_, _ = io.WriteString(f, "none")
+		return
+	}
+	fmt.Fprintf(f, fmt.FormatString(f, verb), o.value)
 }

@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,4 +32,8 @@ func TestOptional(t *testing.T) {
 		assert.Equal(t, domain.Optional[string]{}, clear.Or(old))
 		assert.Equal(t, domain.Some("new"), set.Or(old))
 	})
+}
+
+func TestOptionalPrintsAsItsValue(t *testing.T) {
+	assert.Equal(t, "[5 none \"é\"]", fmt.Sprintf("[%v %v %q]", domain.Some(5), domain.Optional[int]{}, domain.Some("é")))
 }

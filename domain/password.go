@@ -3,6 +3,8 @@ package domain
 import (
 	_ "embed"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"sync"
 )
@@ -33,10 +35,8 @@ func ParsePassword(s string) (Password, error) {
 // Reveal returns the password itself.
 func (p Password) Reveal() string { return p.s }
 
-func (Password) String() string { return "[password]" }
-
-// GoString keeps %#v from showing what String hides.
-func (p Password) GoString() string { return p.String() }
+// Format keeps every verb from showing it.
+func (Password) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[password]") }
 
 //go:embed common_passwords.txt
 var commonPasswordList string

@@ -69,8 +69,8 @@ func TestEveryPasswordOfTheListIsRefusedAndItsCommentsAreNone(t *testing.T) {
 func TestPasswordDoesNotPrint(t *testing.T) {
 	p, err := domain.ParsePassword("correct horse battery")
 	require.NoError(t, err)
-	for _, value := range []any{p, &p, domain.NewUser{Password: p}, []domain.Password{p}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+	for _, value := range []any{p, &p, domain.NewUser{Password: p}, []domain.Password{p}, domain.Some(p), domain.UserPatch{Password: domain.Some(p)}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			printed := fmt.Sprintf(verb, value)
 			assert.NotContains(t, printed, "horse", "%s of %T", verb, value)
 			assert.NotContains(t, printed, fmt.Sprintf("%x", "horse"), "%s of %T", verb, value)

@@ -8,7 +8,7 @@ import (
 
 // Store keeps accounts and items. Each method is one whole, atomic operation; values go in and
 // come out, and no two callers ever share memory. Ids, times and versions come from the caller;
-// times are UTC in whole microseconds.
+// times are UTC in whole microseconds. No update changes CreatedAt or OwnerID.
 //
 // A method that takes an Actor takes effect only if that account exists, is active and has that
 // Epoch; otherwise it returns ErrSignedOut and changes nothing. No call that starts after a
@@ -44,9 +44,9 @@ type Store interface {
 	// Item returns the item if it is in scope. Errors: ErrNotFound, also for an item whose owner
 	// is gone.
 	Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error)
-	// Items lists the items of one owner.
+	// Items lists the items of one owner; of nobody there are none.
 	Items(ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest) (domain.Page[domain.Item], error)
-	// CreateItem adds an item that by owns.
+	// CreateItem adds i, whose OwnerID is by's.
 	CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error
 	// UpdateItem replaces the item of next's id by next, if it is in scope and its Version is
 	// still read. Errors: ErrNotFound, ErrStale.

@@ -25,12 +25,15 @@ var document []byte
 // contract is the document, ready to validate requests against. This file is the only one that
 // knows how kin-openapi is used.
 type contract struct {
-	json       []byte                // as it is published
-	operations map[string]*operation // by method and Echo's route
-	open       map[string]bool       // routes beside the document: probes and pages
+	json       []byte // as it is published
+	operations map[routeKey]*operation
+	open       map[string]bool // routes beside the document: probes and pages
 	options    openapi3filter.Options
 	schema     []openapi3.SchemaValidationOption
 }
+
+// routeKey is a method and a path as Echo's router names it.
+type routeKey struct{ method, path string }
 
 type operation struct {
 	route  routers.Route
@@ -54,7 +57,7 @@ func loadContract(prefix, name string) (*contract, error) {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 
-	c := &contract{json: published, operations: map[string]*operation{}, open: map[string]bool{}}
+	c := &contract{json: published, operations: map[routeKey]*operation{}, open: map[string]bool{}}
 	// Shape is the schema's, meaning is the domain's; as formats, the domain's rules take part in
 	// the same validation, and the client learns of all faults at once.
 	c.schema = []openapi3.SchemaValidationOption{
@@ -75,9 +78,9 @@ func loadContract(prefix, name string) (*contract, error) {
 			}
 			// The guard has authenticated before kin-openapi comes to read anything.
 			op.Security = openapi3.NewSecurityRequirements()
-			c.operations[method+" "+prefix+params.Replace(path)] = o
+			c.operations[routeKey{method, prefix + params.Replace(path)}] = o
 			if method == http.MethodGet {
-				c.operations[http.MethodHead+" "+prefix+params.Replace(path)] = o
+				c.operations[routeKey{http.MethodHead, prefix + params.Replace(path)}] = o
 			}
 		}
 	}
@@ -96,7 +99,7 @@ func meaning[T any](parse func(string) (T, error)) openapi3.StringFormatValidato
 // beside it, and refuses everything else.
 func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		op := s.contract.operations[c.Request().Method+" "+c.Path()]
+		op := s.contract.operations[routeKey{c.Request().Method, c.Path()}]
 		switch {
 		case op != nil:
 		case s.contract.open[c.Path()], c.Get(echo.ContextKeyHeaderAllow) != nil:

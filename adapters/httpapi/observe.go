@@ -2,13 +2,14 @@ package httpapi
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"runtime/debug"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -39,22 +40,30 @@ func RequestID(ctx context.Context) string { return recordOf(ctx).requestID }
 
 var usableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// observe surrounds everything: it gives the request its id and the reply the headers that every
-// reply has, turns an error into a problem document, and writes the request's one log line.
+// everywhere are the headers that every reply has; pages have a policy of their own.
+var everywhere = map[string][]string{
+	echo.HeaderXContentTypeOptions:   {"nosniff"},
+	echo.HeaderReferrerPolicy:        {"no-referrer"},
+	echo.HeaderContentSecurityPolicy: {"default-src 'none'; frame-ancestors 'none'"},
+}
+
+// observe surrounds everything: it gives the request its id and its deadline, after which whatever
+// waits gives up, and the reply the headers that every reply has; it turns an error into a problem
+// document, and writes the request's one log line.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
 		rec := &record{requestID: c.Request().Header.Get(echo.HeaderXRequestID)}
 		if !usableRequestID.MatchString(rec.requestID) {
-			rec.requestID = uuid.NewString()
+			rec.requestID = rand.Text()
 		}
-		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), recordKey{}, rec)))
+		ctx, cancel := context.WithTimeout(context.WithValue(c.Request().Context(), recordKey{}, rec), s.RequestTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
 
 		h := c.Response().Header()
+		maps.Copy(h, everywhere)
 		h.Set(echo.HeaderXRequestID, rec.requestID)
-		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
-		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 		if s.State() == Draining {
 			h.Set(echo.HeaderConnection, "close") // the client's next request goes to another instance
 		}

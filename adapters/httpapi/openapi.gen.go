@@ -78,10 +78,8 @@ type Item struct {
 	// CreatedAt RFC 3339 in UTC, to the microsecond.
 	//
 	// Example: 2026-11-24T09:30:00.000000Z
-	CreatedAt Timestamp `json:"created_at"`
-
-	// Description Example: The red one.
-	Description nullable.Nullable[Description] `json:"description"`
+	CreatedAt   Timestamp `json:"created_at"`
+	Description *string   `json:"description"`
 
 	// Id RFC 9562.
 	//
@@ -105,11 +103,11 @@ type Item struct {
 // ItemPage defines model for ItemPage.
 type ItemPage struct {
 	// Count How many there are in all; null with `count=false`.
-	Count nullable.Nullable[Total] `json:"count"`
-	Data  []Item                   `json:"data"`
+	Count Total  `json:"count"`
+	Data  []Item `json:"data"`
 
 	// NextCursor Where the next page begins; null on the last one.
-	NextCursor nullable.Nullable[NextCursor] `json:"next_cursor"`
+	NextCursor NextCursor `json:"next_cursor"`
 }
 
 // ItemPatch defines model for ItemPatch.
@@ -177,7 +175,7 @@ type NewUser struct {
 }
 
 // NextCursor Where the next page begins; null on the last one.
-type NextCursor = string
+type NextCursor = *string
 
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
@@ -241,7 +239,7 @@ type Token struct {
 type TokenTokenType string
 
 // Total How many there are in all; null with `count=false`.
-type Total = int
+type Total = *int
 
 // User defines model for User.
 type User struct {
@@ -253,10 +251,8 @@ type User struct {
 	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
 	//
 	// Example: ann@example.com
-	Email Email `json:"email"`
-
-	// FullName Example: Ann Example
-	FullName nullable.Nullable[FullName] `json:"full_name"`
+	Email    Email   `json:"email"`
+	FullName *string `json:"full_name"`
 
 	// Id RFC 9562.
 	//
@@ -274,11 +270,11 @@ type User struct {
 // UserPage defines model for UserPage.
 type UserPage struct {
 	// Count How many there are in all; null with `count=false`.
-	Count nullable.Nullable[Total] `json:"count"`
-	Data  []User                   `json:"data"`
+	Count Total  `json:"count"`
+	Data  []User `json:"data"`
 
 	// NextCursor Where the next page begins; null on the last one.
-	NextCursor nullable.Nullable[NextCursor] `json:"next_cursor"`
+	NextCursor NextCursor `json:"next_cursor"`
 }
 
 // UserPatch defines model for UserPatch.
@@ -908,20 +904,20 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	}
 
 	router.POST(options.BaseURL+"/auth/login", wrapper.Login, options.OperationMiddlewares["login"]...)
-	router.DELETE(options.BaseURL+"/users/me", wrapper.DeleteMe, options.OperationMiddlewares["deleteMe"]...)
-	router.GET(options.BaseURL+"/users/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
-	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateMe, options.OperationMiddlewares["updateMe"]...)
-	router.PATCH(options.BaseURL+"/users/me/password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
-	router.GET(options.BaseURL+"/users/", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
-	router.POST(options.BaseURL+"/users/", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
-	router.DELETE(options.BaseURL+"/users/:id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
-	router.GET(options.BaseURL+"/users/:id", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
-	router.PATCH(options.BaseURL+"/users/:id", wrapper.UpdateUser, options.OperationMiddlewares["updateUser"]...)
+	router.GET(options.BaseURL+"/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/items/", wrapper.ListItems, options.OperationMiddlewares["listItems"]...)
 	router.POST(options.BaseURL+"/items/", wrapper.CreateItem, options.OperationMiddlewares["createItem"]...)
 	router.DELETE(options.BaseURL+"/items/:id", wrapper.DeleteItem, options.OperationMiddlewares["deleteItem"]...)
 	router.GET(options.BaseURL+"/items/:id", wrapper.GetItem, options.OperationMiddlewares["getItem"]...)
 	router.PATCH(options.BaseURL+"/items/:id", wrapper.UpdateItem, options.OperationMiddlewares["updateItem"]...)
-	router.GET(options.BaseURL+"/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
+	router.GET(options.BaseURL+"/users/", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
+	router.POST(options.BaseURL+"/users/", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
+	router.DELETE(options.BaseURL+"/users/:id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
+	router.GET(options.BaseURL+"/users/:id", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
+	router.PATCH(options.BaseURL+"/users/:id", wrapper.UpdateUser, options.OperationMiddlewares["updateUser"]...)
+	router.DELETE(options.BaseURL+"/users/me", wrapper.DeleteMe, options.OperationMiddlewares["deleteMe"]...)
+	router.GET(options.BaseURL+"/users/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
+	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateMe, options.OperationMiddlewares["updateMe"]...)
+	router.PATCH(options.BaseURL+"/users/me/password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
 
 }

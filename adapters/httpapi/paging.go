@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/oapi-codegen/nullable"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -78,16 +77,18 @@ func decodeCursor(list byte, cursor string) (domain.Position, bool) {
 	}, true
 }
 
-func nextCursor[T interface{ Position() domain.Position }](list byte, page domain.Page[T]) nullable.Nullable[string] {
+func nextCursor[T interface{ Position() domain.Position }](list byte, page domain.Page[T]) NextCursor {
 	if !page.More || len(page.Rows) == 0 {
-		return nullable.NewNullNullable[string]()
+		return nil
 	}
-	return nullable.NewNullableWithValue(encodeCursor(list, page.Rows[len(page.Rows)-1].Position()))
+	cursor := encodeCursor(list, page.Rows[len(page.Rows)-1].Position())
+	return &cursor
 }
 
-func total(n domain.Optional[int]) nullable.Nullable[int] {
-	if v, ok := n.Get(); ok {
-		return nullable.NewNullableWithValue(v)
+func total(n domain.Optional[int]) Total {
+	count, ok := n.Get()
+	if !ok {
+		return nil
 	}
-	return nullable.NewNullNullable[int]()
+	return &count
 }

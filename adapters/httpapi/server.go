@@ -5,7 +5,6 @@
 package httpapi
 
 import (
-	"context"
 	"io/fs"
 	"net/http"
 	"sync/atomic"
@@ -75,7 +74,7 @@ func New(o Options) (*Server, error) {
 			MaxAge:        600,
 		}))
 	}
-	e.Use(s.limitTime, s.guard)
+	e.Use(s.guard)
 
 	r := routes{e}
 	RegisterHandlersWithBaseURL(r, s, o.Prefix)
@@ -134,15 +133,5 @@ func collectionsWithoutSlash(prefix string) echo.MiddlewareFunc {
 			}
 			return next(c)
 		}
-	}
-}
-
-// limitTime ends the request's context after RequestTimeout, so that whatever waits gives up.
-func (s *Server) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		ctx, cancel := context.WithTimeout(c.Request().Context(), s.RequestTimeout)
-		defer cancel()
-		c.SetRequest(c.Request().WithContext(ctx))
-		return next(c)
 	}
 }

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	json "github.com/go-json-experiment/json"
@@ -33,12 +35,17 @@ func (t timestamp) MarshalText() ([]byte, error) { return t.AppendText(nil) }
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (t *timestamp) UnmarshalText(b []byte) error { return (*time.Time)(t).UnmarshalText(b) }
 
+// buffers hold replies while they are made: a page is large, and its size must be known first.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 func writeJSON(c echo.Context, status int, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
+	body := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(body)
+	body.Reset()
+	if err := json.MarshalWrite(body, v); err != nil {
 		return err
 	}
-	return c.Blob(status, echo.MIMEApplicationJSON, body)
+	return c.Blob(status, echo.MIMEApplicationJSON, body.Bytes())
 }
 
 // writeEntity writes one entity with its version as ETag.
@@ -87,10 +94,12 @@ func checkNullable[T any](checks *domain.Checks, field string, raw nullable.Null
 	return domain.Some(domain.Some(domain.Check(checks, field, raw.MustGet(), parse)))
 }
 
-// orNull turns optional text into a field that is null when it is absent.
-func orNull[T fmt.Stringer](o domain.Optional[T]) nullable.Nullable[string] {
-	if v, ok := o.Get(); ok {
-		return nullable.NewNullableWithValue(v.String())
+// orNull turns optional text into a field of a reply, which is null when it is absent.
+func orNull[T fmt.Stringer](o domain.Optional[T]) *string {
+	v, ok := o.Get()
+	if !ok {
+		return nil
 	}
-	return nullable.NewNullNullable[string]()
+	text := v.String()
+	return &text
 }

@@ -26,7 +26,7 @@ func TestListPagesAsASortedSliceWould(t *testing.T) {
 				p := place.Draw(t, "place")
 				i := domain.Item{ID: p.ID, CreatedAt: p.CreatedAt}
 				if slices.Contains(model, i) {
-					t.Skip("ids are never used twice")
+					return // ids are never used twice
 				}
 				l.insert(&i)
 				model = append(model, i)
@@ -39,7 +39,7 @@ func TestListPagesAsASortedSliceWould(t *testing.T) {
 			},
 			"remove": func(t *rapid.T) {
 				if len(model) == 0 {
-					t.Skip("nothing to remove")
+					return
 				}
 				n := rapid.IntRange(0, len(model)-1).Draw(t, "row")
 				l.remove(&model[n])

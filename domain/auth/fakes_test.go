@@ -2,6 +2,8 @@ package auth_test
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/auth"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -25,6 +28,8 @@ const (
 	attempts = 10
 	password = "what ann knows"
 	here     = "192.0.2.1"
+	annID    = "0199a000-0000-7000-8000-00000000000a"
+	inaID    = "0199a000-0000-7000-8000-00000000000b"
 )
 
 var created = time.Date(2026, 1, 2, 3, 4, 5, 6_000, time.UTC)
@@ -35,7 +40,6 @@ type scene struct {
 	store  *memory.Store
 	faults *faultyStore
 	hasher *hasher
-	tokens *tokens
 	ann    domain.User
 	ina    domain.User // inactive
 	mu     sync.Mutex
@@ -46,16 +50,15 @@ type scene struct {
 func test(t *testing.T, name string, f func(*testing.T, *scene)) {
 	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := &scene{
-				store: memory.New(), hasher: &hasher{}, tokens: &tokens{actors: map[string]domain.Actor{}},
-				ann: account("ann", true), ina: account("ina", false),
-			}
+			s := &scene{store: memory.New(), hasher: &hasher{}, ann: account(annID, "ann@example.com", true), ina: account(inaID, "ina@example.com", false)}
 			s.faults = &faultyStore{SignInStore: s.store}
+			tokens, err := security.NewTokenIssuer(time.Hour, time.Now, []byte(rand.Text()+rand.Text()))
+			require.NoError(t, err)
 			s.Service = &auth.Service{
-				Store: s.faults, Hasher: s.hasher, Tokens: s.tokens, Audit: s.audit, FailureFloor: floor,
-				Attempts: &limiter{spent: map[string]int{}},
+				Store: s.faults, Hasher: s.hasher, Tokens: tokens, Audit: s.audit, FailureFloor: floor,
+				Attempts: security.NewAttemptLimiter(attempts, time.Hour, time.Now),
 			}
-			_, err := s.store.CreateFirstSuperuser(t.Context(), s.ann)
+			_, err = s.store.CreateFirstSuperuser(t.Context(), s.ann)
 			require.NoError(t, err)
 			require.NoError(t, s.store.CreateUser(t.Context(), s.ann.Actor(), s.ina))
 			f(t, s)
@@ -63,9 +66,9 @@ func test(t *testing.T, name string, f func(*testing.T, *scene)) {
 	})
 }
 
-func account(name string, active bool) domain.User {
+func account(id, address string, active bool) domain.User {
 	return domain.User{
-		ID: "id-of-" + name, Email: email(name + "@example.com"), PasswordHash: "v1$seed$" + password,
+		ID: id, Email: email(address), PasswordHash: "v1$seed$" + password,
 		Active: active, Superuser: true, Version: 3, Epoch: 2, CreatedAt: created, UpdatedAt: created,
 	}
 }
@@ -127,58 +130,9 @@ func (h *hasher) Verify(_ context.Context, plain, hash string) (bool, error) {
 
 func (*hasher) Outdated(hash string) bool { return strings.HasPrefix(hash, "v0$") }
 
-// tokens keeps its contract with tokens that are mere numbers.
-type tokens struct {
-	mu     sync.Mutex
-	actors map[string]domain.Actor
-	err    error
-}
+// brokenIssuer issues nothing.
+type brokenIssuer struct{ ports.TokenIssuer }
 
-func (i *tokens) Issue(a domain.Actor) (domain.Token, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.err != nil {
-		return domain.Token{}, i.err
-	}
-	value := fmt.Sprint("token ", len(i.actors))
-	i.actors[value] = a
-	return domain.Token{Value: value, ExpiresIn: time.Hour}, nil
-}
+var errNoKey = errors.New("no key")
 
-func (i *tokens) Verify(token string) (domain.Actor, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	a, ok := i.actors[token]
-	if !ok {
-		return domain.Actor{}, domain.ErrInvalidToken
-	}
-	return a, nil
-}
-
-// limiter keeps its contract with attempts that do not come back by themselves.
-type limiter struct {
-	mu    sync.Mutex
-	spent map[string]int
-}
-
-func (l *limiter) Take(key string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.spent[key] == attempts {
-		return domain.ErrTooManyAttempts.After(time.Minute)
-	}
-	l.spent[key]++
-	return nil
-}
-
-func (l *limiter) GiveBack(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.spent[key]--
-}
-
-func (l *limiter) Clear(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.spent, key)
-}
+func (brokenIssuer) Issue(domain.Actor) (domain.Token, error) { return domain.Token{}, errNoKey }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -24,7 +25,6 @@ const (
 	attempts = 10
 	known    = "what everybody knows" // the password of all accounts
 	wrong    = "what nobody knows"
-	readTime = time.Millisecond
 )
 
 var (
@@ -42,7 +42,7 @@ var (
 type scene struct {
 	*users.Service
 	store               *memory.Store
-	faults              *faultyStore
+	contest             *contestedStore
 	hasher              *hasher
 	root, sue, ann, bob domain.User
 	mu                  sync.Mutex
@@ -69,12 +69,13 @@ func testEmpty(t *testing.T, name string, f func(*testing.T, *scene)) {
 	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &scene{store: memory.New(), hasher: &hasher{}}
-			s.faults = &faultyStore{Store: s.store}
+			s.contest = &contestedStore{Store: s.store, meanwhile: func() {}}
 			s.Service = &users.Service{
-				Store: s.faults, Hasher: s.hasher, Audit: s.audit,
-				EmailAttempts: &limiter{spent: map[string]int{}}, PasswordAttempts: &limiter{spent: map[string]int{}},
-				NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
-				Now:   func() time.Time { return now },
+				Store: s.contest, Hasher: s.hasher, Audit: s.audit,
+				EmailAttempts:    security.NewAttemptLimiter(attempts, time.Hour, time.Now),
+				PasswordAttempts: security.NewAttemptLimiter(attempts, time.Hour, time.Now),
+				NewID:            func() string { return uuid.Must(uuid.NewV7()).String() },
+				Now:              func() time.Time { return now },
 			}
 			f(t, s)
 		})
@@ -121,83 +122,60 @@ func (s *scene) assertPassword(t *testing.T, u domain.User, plain string) {
 	assert.True(t, matches, u.PasswordHash)
 }
 
-// atOnce runs all the calls at the same time and returns their errors.
-func atOnce(calls ...func() error) []error {
-	errs := make([]error, len(calls))
+// overtake lets somebody else change the account's name within the next n reads.
+func (s *scene) overtake(t *testing.T, email domain.Email, n int) {
+	s.contest.meanwhile = func() {
+		if n--; n < 0 {
+			return
+		}
+		read := s.stored(t, email)
+		next := read
+		next.FullName = domain.Some(must(domain.ParseFullName(fmt.Sprint("overtaken ", n))))
+		next, _ = read.Revise(next, now)
+		require.NoError(t, s.store.UpdateUser(t.Context(), s.sue.Actor(), next, read.Version))
+	}
+}
+
+// overtaken is the name that [scene.overtake] leaves behind.
+var overtaken = domain.Some(must(domain.ParseFullName("overtaken 0")))
+
+// atOnce makes n calls that all read before any of them writes, and returns their errors.
+func (s *scene) atOnce(n int, call func(i int) error) []error {
+	s.contest.meanwhile = func() { time.Sleep(time.Millisecond) }
+	defer func() { s.contest.meanwhile = func() {} }()
+	errs := make([]error, n)
 	var done sync.WaitGroup
-	for i, call := range calls {
-		done.Go(func() { errs[i] = call() })
+	for i := range n {
+		done.Go(func() { errs[i] = call(i) })
 	}
 	done.Wait()
 	return errs
 }
 
-// faultyStore fails, or takes its time, where a test says so.
-type faultyStore struct {
-	ports.Store
-	reads    atomic.Int64
-	err      error         // of every method below
-	stale    atomic.Int64  // writes that lose to others before one may win
-	readTime time.Duration // from the read to its answer: calls made at once read the same
+// ended is a context in which a store does not answer.
+func ended(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }
 
-func (s *faultyStore) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
+// contestedStore counts reads and lets others be faster.
+type contestedStore struct {
+	ports.Store
+	reads     atomic.Int64
+	meanwhile func() // happens between a read and its answer
+}
+
+func (s *contestedStore) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
 	s.reads.Add(1)
-	if s.err != nil {
-		return domain.User{}, s.err
-	}
-	defer time.Sleep(s.readTime)
+	defer s.meanwhile()
 	return s.Store.User(ctx, by, id)
 }
 
-func (s *faultyStore) UserForSignIn(ctx context.Context, e domain.Email) (domain.User, error) {
+func (s *contestedStore) UserForSignIn(ctx context.Context, e domain.Email) (domain.User, error) {
 	s.reads.Add(1)
-	defer time.Sleep(s.readTime)
+	defer s.meanwhile()
 	return s.Store.UserForSignIn(ctx, e)
-}
-
-func (s *faultyStore) write(do func() error) error {
-	if s.err != nil {
-		return s.err
-	}
-	if s.stale.Add(-1) >= 0 {
-		return domain.ErrStale
-	}
-	return do()
-}
-
-func (s *faultyStore) Users(ctx context.Context, by domain.Actor, p domain.PageRequest) (page domain.Page[domain.User], err error) {
-	if s.err != nil {
-		return page, s.err
-	}
-	return s.Store.Users(ctx, by, p)
-}
-
-func (s *faultyStore) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
-	return s.write(func() error { return s.Store.CreateUser(ctx, by, u) })
-}
-
-func (s *faultyStore) UpdateUser(ctx context.Context, by domain.Actor, next domain.User, read int64) error {
-	return s.write(func() error { return s.Store.UpdateUser(ctx, by, next, read) })
-}
-
-func (s *faultyStore) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Optional[int64]) error {
-	return s.write(func() error { return s.Store.DeleteUser(ctx, by, id, read) })
-}
-
-func (s *faultyStore) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
-	if s.err != nil {
-		return false, s.err
-	}
-	return s.Store.CreateFirstSuperuser(ctx, u)
-}
-
-func (s *faultyStore) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
-	return s.write(func() error { return s.Store.CreateSuperuserForOperator(ctx, u) })
-}
-
-func (s *faultyStore) ResetPasswordForOperator(ctx context.Context, next domain.User, read int64) error {
-	return s.write(func() error { return s.Store.ResetPasswordForOperator(ctx, next, read) })
 }
 
 // hasher keeps its contract with hashes that read v1$salt$password.
@@ -217,34 +195,6 @@ func (h *hasher) Verify(_ context.Context, plain, hash string) (bool, error) {
 }
 
 func (*hasher) Outdated(string) bool { return false }
-
-// limiter keeps its contract with attempts that do not come back by themselves.
-type limiter struct {
-	mu    sync.Mutex
-	spent map[string]int
-}
-
-func (l *limiter) Take(key string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.spent[key] == attempts {
-		return domain.ErrTooManyAttempts.After(time.Minute)
-	}
-	l.spent[key]++
-	return nil
-}
-
-func (l *limiter) GiveBack(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.spent[key]--
-}
-
-func (l *limiter) Clear(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.spent, key)
-}
 
 func must[T any](v T, err error) T {
 	if err != nil {

@@ -1,0 +1,138 @@
+package portstest
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+// TestAttemptLimiter tests what [ports.AttemptLimiter] promises. open returns a limiter that reads
+// the time from now, that nobody has used, and that grants at least two attempts in a row.
+func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Time) ports.AttemptLimiter) {
+	fixture := func(t *testing.T) (ports.AttemptLimiter, *clock) {
+		c := &clock{time: later}
+		return open(t, c.now), c
+	}
+	t.Run("attempts run out, and each key has its own", func(t *testing.T) {
+		l, _ := fixture(t)
+		burst := spendAll(t, l, "a")
+		require.Greater(t, burst, 1)
+		for _, key := range []string{"", "b", "A", "a ", "a\x00", strings.Repeat("a", 1<<16)} {
+			assert.Equal(t, burst, spendAll(t, l, key), "%.10q", key)
+		}
+	})
+	t.Run("the next attempt comes after RetryAfter and not before", func(t *testing.T) {
+		l, clock := fixture(t)
+		spendAll(t, l, "a")
+		for range 3 {
+			wait := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter
+			clock.advance(wait - 1)
+			assert.Equal(t, time.Duration(1), assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter)
+			clock.advance(1)
+			assert.Equal(t, 1, spendAll(t, l, "a"))
+		}
+	})
+	t.Run("a refusal spends nothing", func(t *testing.T) {
+		l, clock := fixture(t)
+		spendAll(t, l, "a")
+		wait := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter
+		for range 100 {
+			assert.Equal(t, wait, assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter)
+		}
+		clock.advance(wait)
+		assert.NoError(t, l.Take("a"))
+	})
+	t.Run("no more attempts than at first come back with time", func(t *testing.T) {
+		l, clock := fixture(t)
+		burst := spendAll(t, l, "a")
+		clock.advance(100 * 365 * 24 * time.Hour)
+		assert.Equal(t, burst, spendAll(t, l, "a"))
+	})
+	t.Run("an attempt given back can be taken again", func(t *testing.T) {
+		l, clock := fixture(t)
+		burst := spendAll(t, l, "a")
+		l.GiveBack("a")
+		assert.Equal(t, 1, spendAll(t, l, "a"))
+		for range burst {
+			l.GiveBack("a")
+		}
+		assert.Equal(t, burst, spendAll(t, l, "a"))
+
+		wait := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter
+		clock.advance(wait)
+		l.GiveBack("a")
+		assert.Equal(t, 2, spendAll(t, l, "a"), "one that came back and one that was given back")
+	})
+	t.Run("giving back what was not taken gives nothing, nor to others", func(t *testing.T) {
+		l, _ := fixture(t)
+		l.GiveBack("a")
+		l.GiveBack("a")
+		burst := spendAll(t, l, "a")
+		assert.Equal(t, burst, spendAll(t, l, "b"))
+		l.GiveBack("a")
+		assert.ErrorIs(t, l.Take("b"), domain.ErrTooManyAttempts)
+		require.NoError(t, l.Take("a"))
+	})
+	t.Run("a key that is cleared has all its attempts back, and only it", func(t *testing.T) {
+		l, _ := fixture(t)
+		burst := spendAll(t, l, "a")
+		spendAll(t, l, "b")
+		l.Clear("a")
+		l.Clear("c")
+		assert.ErrorIs(t, l.Take("b"), domain.ErrTooManyAttempts)
+		assert.Equal(t, burst, spendAll(t, l, "a"))
+		assert.Equal(t, burst, spendAll(t, l, "c"))
+	})
+	t.Run("calls at once get no more attempts than calls in a row", func(t *testing.T) {
+		l, _ := fixture(t)
+		burst := spendAll(t, l, "a")
+		assertWinners(t, burst, race(burst+100, func(int) error { return l.Take("b") }), domain.ErrTooManyAttempts)
+		race(burst, func(int) error { l.GiveBack("b"); return nil })
+		assert.Equal(t, burst, spendAll(t, l, "b"))
+	})
+	t.Run("its memory does not grow with keys, be they many or long", func(t *testing.T) {
+		l, clock := fixture(t)
+		padding := strings.Repeat("x", 1<<10)
+		take := func(from, to int) uint64 {
+			for k := from; k < to; k++ {
+				require.NoError(t, l.Take(fmt.Sprint(k, padding)))
+				clock.advance(time.Microsecond)
+			}
+			return heap()
+		}
+		before := take(0, 200_000)
+		after := take(200_000, 1_000_000)
+		assert.Less(t, after, before+8<<20)
+		runtime.KeepAlive(l)
+	})
+}
+
+// spendAll takes attempts until there are no more and returns how many there were.
+func spendAll(t *testing.T, l ports.AttemptLimiter, key string) int {
+	t.Helper()
+	const mostToTry = 100_000
+	for n := range mostToTry {
+		if err := l.Take(key); err != nil {
+			require.ErrorIs(t, err, domain.ErrTooManyAttempts)
+			return n
+		}
+	}
+	require.Fail(t, "attempts do not run out")
+	return 0
+}
+
+// heap is how many bytes are in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

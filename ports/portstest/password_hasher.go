@@ -1,0 +1,158 @@
+package portstest
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+// phcSyntax is the PHC string format: an id, parameters, a salt and a hash.
+const phcSyntax = `^\$[a-z0-9-]{1,32}(\$v=\d+)?(\$[a-z0-9-]+=[^$,]+(,[a-z0-9-]+=[^$,]+)*)?\$[A-Za-z0-9+/.-]+\$[A-Za-z0-9+/]+$`
+
+// TestPasswordHasher tests what [ports.PasswordHasher] promises. open returns one whose queue is
+// empty.
+func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher) {
+	t.Run("a hash is in PHC string format and matches what it was made from", func(t *testing.T) {
+		h := open(t)
+		for _, plain := range []string{"", "correct horse", "Grüße 🦆", "a\x00b", " \t\n", strings.Repeat("ab", 300)} {
+			hash, err := h.Hash(t.Context(), plain)
+			require.NoError(t, err)
+			assert.Regexp(t, phcSyntax, hash)
+			assertVerify(t, h, true, plain, hash)
+		}
+	})
+	t.Run("two hashes of one password differ, salt and all", func(t *testing.T) {
+		h := open(t)
+		first, second := mustHash(t, h, "correct horse"), mustHash(t, h, "correct horse")
+		salt, key := saltAndKey(first)
+		assert.NotContains(t, second, salt)
+		assert.NotContains(t, second, key)
+	})
+	t.Run("a password is compared byte for byte", func(t *testing.T) {
+		h := open(t)
+		long := strings.Repeat("x", 100)
+		for plain, others := range map[string][]string{
+			"correct horse":  {"", "correct hors", "correct horse ", "Correct horse", "correct horse\x00", "correct horse\x00correct horse"},
+			"caf\u00e9 noir": {"cafe\u0301 noir", "cafe noir"},
+			"a\x00b":         {"a", "a\x00", "a\x00c"},
+			long:             {long[1:], long[1:] + "y"},
+		} {
+			hash := mustHash(t, h, plain)
+			for _, other := range others {
+				assertVerify(t, h, false, other, hash)
+			}
+		}
+	})
+	t.Run("an empty hash matches nothing", func(t *testing.T) {
+		h := open(t)
+		for _, plain := range []string{"", "correct horse", "\x00"} {
+			assertVerify(t, h, false, plain, "")
+		}
+	})
+	t.Run("a call whose context has ended is unavailable", func(t *testing.T) {
+		h := open(t)
+		for name, call := range calls(h, mustHash(t, h, "correct horse")) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			assert.ErrorIs(t, call(ctx), domain.ErrUnavailable, name)
+		}
+	})
+	// The work for an empty hash is seen to be real by its place in the queue.
+	t.Run("too many calls at once are refused as busy and told when to come back", func(t *testing.T) {
+		h := open(t)
+		for name, call := range calls(h, mustHash(t, h, "correct horse")) {
+			t.Run(name, func(t *testing.T) {
+				const many = 1000
+				refused := 0
+				for _, err := range race(many, func(int) error { return call(t.Context()) }) {
+					if err != nil {
+						refused++
+						assertRetryAfter(t, err, domain.ErrBusy)
+					}
+				}
+				assert.Positive(t, refused)
+				assert.Less(t, refused, many)
+				assert.NoError(t, call(t.Context()), "afterwards it is free again")
+			})
+		}
+	})
+	t.Run("a hash that cannot be read is an internal error", func(t *testing.T) {
+		h := open(t)
+		valid := mustHash(t, h, "correct horse")
+		salt, key := saltAndKey(valid)
+		for _, hash := range []string{
+			"x", "$", "$$$$", "\x00", "correct horse", "$unknown$c2FsdA$aGFzaA", " " + valid, valid + " ", valid + "\n", valid + "$", valid + "=",
+			strings.TrimSuffix(valid, key), strings.Replace(valid, salt, "", 1), valid[1:], strings.ToUpper(valid),
+		} {
+			matches, err := h.Verify(t.Context(), "correct horse", hash)
+			assert.False(t, matches, hash)
+			require.Error(t, err, hash)
+			assert.Equal(t, domain.Internal, domain.KindOf(err), hash)
+		}
+	})
+	t.Run("a hash whose cost is beyond all bounds is an internal error", func(t *testing.T) {
+		h := open(t)
+		for _, cost := range []string{"m=4294967295,t=1,p=1", "m=65536,t=4294967295,p=1", "m=65536,t=1,p=255"} {
+			hash := "$argon2id$v=19$" + cost + "$c2FsdHNhbHRzYWx0c2FsdA$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U"
+			_, err := h.Verify(t.Context(), "correct horse", hash)
+			require.Error(t, err, cost)
+			assert.Equal(t, domain.Internal, domain.KindOf(err), cost)
+		}
+	})
+	t.Run("a fresh hash is not outdated and a weak one is", func(t *testing.T) {
+		h := open(t)
+		assert.False(t, h.Outdated(mustHash(t, h, "correct horse")))
+		assert.True(t, h.Outdated("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$a2V5a2V5a2V5a2V5a2V5aw"))
+	})
+}
+
+// calls are those that cost a hash's work.
+func calls(h ports.PasswordHasher, hash string) map[string]func(context.Context) error {
+	verify := func(hash string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := h.Verify(ctx, "correct horse", hash)
+			return err
+		}
+	}
+	return map[string]func(context.Context) error{
+		"making a hash":           func(ctx context.Context) error { _, err := h.Hash(ctx, "correct horse"); return err },
+		"verifying a hash":        verify(hash),
+		"verifying an empty hash": verify(""),
+	}
+}
+
+func mustHash(t *testing.T, h ports.PasswordHasher, plain string) string {
+	t.Helper()
+	hash, err := h.Hash(t.Context(), plain)
+	require.NoError(t, err)
+	return hash
+}
+
+func assertVerify(t *testing.T, h ports.PasswordHasher, want bool, plain, hash string) {
+	t.Helper()
+	matches, err := h.Verify(t.Context(), plain, hash)
+	require.NoError(t, err)
+	assert.Equal(t, want, matches, "%q", plain)
+}
+
+// saltAndKey returns the last two fields of a hash in PHC string format.
+func saltAndKey(hash string) (string, string) {
+	fields := strings.Split(hash, "$")
+	return fields[len(fields)-2], fields[len(fields)-1]
+}
+
+// assertRetryAfter looks whether err is want and says when to try again.
+func assertRetryAfter(t *testing.T, err error, want *domain.Error) *domain.Error {
+	t.Helper()
+	var e *domain.Error
+	require.ErrorAs(t, err, &e)
+	assert.ErrorIs(t, e, want)
+	assert.Positive(t, e.RetryAfter)
+	return e
+}
