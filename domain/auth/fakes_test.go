@@ -24,7 +24,6 @@ import (
 const (
 	floor    = 250 * time.Millisecond
 	hashTime = 20 * time.Millisecond
-	readTime = 5 * time.Millisecond
 	attempts = 10
 	password = "what ann knows"
 	here     = "192.0.2.1"

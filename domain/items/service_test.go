@@ -87,17 +87,22 @@ func (s *scene) assertStored(t *testing.T, want domain.Item) {
 	assert.Equal(t, want, i)
 }
 
-// contestedStore counts reads and lets others be faster.
+// contestedStore counts calls and lets others be faster.
 type contestedStore struct {
 	ports.Store
-	reads     atomic.Int64
-	meanwhile func() // happens between a read and its answer
+	reads, writes atomic.Int64
+	meanwhile     func() // happens between a read and its answer
 }
 
 func (s *contestedStore) Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
 	s.reads.Add(1)
 	defer s.meanwhile()
 	return s.Store.Item(ctx, by, scope, id)
+}
+
+func (s *contestedStore) UpdateItem(ctx context.Context, by domain.Actor, scope domain.Scope, next domain.Item, read int64) error {
+	s.writes.Add(1)
+	return s.Store.UpdateItem(ctx, by, scope, next, read)
 }
 
 // overtake lets somebody else change the text of ann's item within the next n reads.
@@ -256,6 +261,7 @@ func TestUpdate(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, s.anns, i)
 			s.assertStored(t, s.anns)
+			assert.Zero(t, s.contest.writes.Load())
 		})
 	}
 	test(t, "is made again on top of what others changed meanwhile", func(t *testing.T, s *scene) {

@@ -159,11 +159,11 @@ func ended(t *testing.T) context.Context {
 	return ctx
 }
 
-// contestedStore counts reads and lets others be faster.
+// contestedStore counts calls and lets others be faster.
 type contestedStore struct {
 	ports.Store
-	reads     atomic.Int64
-	meanwhile func() // happens between a read and its answer
+	reads, writes atomic.Int64
+	meanwhile     func() // happens between a read and its answer
 }
 
 func (s *contestedStore) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
@@ -176,6 +176,11 @@ func (s *contestedStore) UserForSignIn(ctx context.Context, e domain.Email) (dom
 	s.reads.Add(1)
 	defer s.meanwhile()
 	return s.Store.UserForSignIn(ctx, e)
+}
+
+func (s *contestedStore) UpdateUser(ctx context.Context, by domain.Actor, next domain.User, read int64) error {
+	s.writes.Add(1)
+	return s.Store.UpdateUser(ctx, by, next, read)
 }
 
 // hasher keeps its contract with hashes that read v1$salt$password.

@@ -57,6 +57,7 @@ func TestUpdateSelf(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, s.ann, u)
 			s.assertStored(t, s.ann)
+			assert.Zero(t, s.contest.writes.Load())
 			assert.Empty(t, s.events)
 		})
 	}
@@ -245,6 +246,9 @@ func TestDeleteSelf(t *testing.T) {
 	test(t, "is refused to superusers", func(t *testing.T, s *scene) {
 		assert.Equal(t, domain.ErrCannotDeleteSelf, s.DeleteSelf(t.Context(), s.root.Actor(), anytime))
 		s.assertStored(t, s.root)
+		signedOut := s.root.Actor()
+		signedOut.Epoch--
+		assert.Equal(t, domain.ErrSignedOut, s.DeleteSelf(t.Context(), signedOut, anytime))
 		assert.Empty(t, s.events)
 	})
 }
