@@ -9,86 +9,95 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// mostKeys bounds the memory of a limiter to about 3 MiB.
-const mostKeys = 1 << 16
-
-// AttemptLimiter implements [ports.AttemptLimiter]: a number of attempts at once, then one per
-// interval. It is the generic cell rate algorithm (ITU-T I.371), which needs one time per key and,
-// unlike x/time/rate, can give an attempt back.
+// AttemptLimiter implements [ports.AttemptLimiter] with the generic cell rate algorithm (ITU-T
+// I.371): of a key it remembers nothing but the time at which all its attempts will be back.
+// (golang.org/x/time/rate cannot give an attempt back.)
 type AttemptLimiter struct {
-	attempts int
+	burst    int
 	interval time.Duration
 	now      func() time.Time
-	seed     maphash.Seed
+	seed     maphash.Seed // nobody outside can tell which keys would share an entry
 
 	mu sync.Mutex
-	// fullAt says when a key has all its attempts back. Keys are hashed: whoever makes them up may
-	// make them long.
-	fullAt map[uint64]time.Time
+	// What was not touched for as long as it takes to get all attempts back can be forgotten
+	// without loss. So entries move to the young when touched, and the old go all at once.
+	young, old map[uint64]time.Time
+	since      time.Time // when the young began
 }
 
 var _ ports.AttemptLimiter = (*AttemptLimiter)(nil)
 
-// NewAttemptLimiter returns a limiter of so many attempts in a row, and one per interval from then
-// on.
-func NewAttemptLimiter(attempts int, interval time.Duration, now func() time.Time) *AttemptLimiter {
-	return &AttemptLimiter{attempts: attempts, interval: interval, now: now, seed: maphash.MakeSeed(), fullAt: map[uint64]time.Time{}}
+// maxYoung bounds both generations together to 65,536 entries, a few MiB. Whoever wants an entry
+// forgotten early has to spend an attempt of each of 32,768 other keys, and each of those costs a
+// password hash or an account: a bad price for a few more guesses.
+const maxYoung = 32_768
+
+// NewAttemptLimiter returns one that grants each key burst attempts in a row, and one more after
+// each interval. Both must be positive.
+func NewAttemptLimiter(burst int, interval time.Duration, now func() time.Time) *AttemptLimiter {
+	return &AttemptLimiter{
+		burst: burst, interval: interval, now: now, seed: maphash.MakeSeed(),
+		young: map[uint64]time.Time{},
+	}
 }
 
 // Take implements [ports.AttemptLimiter].
 func (l *AttemptLimiter) Take(key string) error {
-	id, now := maphash.String(l.seed, key), l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fullAt, known := l.fullAt[id]
-	if fullAt.Before(now) {
-		fullAt = now
+	k, now := l.hash(key), l.now()
+	full := l.fullAt(k)
+	if full.Before(now) {
+		full = now
 	}
-	fullAt = fullAt.Add(l.interval)
-	if wait := fullAt.Sub(now) - time.Duration(l.attempts)*l.interval; wait > 0 {
+	full = full.Add(l.interval)
+	if wait := full.Sub(now) - l.refill(); wait > 0 {
 		return domain.ErrTooManyAttempts.After(wait)
 	}
-	if !known && len(l.fullAt) >= mostKeys {
-		l.makeRoom(now)
-	}
-	l.fullAt[id] = fullAt
+	l.set(k, full, now)
 	return nil
 }
 
 // GiveBack implements [ports.AttemptLimiter].
 func (l *AttemptLimiter) GiveBack(key string) {
-	id, now := maphash.String(l.seed, key), l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if fullAt := l.fullAt[id].Add(-l.interval); fullAt.After(now) {
-		l.fullAt[id] = fullAt
+	k, now := l.hash(key), l.now()
+	if full := l.fullAt(k).Add(-l.interval); full.After(now) {
+		l.set(k, full, now)
 	} else {
-		delete(l.fullAt, id)
+		l.forget(k)
 	}
 }
 
 // Clear implements [ports.AttemptLimiter].
 func (l *AttemptLimiter) Clear(key string) {
-	id := maphash.String(l.seed, key)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.fullAt, id)
+	l.forget(l.hash(key))
 }
 
-// makeRoom forgets every key that has all its attempts back, or else the one that is nearest to
-// it. Whoever wants the limiter to forget a key that is out of attempts has to fail with as many
-// others as there is room for, which at a password hash each takes far longer than waiting.
-func (l *AttemptLimiter) makeRoom(now time.Time) {
-	var nearest uint64
-	var nearestAt time.Time
-	for id, fullAt := range l.fullAt {
-		if !fullAt.After(now) {
-			delete(l.fullAt, id)
-		} else if nearestAt.IsZero() || fullAt.Before(nearestAt) {
-			nearest, nearestAt = id, fullAt
-		}
+func (l *AttemptLimiter) hash(key string) uint64 { return maphash.String(l.seed, key) }
+
+// refill is how long it takes to get all attempts back.
+func (l *AttemptLimiter) refill() time.Duration { return time.Duration(l.burst) * l.interval }
+
+func (l *AttemptLimiter) fullAt(k uint64) time.Time {
+	if full, ok := l.young[k]; ok {
+		return full
 	}
-	if len(l.fullAt) >= mostKeys {
-		delete(l.fullAt, nearest)
+	return l.old[k]
+}
+
+func (l *AttemptLimiter) set(k uint64, full, now time.Time) {
+	if len(l.young) >= maxYoung || now.Sub(l.since) >= l.refill() {
+		l.young, l.old, l.since = map[uint64]time.Time{}, l.young, now
 	}
+	delete(l.old, k)
+	l.young[k] = full
+}
+
+func (l *AttemptLimiter) forget(k uint64) {
+	delete(l.old, k)
+	delete(l.young, k)
 }

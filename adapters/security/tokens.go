@@ -2,141 +2,221 @@ package security
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-const (
-	issuer    = "echo-in-snowflake"
-	tokenType = "at+jwt" // RFC 9068 §2.1
-
-	leastKey     = 32 // bytes: RFC 7518 §3.2 asks for as many as the hash has
-	mostToken    = 2 << 10
-	mostLifetime = 24 * time.Hour
-	clockSkew    = 5 * time.Second // between instances
-)
-
-// TokenIssuer implements [ports.TokenIssuer] with JSON Web Tokens (RFC 7519) signed with HMAC
-// SHA-256.
+// TokenIssuer implements [ports.TokenIssuer] with JSON Web Tokens (RFC 7519) in the profile of
+// RFC 9068, signed with HMAC-SHA-256. Nothing in a token chooses how it is verified, save that its
+// kid picks one of our own keys.
 type TokenIssuer struct {
+	keys     map[string][]byte // by kid
+	kid      string            // of the key that signs
 	lifetime time.Duration
 	now      func() time.Time
-	kid      string // of the key that signs
-	keys     map[string][]byte
 	parser   *jwt.Parser
+	// verified holds what was found in tokens, by the whole text of each: a client sends the same
+	// one with every request, and to verify it costs more than the rest of a request in memory.
+	// Nothing but the passing of time can make it untrue, for the keys do not change.
+	verified *lru.Cache[string, claims]
 }
 
 var _ ports.TokenIssuer = (*TokenIssuer)(nil)
 
-// claims are those of RFC 7519 and two of ours.
-type claims struct {
-	jwt.RegisteredClaims
-	Epoch     int64 `json:"ver"`
-	Superuser bool  `json:"sup"`
-}
+const (
+	// MinKeyLength is the least length of a signing key in bytes (RFC 7518 §3.2).
+	MinKeyLength = 32
+	// MaxTokenLifetime is the longest that a token may be valid, whoever signed it.
+	MaxTokenLifetime = 24 * time.Hour
 
-// NewTokenIssuer returns a TokenIssuer that signs with current and recognises what was signed with
-// it or one of previous. lifetime is at most a day. It refuses keys of less than 32 bytes, and such
-// as no random source makes.
-func NewTokenIssuer(lifetime time.Duration, now func() time.Time, current []byte, previous ...[]byte) (*TokenIssuer, error) {
-	if lifetime < time.Second || lifetime > mostLifetime {
-		return nil, fmt.Errorf("a token's lifetime must be between a second and %s", mostLifetime)
+	issuer        = "echo-in-snowflake" // also the audience: we issue tokens to ourselves
+	tokenType     = "at+jwt"            // RFC 9068 §2.1
+	maxTokenBytes = 2048
+	maxRemembered = 4096 // verified tokens, a few MiB
+
+	// clockSkew is how far the clocks of two instances may be apart.
+	clockSkew = 5 * time.Second
+)
+
+// NewTokenIssuer returns one that signs with key and also accepts the tokens of previous keys.
+// Tokens are valid for lifetime, at most [MaxTokenLifetime]. The error says which key is
+// unfit and why, and never shows it.
+func NewTokenIssuer(lifetime time.Duration, now func() time.Time, key []byte, previous ...[]byte) (*TokenIssuer, error) {
+	if lifetime < time.Second || lifetime > MaxTokenLifetime {
+		return nil, fmt.Errorf("a token lifetime of %v is not between 1s and %v", lifetime, MaxTokenLifetime)
 	}
-	keys := map[string][]byte{}
-	for _, key := range append([][]byte{current}, previous...) {
-		if len(key) < leastKey || bytes.Count(key, key[:1]) == len(key) {
-			return nil, fmt.Errorf("a signing key must have at least %d random bytes", leastKey)
+	if err := checkKey(key); err != nil {
+		return nil, fmt.Errorf("the signing key %w", err)
+	}
+	keys := map[string][]byte{keyID(key): bytes.Clone(key)}
+	for _, k := range previous {
+		if err := checkKey(k); err != nil {
+			return nil, fmt.Errorf("a previous signing key %w", err)
 		}
-		keys[keyID(key)] = bytes.Clone(key)
+		keys[keyID(k)] = bytes.Clone(k)
+	}
+	verified, err := lru.New[string, claims](maxRemembered)
+	if err != nil {
+		return nil, err
 	}
 	return &TokenIssuer{
-		lifetime: lifetime,
-		now:      now,
-		kid:      keyID(current),
-		keys:     keys,
+		keys: keys, kid: keyID(key), lifetime: lifetime, now: now, verified: verified,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+			jwt.WithStrictDecoding(),
 			jwt.WithExpirationRequired(),
 			jwt.WithIssuedAt(),
 			jwt.WithIssuer(issuer),
 			jwt.WithAudience(issuer),
-			jwt.WithStrictDecoding(), // else one signature has four spellings
 			jwt.WithLeeway(clockSkew),
 			jwt.WithTimeFunc(now),
 		),
 	}, nil
 }
 
-// keyID names a key without telling anything of it.
-func keyID(key []byte) string {
-	sum := sha256.Sum256(append([]byte(issuer+" key id "), key...))
-	return hex.EncodeToString(sum[:8])
+// checkKey refuses what nobody drew at random. Which words make a placeholder, and where one may
+// be used all the same, is for the configuration to say.
+func checkKey(key []byte) error {
+	const cure = "give at least 32 random bytes, for example what `openssl rand -base64 32` prints"
+	if len(key) < MinKeyLength {
+		return fmt.Errorf("has %d bytes: %s", len(key), cure)
+	}
+	distinct := map[byte]bool{}
+	for _, b := range key {
+		distinct[b] = true
+	}
+	if len(distinct) < 8 { // fewer than even 32 random hexadecimal digits have
+		return fmt.Errorf("has only %d different bytes: %s", len(distinct), cure)
+	}
+	return nil
 }
 
-// Issue implements [ports.TokenIssuer].
+// keyID names a key without revealing it. It follows from the key, so that all instances agree.
+func keyID(key []byte) string {
+	sum := sha256.Sum256(append([]byte("echo-in-snowflake kid\x00"), key...))
+	return base64.RawURLEncoding.EncodeToString(sum[:8])
+}
+
+// claims are those of RFC 9068 §2.2 that this service needs, and two of its own. Times are whole
+// seconds since 1970, which is stricter than RFC 7519: a fraction or an exponent does not parse.
+type claims struct {
+	Issuer    string `json:"iss"`
+	Audience  string `json:"aud"`
+	Subject   string `json:"sub"`
+	IssuedAt  int64  `json:"iat"`
+	ExpiresAt int64  `json:"exp"`
+	NotBefore int64  `json:"nbf,omitempty"` // we set none, and honour it
+	ID        string `json:"jti"`
+	Epoch     int64  `json:"ver"` // the account's, when the token was issued
+	Superuser bool   `json:"sup"`
+}
+
+func (c *claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
+func (c *claims) GetSubject() (string, error)                  { return c.Subject, nil }
+func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings{c.Audience}, nil }
+func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)       { return seconds(c.IssuedAt), nil }
+func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return seconds(c.ExpiresAt), nil }
+func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return seconds(c.NotBefore), nil }
+
+// seconds returns nil for 0, which is a time that was not given.
+func seconds(n int64) *jwt.NumericDate {
+	if n == 0 {
+		return nil
+	}
+	return jwt.NewNumericDate(time.Unix(n, 0))
+}
+
+// Why a token is refused, beyond what the library knows.
+var (
+	errTooLong     = errors.New("token is longer than 2 KiB")
+	errWrongType   = errors.New("token is of another type")
+	errCritical    = errors.New("token has a crit header")
+	errUnknownKey  = errors.New("token is signed with an unknown key")
+	errBadLifetime = errors.New("token has no lifetime, or one that is too long")
+	errBadActor    = errors.New("token speaks for nobody that there could be")
+)
+
+// Validate implements [jwt.ClaimsValidator], in addition to what the parser checks.
+func (c *claims) Validate() error {
+	if c.IssuedAt < 1 || c.ExpiresAt-c.IssuedAt > int64(MaxTokenLifetime/time.Second) {
+		return errBadLifetime
+	}
+	if id, err := uuid.Parse(c.Subject); err != nil || id.String() != c.Subject || c.Epoch < 1 {
+		return errBadActor
+	}
+	return nil
+}
+
+// Issue implements [ports.TokenIssuer]. An Actor that no account can have is an Internal error.
 func (i *TokenIssuer) Issue(a domain.Actor) (domain.Token, error) {
 	now := i.now()
-	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:    issuer,
-			Audience:  jwt.ClaimStrings{issuer},
-			Subject:   a.ID,
-			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(now.Add(i.lifetime)),
-			ID:        uuid.NewString(),
-		},
+	c := &claims{
+		Issuer:    issuer,
+		Audience:  issuer,
+		Subject:   a.ID,
+		IssuedAt:  now.Unix(),
+		ExpiresAt: now.Add(i.lifetime).Unix(),
+		ID:        rand.Text(),
 		Epoch:     a.Epoch,
 		Superuser: a.Superuser,
-	})
+	}
+	if err := c.Validate(); err != nil {
+		return domain.Token{}, err
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
 	token.Header["typ"] = tokenType
 	token.Header["kid"] = i.kid
 	signed, err := token.SignedString(i.keys[i.kid])
 	if err != nil {
-		return domain.Token{}, fmt.Errorf("sign a token: %w", err)
+		return domain.Token{}, err
 	}
 	return domain.Token{Value: signed, ExpiresIn: i.lifetime}, nil
 }
 
 // Verify implements [ports.TokenIssuer].
 func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
-	if len(token) > mostToken {
-		return domain.Actor{}, domain.ErrInvalidToken.Because(errors.New("it is too long"))
+	if len(token) > maxTokenBytes {
+		return domain.Actor{}, domain.ErrInvalidToken.Because(errTooLong)
 	}
-	var c claims
-	if _, err := i.parser.ParseWithClaims(token, &c, i.keyOf); err != nil {
-		return domain.Actor{}, domain.ErrInvalidToken.Because(err)
+	if strings.ContainsAny(token, "\r\n") { // encoding/base64 passes over them
+		return domain.Actor{}, domain.ErrInvalidToken.Because(jwt.ErrTokenMalformed)
 	}
-	switch {
-	case c.IssuedAt == nil || c.ExpiresAt.Sub(c.IssuedAt.Time) > mostLifetime:
-		return domain.Actor{}, domain.ErrInvalidToken.Because(errors.New("it lives too long"))
-	case uuid.Validate(c.Subject) != nil || c.Epoch < 1:
-		return domain.Actor{}, domain.ErrInvalidToken.Because(errors.New("it names no account"))
+	c, known := i.verified.Get(token)
+	if !known {
+		if _, err := i.parser.ParseWithClaims(token, &c, i.keyOf); err != nil {
+			return domain.Actor{}, domain.ErrInvalidToken.Because(err)
+		}
+		i.verified.Add(token, c)
+	} else if !i.now().Before(time.Unix(c.ExpiresAt, 0).Add(clockSkew)) {
+		return domain.Actor{}, domain.ErrInvalidToken.Because(jwt.ErrTokenExpired)
 	}
 	return domain.Actor{ID: c.Subject, Epoch: c.Epoch, Superuser: c.Superuser}, nil
 }
 
-// keyOf checks the header (RFC 8725 §3) and looks the key up; kid is never anything but a key of
-// this map.
-func (i *TokenIssuer) keyOf(t *jwt.Token) (any, error) {
-	if _, critical := t.Header["crit"]; critical {
-		return nil, errors.New("it has critical extensions")
+// keyOf implements [jwt.Keyfunc].
+func (i *TokenIssuer) keyOf(token *jwt.Token) (any, error) {
+	if token.Header["typ"] != tokenType {
+		return nil, errWrongType
 	}
-	if t.Header["typ"] != tokenType {
-		return nil, errors.New("it is no access token")
+	if _, ok := token.Header["crit"]; ok { // we understand none (RFC 7515 §4.1.11)
+		return nil, errCritical
 	}
-	kid, _ := t.Header["kid"].(string)
-	key, known := i.keys[kid]
-	if !known {
-		return nil, errors.New("its key is not known")
+	kid, _ := token.Header["kid"].(string)
+	key, ok := i.keys[kid]
+	if !ok {
+		return nil, errUnknownKey
 	}
 	return key, nil
 }

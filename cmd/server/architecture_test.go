@@ -99,9 +99,8 @@ var importRules = []importRule{
 		others: []string{
 			"github.com/golang-jwt/jwt/v5",
 			"github.com/google/uuid",
+			"github.com/hashicorp/golang-lru/v2",
 			"golang.org/x/crypto",
-			"golang.org/x/sync",
-			"golang.org/x/time",
 		},
 		not: []string{"net/http"},
 		why: "tokens and hashes are made in one place, whoever asks for them",
@@ -133,6 +132,10 @@ var importRules = []importRule{
 			"go.uber.org/zap",
 		},
 		why: "wiring knows all of ours, and of the rest what it takes to start, log and stop",
+	},
+	{
+		pkg: "cmd/server/browsertest",
+		why: "it holds tests of the built program only",
 	},
 }
 

@@ -108,8 +108,8 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 			}
 			return heap()
 		}
-		before := take(0, 200_000)
-		after := take(200_000, 1_000_000)
+		before := take(0, 100_000)
+		after := take(100_000, 300_000)
 		assert.Less(t, after, before+8<<20)
 		runtime.KeepAlive(l)
 	})

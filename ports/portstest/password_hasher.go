@@ -2,6 +2,7 @@ package portstest
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -55,6 +56,14 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 			assertVerify(t, h, false, plain, "")
 		}
 	})
+	// How long it takes cannot be told reliably; how much memory, the other half of the cost, can.
+	t.Run("an empty hash costs the memory of a real one", func(t *testing.T) {
+		h := open(t)
+		hash := mustHash(t, h, "correct horse")
+		ofReal := allocated(func() { assertVerify(t, h, false, "wrong", hash) })
+		ofEmpty := allocated(func() { assertVerify(t, h, false, "wrong", "") })
+		assert.InEpsilon(t, ofReal, ofEmpty, 0.01)
+	})
 	t.Run("a call whose context has ended is unavailable", func(t *testing.T) {
 		h := open(t)
 		for name, call := range calls(h, mustHash(t, h, "correct horse")) {
@@ -63,7 +72,6 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 			assert.ErrorIs(t, call(ctx), domain.ErrUnavailable, name)
 		}
 	})
-	// The work for an empty hash is seen to be real by its place in the queue.
 	t.Run("too many calls at once are refused as busy and told when to come back", func(t *testing.T) {
 		h := open(t)
 		for name, call := range calls(h, mustHash(t, h, "correct horse")) {
@@ -139,6 +147,15 @@ func assertVerify(t *testing.T, h ports.PasswordHasher, want bool, plain, hash s
 	matches, err := h.Verify(t.Context(), plain, hash)
 	require.NoError(t, err)
 	assert.Equal(t, want, matches, "%q", plain)
+}
+
+// allocated is how many bytes f takes from the heap, given back or not.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 // saltAndKey returns the last two fields of a hash in PHC string format.

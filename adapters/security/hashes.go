@@ -1,0 +1,139 @@
+package security
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// storedHash is a hash that was parsed and found affordable.
+type storedHash interface {
+	matches(plain string) bool
+}
+
+// Their texts hold nothing of the hash: errors are logged.
+var (
+	errUnreadableHash = errors.New("the stored password hash is in no known format")
+	errCostlyHash     = errors.New("the stored password hash has a cost or length beyond the bounds")
+)
+
+// parseHash reads an argon2id or a bcrypt hash. The empty string is the hash of nobody.
+func parseHash(s string) (storedHash, error) {
+	switch {
+	case s == "":
+		return nobodysHash{}, nil
+	case bcryptSyntax.MatchString(s):
+		return parseBcrypt(s)
+	default:
+		return parseArgon2id(s)
+	}
+}
+
+// argon2idCost is what one hash takes (RFC 9106 §3.1).
+type argon2idCost struct {
+	memory  uint32 // KiB
+	time    uint32 // passes over the memory
+	threads uint8
+}
+
+// current is what new hashes cost: the least that the OWASP Password Storage Cheat Sheet recommends,
+// because its memory is taken once per processor.
+var current = argon2idCost{memory: 19 * 1024, time: 2, threads: 1}
+
+const (
+	saltLength = 16 // bytes
+	keyLength  = 32 // bytes
+)
+
+// argon2idHash is the content of a hash in PHC string format.
+type argon2idHash struct {
+	cost argon2idCost
+	salt []byte
+	key  []byte
+}
+
+func newArgon2id(plain string, salt []byte, cost argon2idCost, length uint32) argon2idHash {
+	key := argon2.IDKey([]byte(plain), salt, cost.time, cost.memory, cost.threads, length)
+	return argon2idHash{cost, salt, key}
+}
+
+func (h argon2idHash) String() string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.cost.memory, h.cost.time, h.cost.threads,
+		phcBase64.EncodeToString(h.salt), phcBase64.EncodeToString(h.key))
+}
+
+// The PHC string format asks for base64 without padding, and for one spelling of each value.
+var (
+	phcBase64      = base64.RawStdEncoding.Strict()
+	argon2idSyntax = regexp.MustCompile(`^\$argon2id\$v=19\$m=([1-9]\d{0,8}),t=([1-9]\d{0,8}),p=([1-9]\d{0,8})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$`)
+)
+
+func parseArgon2id(s string) (argon2idHash, error) {
+	parts := argon2idSyntax.FindStringSubmatch(s)
+	if parts == nil {
+		return argon2idHash{}, errUnreadableHash
+	}
+	var numbers [3]int
+	for i := range numbers {
+		numbers[i], _ = strconv.Atoi(parts[1+i]) // at most nine digits
+	}
+	memory, time, threads := numbers[0], numbers[1], numbers[2]
+	salt, saltErr := phcBase64.DecodeString(parts[4])
+	key, keyErr := phcBase64.DecodeString(parts[5])
+	switch {
+	case saltErr != nil || keyErr != nil:
+		return argon2idHash{}, errUnreadableHash
+	case !within(memory, 8*threads, 64*1024), !within(time, 1, 5), !within(threads, 1, 4),
+		!within(len(salt), 8, 64), !within(len(key), 16, 64):
+		return argon2idHash{}, errCostlyHash
+	}
+	return argon2idHash{argon2idCost{uint32(memory), uint32(time), uint8(threads)}, salt, key}, nil
+}
+
+func within(n, least, most int) bool { return least <= n && n <= most }
+
+func (h argon2idHash) matches(plain string) bool {
+	made := newArgon2id(plain, h.salt, h.cost, uint32(len(h.key)))
+	return subtle.ConstantTimeCompare(made.key, h.key) == 1
+}
+
+func (h argon2idHash) isCurrent() bool {
+	return h.cost == current && len(h.salt) == saltLength && len(h.key) == keyLength
+}
+
+// nobodysHash stands for an account that does not exist: it costs what a real one does.
+type nobodysHash struct{}
+
+func (nobodysHash) matches(plain string) bool {
+	newArgon2id(plain, make([]byte, saltLength), current, keyLength)
+	return false
+}
+
+// bcryptHash is what the service that this one replaces has stored.
+type bcryptHash string
+
+const maxBcryptCost = 14 // a base-2 logarithm; about one second
+
+var bcryptSyntax = regexp.MustCompile(`^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$`)
+
+func parseBcrypt(s string) (bcryptHash, error) {
+	cost, err := bcrypt.Cost([]byte(s))
+	if err != nil || cost > maxBcryptCost {
+		return "", errCostlyHash
+	}
+	return bcryptHash(s), nil
+}
+
+// matches compares only the first 72 bytes, which is all that such a hash was made from. bcrypt
+// cannot tell a password from itself repeated after a NUL, and no such password was ever accepted.
+func (h bcryptHash) matches(plain string) bool {
+	err := bcrypt.CompareHashAndPassword([]byte(h), []byte(plain[:min(len(plain), 72)]))
+	return err == nil && !strings.ContainsRune(plain, 0)
+}
