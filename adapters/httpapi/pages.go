@@ -20,11 +20,13 @@ import (
 	swagger "github.com/swaggest/swgui/v5/static"
 )
 
-// What a page may load (CSP): nothing from elsewhere, and no script that is written into it. Swagger
-// UI and ReDoc set styles as they run.
+// What a page may load (CSP): nothing from elsewhere, and no script that is written into it. Only
+// ReDoc also writes styles into its page.
 const (
-	indexPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-	docsPolicy  = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+	nothingElse = "; default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+	indexPolicy = "style-src 'self'; img-src 'self'" + nothingElse
+	docsPolicy  = "script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'" + nothingElse
+	redocPolicy = "script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'" + nothingElse
 )
 
 const (
@@ -72,7 +74,7 @@ func (s *Server) registerPages(open *openRoutes) error {
 		{path: docs + "/docs.js", mediaType: mimeJS, content: file(s.Pages, "docs.js")},
 		{path: docs + "/swagger-ui.css", mediaType: mimeCSS, content: file(swagger.FS, "swagger-ui.css.gz"), gzipped: true},
 		{path: docs + "/swagger-ui-bundle.js", mediaType: mimeJS, content: file(swagger.FS, "swagger-ui-bundle.js.gz"), gzipped: true},
-		{path: reference, mediaType: mimeHTML, content: page("redoc.html"), policy: docsPolicy},
+		{path: reference, mediaType: mimeHTML, content: page("redoc.html"), policy: redocPolicy},
 		{path: reference + "/redoc.js", mediaType: mimeJS, content: file(s.Pages, "redoc.js")},
 		{path: reference + "/redoc.standalone.js", mediaType: mimeJS, content: redocScript(), gzipped: true},
 	} {

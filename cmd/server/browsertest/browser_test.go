@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -96,7 +98,15 @@ func (p *tab) note(format string, args ...any) {
 func (p *tab) troubles() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]string(nil), p.trouble...)
+	return slices.Clone(p.trouble)
+}
+
+// expectTrouble waits for one that contains text.
+func (p *tab) expectTrouble(t *testing.T, text string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return slices.ContainsFunc(p.troubles(), func(trouble string) bool { return strings.Contains(trouble, text) })
+	}, patience, 10*time.Millisecond)
 }
 
 func (p *tab) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {

@@ -6,11 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,27 +17,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const moduleRoot = "../../.."
-
 // patience bounds each step that waits for another process.
 const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Go test must not take a result from its cache: it knows neither of the variables below, which
+	// are read too early, nor of the files of the program, which go build reads.
+	set("test.testlogfile", "")
 	if os.Getenv("CI") == "" && os.Getenv("ECHO_TEST_PEERS") != "1" {
 		fmt.Println("the pages were not tried in a browser: set ECHO_TEST_PEERS=1 for that")
-		// So that go test says itself that there were no tests to run, which it does not of skipped ones.
-		if err := flag.Set("test.run", "^$"); err != nil {
-			panic(err)
-		}
+		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
 	}
 	os.Exit(m.Run())
+}
+
+func set(name, value string) {
+	if err := flag.Set(name, value); err != nil {
+		panic(err)
+	}
 }
 
 // startServer builds the program, runs it with nothing configured but its address, and returns its
 // URL. When the test ends, it has to stop as it should.
 func startServer(t *testing.T) string {
-	watchSources(t)
 	binary := filepath.Join(t.TempDir(), "server")
 	build, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput()
 	require.NoError(t, err, "%s", build)
@@ -53,7 +54,7 @@ func startServer(t *testing.T) string {
 	require.NoError(t, server.Start())
 
 	lines := bufio.NewScanner(io.TeeReader(output, t.Output()))
-	url := make(chan string)
+	url := make(chan string, 1)
 	ended := make(chan error, 1)
 	go func() {
 		var listening struct{ Msg, URL string }
@@ -88,16 +89,4 @@ func startServer(t *testing.T) string {
 		require.Fail(t, "the server did not become ready")
 		return ""
 	}
-}
-
-// watchSources looks at every folder of the module. Go test takes a result from its cache until a
-// file changes that the test itself has looked at, and here it is go build that reads them.
-func watchSources(t *testing.T) {
-	err := filepath.WalkDir(moduleRoot, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && path != moduleRoot && strings.HasPrefix(entry.Name(), ".") {
-			return filepath.SkipDir
-		}
-		return err
-	})
-	require.NoError(t, err)
 }
