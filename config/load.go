@@ -32,7 +32,7 @@ func (p problem) Error() string {
 
 // Load reads all sources and checks what they say. flags, which may be nil, are those of
 // [AddFlags] after parsing. The error has one line for every problem there is: the key, what is
-// wrong and what to do; it never shows a secret.
+// wrong and what to do; it never shows a secret. The Config beside an error is what could be read.
 func Load(flags *pflag.FlagSet) (Config, error) {
 	sources, problems := readSources(flags)
 	var c Config
@@ -69,7 +69,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return Config{}, errors.Join(errs...)
+		return c, errors.Join(errs...)
 	}
 	return c, nil
 }

@@ -45,7 +45,6 @@ func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 
 // Login implements POST /auth/login (RFC 6749 §4.3).
 func (s *Server) Login(c echo.Context) error {
-	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	form, err := bodyOf[Login](c)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,6 +108,8 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		default:
 			return echo.ErrNotFound
 		}
+		// Whatever an operation answers is about somebody, or about this moment.
+		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 		if !op.public {
 			actor, err := s.authenticate(c.Request())
 			if err != nil {
@@ -114,7 +117,6 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 			recordOf(c.Request().Context()).accountID = actor.ID
 			c.Set(actorKey, actor)
-			c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 		}
 		if err := s.contract.validate(c, op); err != nil {
 			return err
@@ -134,10 +136,7 @@ func (ct *contract) validate(c echo.Context, op *operation) error {
 	if names := c.ParamNames(); len(names) > 0 {
 		path = make(map[string]string, len(names))
 		for _, name := range names {
-			// Echo's last parameter takes what remains of the path, however many segments.
-			if path[name] = c.Param(name); strings.Contains(path[name], "/") {
-				return echo.ErrNotFound
-			}
+			path[name] = c.Param(name)
 		}
 	}
 	var faults []FieldError
@@ -161,7 +160,8 @@ func (ct *contract) validate(c echo.Context, op *operation) error {
 		c.Set(bodyKey, value)
 	}
 	if len(faults) > 0 {
-		return invalid(faults...)
+		// A length is the schema's and the domain's: to hear of it once is enough.
+		return invalid(slices.CompactFunc(faults, func(a, b FieldError) bool { return a.Location == b.Location })...)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,6 +68,9 @@ func encodeCursor(list byte, p domain.Position) string {
 }
 
 func decodeCursor(list byte, cursor string) (domain.Position, bool) {
+	if strings.ContainsAny(cursor, "\r\n") { // which base64 skips
+		return domain.Position{}, false
+	}
 	b, err := cursorText.DecodeString(cursor)
 	if err != nil || len(b) != cursorSize || b[0] != list || binary.BigEndian.Uint32(b[cursorBody:]) != crc32.ChecksumIEEE(b[:cursorBody]) {
 		return domain.Position{}, false

@@ -110,6 +110,9 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		// What is left of the body is not read, so the connection cannot serve another request.
 		h.Set(echo.HeaderConnection, "close")
+		// Else net/http would read on for a while, to be polite. A writer without deadlines has no
+		// connection either.
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now())
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -7,6 +7,7 @@ package httpapi
 import (
 	"io/fs"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -83,6 +84,7 @@ func New(o Options) (*Server, error) {
 	if err := s.registerPages(open); err != nil {
 		return nil, err
 	}
+	endParametersAtSlash(e)
 	return s, nil
 }
 
@@ -121,6 +123,17 @@ type openRoutes struct {
 func (r *openRoutes) GET(path string, h echo.HandlerFunc) {
 	r.contract.open[path] = true
 	r.routes.GET(path, h)
+}
+
+// endParametersAtSlash keeps Echo from giving the last parameter of a route the rest of the path,
+// slashes included, which it does unless a longer route exists: GET /users/me/password would be
+// GET /users/{id}.
+func endParametersAtSlash(e *echo.Echo) {
+	for _, r := range e.Routes() {
+		if last := r.Path[strings.LastIndexByte(r.Path, '/')+1:]; strings.HasPrefix(last, ":") {
+			e.RouteNotFound(r.Path+"/", echo.NotFoundHandler)
+		}
+	}
 }
 
 // collectionsWithoutSlash takes /users for /users/ and /items for /items/. It does not redirect:

@@ -8,12 +8,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
@@ -21,8 +23,13 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
 )
 
+// checkConfig finds what serve would find wrong with the configuration.
 func checkConfig(cmd *cobra.Command, cfg config.Config) error {
-	if _, err := firstSuperuserOf(cfg); err != nil {
+	store, err := openStore(cfg)
+	if err != nil {
+		return err
+	}
+	if _, err := wire(cfg, store, zap.NewNop()); err != nil {
 		return err
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "the configuration can be used")
@@ -38,20 +45,15 @@ func printConfig(cmd *cobra.Command, cfg config.Config) error {
 }
 
 func printVersion(cmd *cobra.Command, _ []string) error {
-	info, _ := debug.ReadBuildInfo()
-	fmt.Fprintln(cmd.OutOrStdout(), "echo-in-snowflake", versionOf(info), info.GoVersion)
+	fmt.Fprintln(cmd.OutOrStdout(), "echo-in-snowflake", version(), runtime.Version())
 	return nil
 }
 
 // version is that of the module, as the go command stamps it into the binary: a tag, or the time
 // and hash of the commit.
 func version() string {
-	info, _ := debug.ReadBuildInfo()
-	return versionOf(info)
-}
-
-func versionOf(info *debug.BuildInfo) string {
-	if info == nil || info.Main.Version == "" {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
 		return "(devel)"
 	}
 	return info.Main.Version
@@ -72,7 +74,9 @@ func healthcheck(cmd *cobra.Command, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	reply, err := http.DefaultClient.Do(req)
+	// The default transport would ask a proxy that the environment names.
+	direct := &http.Transport{DisableKeepAlives: true}
+	reply, err := direct.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)
 	}
@@ -87,7 +91,7 @@ func healthcheck(cmd *cobra.Command, cfg config.Config) error {
 // superuserCommand is the way back in when nobody can sign in any more.
 func superuserCommand() *cobra.Command {
 	var email string
-	verb := func(use, short string, act func(context.Context, *users.Service, domain.Email, domain.Password) error) *cobra.Command {
+	verb := func(use, short string, act func(*users.Service, context.Context, domain.Email, domain.Password) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: withConfig(func(cmd *cobra.Command, cfg config.Config) error {
 			if cfg.Storage == config.StorageMemory {
 				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, where this command cannot reach it: name another STORAGE")}
@@ -101,21 +105,20 @@ func superuserCommand() *cobra.Command {
 				return err
 			}
 			log := newLogger(cfg, cmd.ErrOrStderr())
-			return act(cmd.Context(), wireUsers(store, newHasher(), httpapi.Audit(log)), address, password)
+			return act(wireUsers(store, newHasher(), httpapi.Audit(log)), cmd.Context(), address, password)
 		})}
 	}
-	cmd := &cobra.Command{Use: "superuser", Short: "Create a superuser, or reset one's password; the password is read from standard input"}
-	cmd.PersistentFlags().StringVar(&email, "email", "", "e-mail of the account (required)")
-	cmd.AddCommand(
-		verb("create", "Create a superuser", func(ctx context.Context, u *users.Service, e domain.Email, p domain.Password) error {
-			_, err := u.CreateSuperuser(ctx, e, p)
-			return err
-		}),
-		verb("reset-password", "Give a superuser a new password, and end the account's tokens", func(ctx context.Context, u *users.Service, e domain.Email, p domain.Password) error {
-			return u.ResetPassword(ctx, e, p)
-		}),
+	cmd := group("superuser", "Create a superuser, or reset one's password; the password is read from standard input",
+		verb("create", "Create a superuser", createSuperuser),
+		verb("reset-password", "Give a superuser a new password, and end the account's tokens", (*users.Service).ResetPassword),
 	)
+	cmd.PersistentFlags().StringVar(&email, "email", "", "e-mail of the account (required)")
 	return cmd
+}
+
+func createSuperuser(u *users.Service, ctx context.Context, email domain.Email, password domain.Password) error {
+	_, err := u.CreateSuperuser(ctx, email, password)
+	return err
 }
 
 // credentials checks the e-mail and reads the password from the first line of in.

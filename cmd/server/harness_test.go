@@ -21,6 +21,7 @@ import (
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
@@ -45,7 +46,7 @@ type running struct {
 	origin  string // http://host:port
 	logs    *observer.ObservedLogs
 	stop    context.CancelFunc
-	stopped <-chan error
+	stopped <-chan error // what serve returned, then closed
 }
 
 // start runs the service with the given flags on a store of its own, and waits until it is ready.
@@ -56,6 +57,14 @@ func start(t testing.TB, flags ...string) *running {
 
 // startOn is start on the given store.
 func startOn(t testing.TB, store ports.Store, flags ...string) *running {
+	t.Helper()
+	r := launch(t, store, flags...)
+	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
+	return r
+}
+
+// launch is startOn, except that it does not wait.
+func launch(t testing.TB, store ports.Store, flags ...string) *running {
 	t.Helper()
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.AddFlags(fs)
@@ -75,15 +84,23 @@ func startOn(t testing.TB, store ports.Store, flags ...string) *running {
 
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
-	go func() { stopped <- svc.serve(ctx, cfg, listener, log) }()
+	go func() {
+		defer close(stopped)
+		stopped <- svc.serve(ctx, cfg, listener, log)
+	}()
 	r := &running{service: svc, cfg: cfg, origin: "http://" + listener.Addr().String(), logs: logs, stop: stop, stopped: stopped}
 	t.Cleanup(func() {
+		// Connections that were never used would keep the server waiting for their first request.
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		stop()
-		<-stopped
+		for range stopped {
+		}
 	})
-	require.Eventually(t, func() bool { return svc.http.State() == httpapi.Ready }, waitLimit, pollInterval)
 	return r
 }
+
+// fields is a JSON object to send.
+type fields = map[string]any
 
 // client is one who uses the service. The zero token sends none.
 type client struct {
@@ -94,18 +111,38 @@ type client struct {
 
 func (r *running) client(t testing.TB) client { return client{t: t, origin: r.origin} }
 
+// in is c within a subtest.
+func (c client) in(t testing.TB) client {
+	c.t = t
+	return c
+}
+
 // admin is the first superuser, signed in.
 func (r *running) admin(t testing.TB) client {
 	t.Helper()
 	return r.client(t).signIn(adminEmail, adminPassword)
 }
 
+// stranger has a good token of an account that the store does not know.
+func (r *running) stranger(t testing.TB) client {
+	t.Helper()
+	tokens, err := newTokens(r.cfg)
+	require.NoError(t, err)
+	token, err := tokens.Issue(domain.Actor{ID: newID(), Epoch: 1, Superuser: true})
+	require.NoError(t, err)
+	return client{t, r.origin, token.Value}
+}
+
 func (c client) signIn(email, password string) client {
 	c.t.Helper()
-	reply := c.do("POST", "/auth/login", url.Values{"username": {email}, "password": {password}})
+	reply := c.do("POST", "/auth/login", signInForm(email, password))
 	require.Equal(c.t, http.StatusOK, reply.status, "%s", reply.body)
 	c.token = reply.text("access_token")
 	return c
+}
+
+func signInForm(email, password string) url.Values {
+	return url.Values{"username": {email}, "password": {password}}
 }
 
 // newAccount creates an account, which c, a superuser, may do, and returns it signed in with its id.
@@ -130,16 +167,25 @@ func (c client) newItem(title string) string {
 
 // reply is an answer that was checked against the document.
 type reply struct {
-	t      testing.TB
-	status int
-	header http.Header
-	body   []byte
+	t    testing.TB
+	call string // what it answers, for messages
+	// operation is the id of the operation that gave it; empty when there is none.
+	operation string
+	status    int
+	header    http.Header
+	body      []byte
 }
 
 // do sends a request to a path below the prefix, and checks the answer against the document. body
 // is a form, the text of a JSON document, a value to make one of, or nil. header holds names and
 // values in turn.
 func (c client) do(method, path string, body any, header ...string) reply {
+	c.t.Helper()
+	return c.at(method, "/api/v1"+path, body, header...)
+}
+
+// at is do with a path that says where it begins itself.
+func (c client) at(method, path string, body any, header ...string) reply {
 	c.t.Helper()
 	var content io.Reader = http.NoBody
 	contentType := "application/json"
@@ -157,7 +203,7 @@ func (c client) do(method, path string, body any, header ...string) reply {
 		require.NoError(c.t, err)
 		content = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequest(method, c.origin+"/api/v1"+path, content)
+	req, err := http.NewRequest(method, c.origin+path, content)
 	require.NoError(c.t, err)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
@@ -182,7 +228,12 @@ func (c client) send(req *http.Request) reply {
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(c.t, err)
-	r := reply{t: c.t, status: answer.StatusCode, header: answer.Header, body: body}
+	r := reply{t: c.t, call: req.Method + " " + req.URL.Path, status: answer.StatusCode, header: answer.Header, body: body}
+	if path, below := strings.CutPrefix(req.URL.Path, "/api/v1"); below {
+		if route := operationOf(req.Method, path); route != nil {
+			r.operation = route.Operation.OperationID
+		}
+	}
 	checkAnswer(c.t, req, r)
 	return r
 }
@@ -211,12 +262,33 @@ func (r reply) rows() []map[string]any {
 	return page.Data
 }
 
+// is asserts the status and returns the reply.
+func (r reply) is(status int) reply {
+	r.t.Helper()
+	require.Equal(r.t, status, r.status, "%s: %s", r.call, r.body)
+	return r
+}
+
+// is2xx is is for any success.
+func (r reply) is2xx() reply {
+	r.t.Helper()
+	require.Equal(r.t, 2, r.status/100, "%s: %d %s", r.call, r.status, r.body)
+	return r
+}
+
 // refused asserts the status and the code of a problem document.
 func (r reply) refused(status int, code string) {
 	r.t.Helper()
-	if assert.Equal(r.t, status, r.status, "%s", r.body) {
-		assert.Equal(r.t, code, r.text("code"))
+	if assert.Equal(r.t, status, r.status, "%s: %s", r.call, r.body) {
+		assert.Equal(r.t, code, r.text("code"), r.call)
 	}
+}
+
+// faulted asserts a 422 that names exactly these locations, in any order.
+func (r reply) faulted(locations ...string) {
+	r.t.Helper()
+	r.is(http.StatusUnprocessableEntity)
+	assert.ElementsMatch(r.t, locations, r.faults(), "%s: %s", r.call, r.body)
 }
 
 // faults returns the locations that a 422 names.

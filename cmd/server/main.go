@@ -66,29 +66,38 @@ func commands() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return configError{err} })
+	root.SetFlagErrorFunc(usageError)
 	config.AddFlags(root.PersistentFlags())
-
-	configuration := &cobra.Command{Use: "config", Short: "Look at the configuration"}
-	configuration.AddCommand(
-		&cobra.Command{Use: "check", Short: "Check the configuration and do nothing else", Args: noArgs, RunE: withConfig(checkConfig)},
-		&cobra.Command{Use: "print", Short: "Print every key, its value and where that came from; secrets are redacted", Args: noArgs, RunE: withConfig(printConfig)},
-	)
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "Serve until SIGTERM (the default)", Args: noArgs, RunE: withConfig(serve)},
 		&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs, RunE: printVersion},
 		&cobra.Command{Use: "healthcheck", Short: "Exit with 0 if the service at HTTP_ADDR is ready", Args: noArgs, RunE: withConfig(healthcheck)},
-		configuration,
+		group("config", "Look at the configuration",
+			&cobra.Command{Use: "check", Short: "Check the configuration and do nothing else", Args: noArgs, RunE: withConfig(checkConfig)},
+			&cobra.Command{Use: "print", Short: "Print every key, its value and where that came from; secrets are redacted", Args: noArgs, RunE: withConfig(printConfig)},
+		),
 		superuserCommand(),
 	)
 	return root
 }
 
+// group is a command that only has others. It runs all the same, for cobra checks the arguments of
+// nothing that does not run.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	g.AddCommand(commands...)
+	return g
+}
+
 func noArgs(cmd *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(cmd, args); err != nil {
-		return configError{err}
+		return usageError(cmd, err)
 	}
 	return nil
+}
+
+func usageError(cmd *cobra.Command, err error) error {
+	return configError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 }
 
 // withConfig makes a command of what needs the configuration.
@@ -105,6 +114,9 @@ func withConfig(f func(*cobra.Command, config.Config) error) func(*cobra.Command
 func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 	cfg, err := config.Load(flags)
 	if err != nil {
+		if _, storeErr := openStore(cfg); cfg.Storage != "" {
+			err = errors.Join(storeErr, err)
+		}
 		return cfg, configError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	return cfg, nil

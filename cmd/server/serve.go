@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -62,13 +63,21 @@ func (s *service) serve(ctx context.Context, cfg config.Config, listener net.Lis
 	return err
 }
 
+// longestTry bounds one try to reach the store at the start: what hangs must not keep the next try,
+// which may not hang, from being made.
+const longestTry = 10 * time.Second
+
 // start reaches the store, sees to it that there is a first superuser, and only then is ready. It
 // goes on trying for as long as ctx lasts: a store that is away must not take the process down.
 func (s *service) start(ctx context.Context, log *zap.Logger) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 3*time.Second
 	_, err := backoff.Retry(ctx,
-		func() (bool, error) { return s.users.EnsureFirstSuperuser(ctx, s.first.email, s.first.password) },
+		func() (bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, longestTry)
+			defer cancel()
+			return s.users.EnsureFirstSuperuser(ctx, s.first.email, s.first.password)
+		},
 		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, next time.Duration) {
 			log.Warn("the store is not ready", zap.Error(err), zap.Duration("next_try", next))
@@ -76,6 +85,8 @@ func (s *service) start(ctx context.Context, log *zap.Logger) {
 	if err != nil {
 		return // stopped before it began
 	}
+	// What the start took, above all 19 MiB for a hash, is not needed again.
+	debug.FreeOSMemory()
 	s.http.SetState(httpapi.Ready)
 	log.Info("ready")
 }

@@ -37,12 +37,9 @@ type service struct {
 
 // wire constructs the service on the given store.
 func wire(cfg config.Config, store ports.Store, log *zap.Logger) (*service, error) {
-	first, err := firstSuperuserOf(cfg)
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := newTokens(cfg)
-	if err != nil {
+	first, firstErr := firstSuperuserOf(cfg)
+	tokens, tokensErr := newTokens(cfg)
+	if err := errors.Join(firstErr, tokensErr); err != nil {
 		return nil, err
 	}
 	audit := httpapi.Audit(log)

@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"testing"
+	"time"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+func TestIfMatchAsksForTheNewestVersionThatItLists(t *testing.T) {
+	none := domain.Some[int64](-1) // which no entity has
+	for header, want := range map[string]domain.Optional[int64]{
+		`*`:                          {},
+		" * ":                        {},
+		`"1"`:                        domain.Some[int64](1),
+		` "17" `:                     domain.Some[int64](17),
+		`"1","3", "2"`:               domain.Some[int64](3),
+		`W/"5", "2"`:                 domain.Some[int64](2),
+		`"x", "2"`:                   domain.Some[int64](2),
+		`"9223372036854775807"`:      domain.Some[int64](9223372036854775807),
+		``:                           none,
+		`,`:                          none,
+		`1`:                          none,
+		`"1`:                         none,
+		`""1""`:                      none,
+		`"01"`:                       none,
+		`"+1"`:                       none,
+		`"-0"`:                       none,
+		`" 1"`:                       none,
+		`"*"`:                        none,
+		`*, "1x"`:                    none,
+		`W/"1"`:                      none,
+		`"9223372036854775808"`:      none,
+		"\"1\"\x00":                  none,
+		`"0x1"`:                      none,
+		`"1_0"`:                      none,
+		`"\u0031"`:                   none,
+		`"１"`:                        none,
+		`"1" "2"`:                    none,
+		`"123e4567-e89b-12d3-a456-"`: none,
+	} {
+		assert.Equal(t, want, versionOf(&header), header)
+	}
+	assert.Equal(t, domain.Optional[int64]{}, versionOf(nil))
+}
+
+func TestATimeIsWrittenInUTCAlwaysToTheMicrosecond(t *testing.T) {
+	for want, at := range map[string]time.Time{
+		`"2026-11-24T09:30:00.000000Z"`: time.Date(2026, 11, 24, 10, 30, 0, 0, time.FixedZone("", 3600)),
+		`"2026-01-02T03:04:05.678901Z"`: time.Date(2026, 1, 2, 3, 4, 5, 678_901_999, time.UTC),
+	} {
+		text, err := json.Marshal(timestamp(at))
+		require.NoError(t, err)
+		assert.Equal(t, want, string(text))
+		var back timestamp
+		require.NoError(t, json.Unmarshal(text, &back))
+		assert.True(t, time.Time(back).Equal(at.Truncate(time.Microsecond)))
+	}
+}

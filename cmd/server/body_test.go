@@ -1,0 +1,171 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestJSONIsReadStrictly(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	for name, body := range map[string]string{
+		"nothing":                       "",
+		"blanks":                        " \n",
+		"text":                          "title=x",
+		"half a document":               `{"title":"x"`,
+		"two documents":                 `{"title":"x"}{"title":"y"}`,
+		"a document and more":           `{"title":"x"} x`,
+		"a duplicate name":              `{"title":"x","title":"y"}`,
+		"an escaped duplicate name":     `{"title":"x","titl\u0065":"y"}`,
+		"a duplicate name further in":   `{"title":{"a":1,"a":1}}`,
+		"invalid UTF-8":                 "{\"title\":\"\xff\"}",
+		"an overlong encoding":          "{\"title\":\"\xc0\xaf\"}",
+		"an encoded surrogate":          "{\"title\":\"\xed\xa0\x80\"}",
+		"a lone high surrogate":         `{"title":"\ud83d"}`,
+		"a lone low surrogate":          `{"title":"\ude00"}`,
+		"surrogates the wrong way":      `{"title":"\ude00\ud83d"}`,
+		"an unknown escape":             `{"title":"\x41"}`,
+		"a control character":           "{\"title\":\"\n\"}",
+		"a byte order mark":             "\ufeff{\"title\":\"x\"}",
+		"UTF-16":                        "{\x00\"\x00t\x00",
+		"a comment":                     `{"title":"x"/**/}`,
+		"a trailing comma":              `{"title":"x",}`,
+		"single quotes":                 `{'title':'x'}`,
+		"not a number":                  `{"title":NaN}`,
+		"a number beyond float64":       `{"title":1e400}`,
+		"a leading zero":                `{"title":01}`,
+		"arrays deeper than is bounded": `{"title":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`,
+	} {
+		t.Run(name+" is malformed", func(t *testing.T) {
+			admin.in(t).do("POST", "/items/", body).refused(http.StatusBadRequest, "malformed")
+		})
+	}
+	assert.Empty(t, admin.do("GET", "/items/", nil).rows())
+}
+
+func TestABodyHasExactlyTheFieldsOfTheDocument(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	for body, faults := range map[string][]string{
+		`{}`:                                {"body.title"},
+		`null`:                              {"body"},
+		`[]`:                                {"body"},
+		`"x"`:                               {"body"},
+		`7`:                                 {"body"},
+		`{"title":null}`:                    {"body.title"},
+		`{"title":7}`:                       {"body.title"},
+		`{"title":["x"]}`:                   {"body.title"},
+		`{"title":{"title":"x"}}`:           {"body.title"},
+		`{"title":"x","description":7}`:     {"body.description"},
+		`{"title":"ok","TITLE":""}`:         {"body.TITLE"},
+		`{"title":"ok","Title":"x"}`:        {"body.Title"},
+		`{"TITLE":"x"}`:                     {"body.TITLE", "body.title"},
+		`{"title":"x","owner_id":"x"}`:      {"body.owner_id"},
+		`{"title":"x","":1,"a.b":1,"\"":1}`: {"body.", "body.a.b", `body."`},
+		`{"title":"x","\u0000":1}`:          {"body.\x00"},
+		`{"title":"x","__proto__":{},"😀":true}`:                                   {"body.__proto__", "body.😀"},
+		`{"title":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`: {"body.title"},
+	} {
+		admin.do("POST", "/items/", body).faulted(faults...)
+	}
+	assert.Empty(t, admin.do("GET", "/items/", nil).rows())
+}
+
+func TestABodyIsOfTheDocumentedType(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	admin := r.admin(t)
+	for _, contentType := range []string{"application/json", "APPLICATION/JSON", "application/json; charset=UTF-8", `application/json;charset="utf-8"`} {
+		admin.do("POST", "/items/", `{"title":"x"}`, "Content-Type", contentType).is(http.StatusCreated)
+	}
+	for _, contentType := range []string{
+		"", "application/xml", "text/xml", "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+		"application/json; charset=latin1", "application/json, text/plain", "application/jsonp", "*/*", ";",
+	} {
+		for _, body := range []string{`{"title":"x"}`, `<NewItem><title>x</title></NewItem>`, "title=x"} {
+			admin.do("POST", "/items/", body, "Content-Type", contentType).refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
+		}
+	}
+	for _, contentType := range []string{"", "application/json", "text/plain", "multipart/form-data; boundary=x"} {
+		r.client(t).do("POST", "/auth/login", signInForm(adminEmail, adminPassword), "Content-Type", contentType).refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
+	}
+}
+
+func TestABodyNamesNoOtherEntityThanThePath(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	_, ann := admin.newAccount("ann@example.com")
+	_, bob := admin.newAccount("bob@example.com")
+	admin.do("PATCH", "/users/"+ann, fields{"id": bob, "full_name": "Ann"}).faulted("body.id")
+	one, two := admin.newItem("one"), admin.newItem("two")
+	admin.do("PATCH", one, fields{"id": strings.TrimPrefix(two, "/items/"), "title": "three"}).faulted("body.id")
+	admin.do("PATCH", one+"?id="+strings.TrimPrefix(two, "/items/"), fields{"title": "three"}).is(http.StatusOK)
+	assert.Equal(t, "two", admin.do("GET", two, nil).text("title"))
+	assert.Equal(t, "three", admin.do("GET", one, nil).text("title"))
+	admin.do("POST", "/items/", fields{"id": newID(), "title": "x"}).faulted("body.id")
+}
+
+func TestAPatchTellsAbsentFromNull(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	item := "/items/" + admin.do("POST", "/items/", fields{"title": "a", "description": "b"}).is(http.StatusCreated).text("id")
+	assert.Equal(t, "b", admin.do("PATCH", item, `{"title":"c"}`).is(http.StatusOK).field("description"))
+	assert.Equal(t, "", admin.do("PATCH", item, `{"description":""}`).is(http.StatusOK).field("description"))
+	assert.Nil(t, admin.do("PATCH", item, `{"description":null}`).is(http.StatusOK).field("description"))
+	assert.Nil(t, admin.do("POST", "/items/", `{"title":"a","description":null}`).is(http.StatusCreated).field("description"))
+	admin.do("PATCH", item, `{"title":null}`).faulted("body.title")
+
+	user, id := admin.newAccount("ann@example.com")
+	for who, path := range map[client]string{user: "/users/me", admin: "/users/" + id} {
+		assert.Equal(t, "Ann", who.do("PATCH", path, `{"full_name":"Ann"}`).is(http.StatusOK).field("full_name"))
+		assert.Equal(t, "Ann", who.do("PATCH", path, `{"email":"ann2@example.com"}`).is(http.StatusOK).field("full_name"))
+		assert.Nil(t, who.do("PATCH", path, `{"full_name":null}`).is(http.StatusOK).field("full_name"))
+		who.do("PATCH", path, `{"email":null}`).faulted("body.email")
+	}
+	admin.do("PATCH", "/users/"+id, `{"password":null,"is_active":null,"is_superuser":null}`).faulted("body.password", "body.is_active", "body.is_superuser")
+	admin.do("POST", "/users/", `{"email":null,"password":null,"is_active":null,"is_superuser":null}`).
+		faulted("body.email", "body.password", "body.is_active", "body.is_superuser")
+	user.do("PATCH", "/users/me/password", `{"current_password":null,"new_password":null}`).faulted("body.current_password", "body.new_password")
+	assert.Equal(t, true, user.do("GET", "/users/me", nil).is(http.StatusOK).field("is_active"))
+}
+
+func TestNobodyChangesOfTheirOwnAccountWhatIsASuperusersToChange(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	user, _ := admin.newAccount("ann@example.com")
+	user.do("PATCH", "/users/me", fields{"is_superuser": true, "is_active": false, "password": goodPassword, "id": newID()}).
+		faulted("body.is_superuser", "body.is_active", "body.password", "body.id")
+}
+
+func TestTheSignInFormIsReadStrictly(t *testing.T) {
+	t.Parallel()
+	c := start(t).client(t)
+	post := func(form string) reply {
+		return c.do("POST", "/auth/login", form, "Content-Type", "application/x-www-form-urlencoded")
+	}
+	good := signInForm(adminEmail, adminPassword).Encode()
+	for _, more := range []string{
+		"", "&grant_type=password", "&grant_type=", "&scope=", "&scope=a+b&client_id=x&client_secret=y", "&",
+	} {
+		r := post(good + more).is(http.StatusOK)
+		assert.Equal(t, "bearer", r.field("token_type"))
+		assert.Equal(t, 3600.0, r.field("expires_in"))
+	}
+	for _, more := range []string{
+		"&username=x", "&password=x", "&grant_type=password&grant_type=password", // twice
+		"&scope=%zz", "&scope=%", "&scope=%ff", "&%ff=1", "&a;b", // unreadable
+	} {
+		post(good+more).refused(http.StatusBadRequest, "malformed")
+	}
+	for _, grant := range []string{"client_credentials", "refresh_token", "PASSWORD", "password "} {
+		post(good+"&grant_type="+url.QueryEscape(grant)).refused(http.StatusBadRequest, "unsupported_grant_type")
+	}
+	post(good+"&remember=1&USERNAME=x").faulted("body.remember", "body.USERNAME")
+	post("").faulted("body.username", "body.password")
+	post("username=&password=").faulted("body.username", "body.password")
+	post("username=x&password=&nonsense=1").faulted("body.password", "body.nonsense")
+}

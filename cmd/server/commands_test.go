@@ -1,0 +1,394 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
+)
+
+// randomKey is a signing key as `openssl rand -base64 32` prints it.
+const randomKey = "mHq0vZ1dZk2Yw1n1rj7mS3l8fK9QbVxTt4oPzE6uCgA="
+
+// production configures a service that others can reach, on the memory store.
+func production(t *testing.T) {
+	t.Helper()
+	t.Setenv("HTTP_ADDR", ":0")
+	t.Setenv("STORAGE", "memory")
+	t.Setenv("JWT_SECRET_KEY", randomKey)
+	t.Setenv("FIRST_SUPERUSER_PASSWORD", goodPassword)
+}
+
+// execution is one command line that was run.
+type execution struct {
+	code           int
+	stdout, stderr string
+}
+
+// execute runs a command line as main does. serve stops as soon as it serves.
+func execute(stdin string, args ...string) execution {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return executeUntil(ctx, stdin, args...)
+}
+
+func executeUntil(ctx context.Context, stdin string, args ...string) execution {
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, append([]string{}, args...), strings.NewReader(stdin), &stdout, &stderr)
+	return execution{code, stdout.String(), stderr.String()}
+}
+
+func TestWithoutACommandItServesUntilItIsStopped(t *testing.T) {
+	for _, args := range [][]string{{"--http-addr=127.0.0.1:0"}, {"serve", "--http-addr", "127.0.0.1:0"}} {
+		x := execute("", args...)
+		assert.Equal(t, exitOK, x.code, x.stderr)
+		assert.Empty(t, x.stderr)
+		assert.Contains(t, x.stdout, `"listening"`)
+		assert.Contains(t, x.stdout, `"stopped"`)
+	}
+}
+
+func TestAPortInUseIsAFailureThatNamesTheKey(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+
+	x := execute("", "--http-addr="+listener.Addr().String())
+	assert.Equal(t, exitFailed, x.code)
+	assert.Equal(t, "HTTP_ADDR: listen tcp "+listener.Addr().String()+": bind: address already in use\n", x.stderr)
+	assert.Empty(t, x.stdout, "nothing was served")
+}
+
+func TestACommandLineThatCannotBeReadIsExplained(t *testing.T) {
+	for line, want := range map[string]string{
+		"frobnicate":                        `unknown command "frobnicate" for "echo-in-snowflake": see echo-in-snowflake --help`,
+		"serve now":                         `unknown command "now" for "echo-in-snowflake serve": see echo-in-snowflake serve --help`,
+		"version 2":                         `unknown command "2" for "echo-in-snowflake version": see echo-in-snowflake version --help`,
+		"config show":                       `unknown command "show" for "echo-in-snowflake config": see echo-in-snowflake config --help`,
+		"config check all":                  `unknown command "all" for "echo-in-snowflake config check": see echo-in-snowflake config check --help`,
+		"superuser delete":                  `unknown command "delete" for "echo-in-snowflake superuser": see echo-in-snowflake superuser --help`,
+		"--frobnicate":                      `unknown flag: --frobnicate: see echo-in-snowflake --help`,
+		"--http-addr":                       `flag needs an argument: --http-addr: see echo-in-snowflake --help`,
+		"healthcheck --email a@b":           `unknown flag: --email: see echo-in-snowflake healthcheck --help`,
+		"--jwt-secret-key=of-whom-it-shows": `unknown flag: --jwt-secret-key: see echo-in-snowflake --help`,
+	} {
+		t.Run(line, func(t *testing.T) {
+			x := execute("", strings.Fields(line)...)
+			assert.Equal(t, exitBadConfig, x.code)
+			assert.Equal(t, want+"\n", x.stderr)
+			assert.Empty(t, x.stdout)
+		})
+	}
+}
+
+func TestHelpNamesEveryCommandAndEveryFlag(t *testing.T) {
+	x := execute("", "--help")
+	assert.Equal(t, exitOK, x.code)
+	for _, command := range []string{"serve", "version", "healthcheck", "config", "superuser"} {
+		assert.Regexp(t, `(?m)^  `+command+` `, x.stdout)
+	}
+	for _, k := range config.Keys() {
+		if !k.Secret {
+			assert.Contains(t, x.stdout, "--"+k.Flag()+" ")
+		}
+	}
+
+	x = execute("", "config")
+	assert.Equal(t, exitOK, x.code)
+	assert.Regexp(t, `(?m)^  check `, x.stdout)
+	assert.Regexp(t, `(?m)^  print `, x.stdout)
+}
+
+func TestEveryProblemOfTheConfigurationIsNamedAtOnce(t *testing.T) {
+	production(t)
+	t.Setenv("JWT_SECRET_KEY", "too-short-a-secret")
+	t.Setenv("JWT_ALGORITHM", "RS256")
+	t.Setenv("REQUEST_TIMEOUT", "soon")
+	t.Setenv("FIRST_SUPERUSER_PASSWORD", config.DefaultPassword)
+	for _, command := range []string{"serve", "config check", "config print", "healthcheck", "superuser create"} {
+		t.Run(command, func(t *testing.T) {
+			x := execute("", append(strings.Fields(command), "--log-format=xml")...)
+			assert.Equal(t, exitBadConfig, x.code)
+			assert.Empty(t, x.stdout)
+			assert.True(t, strings.HasPrefix(x.stderr, "the configuration cannot be used:\n"), x.stderr)
+			for _, key := range []string{"JWT_SECRET_KEY", "JWT_ALGORITHM", "REQUEST_TIMEOUT", "FIRST_SUPERUSER_PASSWORD", "LOG_FORMAT"} {
+				assert.Regexp(t, `(?m)^`+key+`\b.*: `, x.stderr)
+			}
+			assert.NotContains(t, x.stderr, "too-short-a-secret")
+			assert.NotContains(t, x.stderr, config.DefaultPassword)
+		})
+	}
+}
+
+func TestAValueThatOnlyItsUserCanJudgeIsRefusedToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		env  map[string]string
+		want string
+	}{
+		"a store that is still to come": {
+			map[string]string{"STORAGE": "snowflake"},
+			"STORAGE: snowflake is not in this version yet: use memory\n",
+		},
+		"a first superuser without an address": {
+			map[string]string{"FIRST_SUPERUSER": "root"},
+			"FIRST_SUPERUSER: must be a plain address like name@example.com\n",
+		},
+		"a common password": {
+			map[string]string{"FIRST_SUPERUSER_PASSWORD": "password123"},
+			"FIRST_SUPERUSER_PASSWORD: is one of the commonest passwords: choose another\n",
+		},
+		"all at once": {
+			map[string]string{"FIRST_SUPERUSER": "root", "FIRST_SUPERUSER_PASSWORD": "short", "JWT_SECRET_KEY": strings.Repeat("z", 32)},
+			"FIRST_SUPERUSER: must be a plain address like name@example.com\n" +
+				"FIRST_SUPERUSER_PASSWORD: must have 8 to 128 characters, has 5\n" +
+				"JWT_SECRET_KEY, JWT_PREVIOUS_SECRET_KEY: ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			production(t)
+			for key, value := range c.env {
+				t.Setenv(key, value)
+			}
+			for _, command := range [][]string{{"serve"}, {"config", "check"}} {
+				x := execute("", command...)
+				assert.Equal(t, exitBadConfig, x.code, command)
+				assert.True(t, strings.HasPrefix(x.stderr, c.want), "%s: %s", command, x.stderr)
+				assert.Empty(t, x.stdout, command)
+			}
+		})
+	}
+}
+
+func TestTheDefaultsAreAcceptedInDevelopmentOnly(t *testing.T) {
+	x := execute("", "config", "check")
+	assert.Equal(t, execution{exitOK, "the configuration can be used\n", ""}, x)
+
+	x = execute("", "config", "check", "--http-addr=:8000", "--storage=memory")
+	assert.Equal(t, exitBadConfig, x.code)
+	assert.Regexp(t, `(?m)^JWT_SECRET_KEY: is not set`, x.stderr)
+	assert.Regexp(t, `(?m)^FIRST_SUPERUSER_PASSWORD: is the default`, x.stderr)
+
+	production(t)
+	x = execute("", "config", "check")
+	assert.Equal(t, execution{exitOK, "the configuration can be used\n", ""}, x)
+
+	// Another password than the default is held to the rules in development too.
+	t.Setenv("HTTP_ADDR", "127.0.0.1:0")
+	t.Setenv("FIRST_SUPERUSER_PASSWORD", "password123")
+	assert.Equal(t, exitBadConfig, execute("", "config", "check").code)
+}
+
+func TestConfigPrintShowsEachKeyOnceAndNoSecret(t *testing.T) {
+	production(t)
+	t.Setenv("JWT_PREVIOUS_SECRET_KEY", "previous-"+randomKey)
+	password := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(password, []byte("hunter2-of-snowflake\n"), 0o600))
+	t.Setenv("SNOWFLAKE_PASSWORD_FILE", password)
+
+	x := execute("", "config", "print", "--log-level=debug")
+	require.Equal(t, exitOK, x.code, x.stderr)
+	lines := strings.Split(strings.TrimSpace(x.stdout), "\n")
+	var printed, known []string
+	for _, line := range lines {
+		name, _, _ := strings.Cut(line, " ")
+		printed = append(printed, name)
+	}
+	for _, k := range config.Keys() {
+		known = append(known, k.Name)
+	}
+	assert.Equal(t, known, printed)
+
+	for _, secret := range []string{randomKey, goodPassword, "hunter2-of-snowflake"} {
+		assert.NotContains(t, x.stdout, secret)
+	}
+	for _, want := range []string{
+		`HTTP_ADDR +:0 +environment`,
+		`REQUEST_TIMEOUT +10s +default`,
+		`LOG_LEVEL +debug +flag --log-level`,
+		`JWT_SECRET_KEY +\S+ +environment`,
+		`SNOWFLAKE_PASSWORD +\S+ +file .*`,
+	} {
+		assert.Regexp(t, `(?m)^`+want+`$`, x.stdout)
+	}
+}
+
+func TestVersionNamesTheProgramAndGo(t *testing.T) {
+	x := execute("", "version")
+	assert.Equal(t, exitOK, x.code)
+	assert.Regexp(t, `^echo-in-snowflake \S+ go1\.\d+\S*\n$`, x.stdout)
+}
+
+func TestHealthcheckSucceedsOnlyWhenReady(t *testing.T) {
+	var away outage
+	away.Store(true)
+	r := launch(t, breakable{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
+	check := func() execution {
+		return executeUntil(t.Context(), "", "healthcheck", "--http-addr="+strings.TrimPrefix(r.origin, "http://"))
+	}
+	assert.Equal(t, execution{exitFailed, "", "not ready: 503 Service Unavailable\n"}, check())
+
+	away.Store(false)
+	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
+	assert.Equal(t, execution{exitOK, "ready\n", ""}, check())
+
+	r.service.http.SetState(httpapi.Draining)
+	assert.Equal(t, execution{exitFailed, "", "not ready: 503 Service Unavailable\n"}, check())
+
+	r.stop()
+	require.NoError(t, <-r.stopped)
+	x := check()
+	assert.Equal(t, exitFailed, x.code)
+	assert.Regexp(t, `^no answer: .*refused\n$`, x.stderr)
+}
+
+func TestHealthcheckAsksThisMachineWhenTheServiceListensOnEveryInterface(t *testing.T) {
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(start(t).origin, "http://"))
+	require.NoError(t, err)
+	production(t)
+	for _, host := range []string{"", "0.0.0.0", "[::]"} {
+		x := executeUntil(t.Context(), "", "healthcheck", "--http-addr="+host+":"+port)
+		assert.Equal(t, execution{exitOK, "ready\n", ""}, x, host)
+	}
+}
+
+func TestAStoreThatIsStillToComeIsNamedAmongOtherProblems(t *testing.T) {
+	x := execute("", "serve", "--storage=snowflake")
+	assert.Equal(t, exitBadConfig, x.code)
+	assert.Contains(t, x.stderr, "\nSTORAGE: snowflake is not in this version yet: use memory\n")
+	assert.Contains(t, x.stderr, "\nJWT_SECRET_KEY: ")
+}
+
+func TestTheOperatorsCommandsRefuseAStoreThatTheyCannotReach(t *testing.T) {
+	for _, verb := range []string{"create", "reset-password"} {
+		x := execute(goodPassword, "superuser", verb, "--email=ann@example.com")
+		assert.Equal(t, exitBadConfig, x.code)
+		assert.Equal(t, "STORAGE=memory keeps its data in the process that serves, where this command cannot reach it: name another STORAGE\n", x.stderr)
+
+		production(t)
+		t.Setenv("STORAGE", "snowflake")
+		x = execute("short", "superuser", verb, "--email=ann@example.com")
+		assert.Equal(t, execution{exitBadConfig, "", "the password on standard input must have 8 to 128 characters, has 5\n"}, x)
+		x = execute(goodPassword, "superuser", verb, "--email=ann@example.com")
+		assert.Equal(t, execution{exitBadConfig, "", "STORAGE: snowflake is not in this version yet: use memory\n"}, x)
+		t.Setenv("STORAGE", "")
+		t.Setenv("HTTP_ADDR", "")
+	}
+}
+
+func TestAnOperatorsSuperuserIsTheFirst(t *testing.T) {
+	store := memory.New()
+	operator := wireUsers(store, newHasher(), httpapi.Audit(zap.NewNop()))
+	address, password, err := credentials("Operator@example.com", strings.NewReader(goodPassword+"\n"))
+	require.NoError(t, err)
+	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
+	assert.ErrorIs(t, createSuperuser(operator, t.Context(), address, password), domain.ErrEmailTaken)
+
+	r := startOn(t, store)
+	signedIn := r.client(t).signIn("operator@example.com", goodPassword)
+	accounts := signedIn.do("GET", "/users/", nil).rows()
+	require.Len(t, accounts, 1, "none is created at the start any more")
+	assert.Equal(t, "operator@example.com", accounts[0]["email"])
+	assert.Equal(t, true, accounts[0]["is_superuser"])
+}
+
+func TestAnOperatorCanResetAPassword(t *testing.T) {
+	store := memory.New()
+	r := startOn(t, store)
+	before := r.admin(t)
+	before.newAccount("ann@example.com")
+	operator := wireUsers(store, newHasher(), httpapi.Audit(zap.NewNop()))
+	reset := (*users.Service).ResetPassword
+
+	address, password, err := credentials(adminEmail, strings.NewReader("a password of the operator's"))
+	require.NoError(t, err)
+	require.NoError(t, reset(operator, t.Context(), address, password))
+	before.do("GET", "/users/me", nil).refused(401, "signed_out")
+	r.client(t).signIn(adminEmail, "a password of the operator's")
+
+	for _, email := range []string{"ann@example.com", "nobody@example.com"} {
+		address, password, err := credentials(email, strings.NewReader(goodPassword))
+		require.NoError(t, err)
+		assert.ErrorIs(t, reset(operator, t.Context(), address, password), domain.ErrNotFound, email)
+	}
+}
+
+func TestCredentialsAreAnEmailAndTheFirstLineOfStandardInput(t *testing.T) {
+	for in, want := range map[string]string{
+		goodPassword:               goodPassword,
+		goodPassword + "\n":        goodPassword,
+		goodPassword + "\r\n":      goodPassword,
+		goodPassword + "\nanother": goodPassword,
+		" " + goodPassword + " \n": " " + goodPassword + " ",
+		"pässwörter sind lang\r\n": "pässwörter sind lang",
+	} {
+		email, password, err := credentials("Ann@Example.com", strings.NewReader(in))
+		require.NoError(t, err, "%q", in)
+		assert.Equal(t, "ann@example.com", email.String())
+		assert.Equal(t, want, password.Reveal())
+	}
+
+	for name, c := range map[string]struct{ email, in, want string }{
+		"no input":            {"ann@example.com", "", "the password on standard input must have 8 to 128 characters, has 0"},
+		"an empty first line": {"ann@example.com", "\n" + goodPassword, "the password on standard input must have 8 to 128 characters, has 0"},
+		"a common password":   {"ann@example.com", "password123\n", "the password on standard input is one of the commonest passwords: choose another"},
+		"no e-mail":           {"", goodPassword, "--email must be a plain address like name@example.com"},
+		"a wrong e-mail":      {"ann", goodPassword, "--email must be a plain address like name@example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := credentials(c.email, strings.NewReader(c.in))
+			assert.EqualError(t, err, c.want)
+			assert.ErrorAs(t, err, new(configError))
+		})
+	}
+}
+
+func TestStandardInputThatCannotBeReadIsAFailureAtRunTime(t *testing.T) {
+	broken := errors.New("broken pipe")
+	in, out := io.Pipe()
+	out.CloseWithError(broken)
+	_, _, err := credentials("ann@example.com", in)
+	assert.ErrorIs(t, err, broken)
+	assert.False(t, errors.As(err, new(configError)))
+}
+
+func TestLogsAreTextOnATerminalAndJSONElsewhere(t *testing.T) {
+	terminal, err := os.Open("/dev/ptmx")
+	require.NoError(t, err)
+	defer terminal.Close()
+	assert.True(t, isTerminal(terminal))
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	defer file.Close()
+	assert.False(t, isTerminal(file))
+
+	for format, isJSON := range map[string]bool{"auto": true, "json": true, "text": false} {
+		x := execute("", "--http-addr=127.0.0.1:0", "--log-format="+format)
+		require.Equal(t, exitOK, x.code, x.stderr)
+		lines := bufio.NewScanner(strings.NewReader(x.stdout))
+		for lines.Scan() {
+			assert.Equal(t, isJSON, json.Valid(lines.Bytes()), "%s: %s", format, lines.Text())
+		}
+	}
+}
+
+func TestTheLevelOfTheLogIsTheConfiguredOne(t *testing.T) {
+	assert.Contains(t, execute("", "--http-addr=127.0.0.1:0", "--log-level=info").stdout, `"listening"`)
+	assert.Empty(t, execute("", "--http-addr=127.0.0.1:0", "--log-level=error").stdout)
+}

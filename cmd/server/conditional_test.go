@@ -1,0 +1,81 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// changeable creates each kind of entity that has a version, and says who may change it.
+var changeable = map[string]func(admin client) (by client, path string, change fields){
+	"an account": func(admin client) (client, string, fields) {
+		_, id := admin.newAccount(newID() + "@example.com")
+		return admin, "/users/" + id, fields{"full_name": "Ann"}
+	},
+	"one's own account": func(admin client) (client, string, fields) {
+		user, _ := admin.newAccount(newID() + "@example.com")
+		return user, "/users/me", fields{"full_name": "Ann"}
+	},
+	"an item": func(admin client) (client, string, fields) {
+		return admin, admin.newItem("Snow shovel"), fields{"title": "Ice scraper"}
+	},
+}
+
+func TestTheETagIsTheVersionOfAnEntity(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	for name, create := range changeable {
+		t.Run(name, func(t *testing.T) {
+			by, path, change := create(admin.in(t))
+			first := by.do("GET", path, nil).is(http.StatusOK)
+			assert.Equal(t, `"1"`, first.header.Get("ETag"))
+
+			nothing := by.do("PATCH", path, "{}").is(http.StatusOK)
+			assert.Equal(t, `"1"`, nothing.header.Get("ETag"), "nothing was changed")
+			assert.JSONEq(t, string(first.body), string(nothing.body))
+
+			changed := by.do("PATCH", path, change).is(http.StatusOK)
+			assert.Equal(t, `"2"`, changed.header.Get("ETag"))
+			assert.Greater(t, changed.text("updated_at"), first.text("updated_at"))
+			assert.Equal(t, first.text("created_at"), changed.text("created_at"))
+
+			same := by.do("PATCH", path, change).is(http.StatusOK)
+			assert.Equal(t, `"2"`, same.header.Get("ETag"), "it was like that already")
+			assert.Equal(t, `"2"`, by.do("GET", path, nil).header.Get("ETag"))
+		})
+	}
+}
+
+func TestAChangeIsMadeOnlyToTheVersionThatItIsMeantFor(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	for name, create := range changeable {
+		t.Run(name, func(t *testing.T) {
+			by, path, change := create(admin.in(t))
+			by.do("PATCH", path, change).is(http.StatusOK)
+			before := by.do("GET", path, nil)
+
+			for _, other := range []string{
+				`"1"`, `"3"`, `"1", "3"`, `"02"`, `"+2"`, `"-1"`, `"99999999999999999999"`, // not its version
+				`W/"2"`, `w/"2"`, `W/"1", W/"2"`, // weak tags never match (RFC 9110 §13.1.1)
+				`2`, `""`, `"`, `"2`, `nonsense`, `*, "1"`, `"*"`, `"2"x`, // not an ETag of ours
+			} {
+				by.do("PATCH", path, "{}", "If-Match", other).refused(http.StatusPreconditionFailed, "stale")
+				by.do("DELETE", path, nil, "If-Match", other).refused(http.StatusPreconditionFailed, "stale")
+			}
+			after := by.do("GET", path, nil)
+			assert.Equal(t, string(before.body), string(after.body))
+
+			for _, its := range []string{`"2"`, `*`, ` * `, `"1", "2"`, `"2","1"`, `W/"1", "2"`} {
+				r := by.do("PATCH", path, "{}", "If-Match", its).is(http.StatusOK)
+				assert.Equal(t, `"2"`, r.header.Get("ETag"))
+			}
+			by.do("DELETE", path, nil, "If-Match", `"1", "2"`).is(http.StatusNoContent)
+		})
+		t.Run(name+" of any version", func(t *testing.T) {
+			by, path, _ := create(admin.in(t))
+			by.do("DELETE", path, nil, "If-Match", "*").is(http.StatusNoContent)
+		})
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// corsHeaders are those of the answer that speak to a browser about origins.
+func corsHeaders(r reply) []string {
+	var names []string
+	for name := range r.header {
+		if strings.HasPrefix(name, "Access-Control-") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestNoOtherOriginMayReadAnswersUnlessConfigured(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	assert.Empty(t, corsHeaders(admin.do("GET", "/items/", nil, "Origin", "https://app.example.com").is(http.StatusOK)))
+	preflight := admin.do("OPTIONS", "/items/", nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "POST").is(http.StatusNoContent)
+	assert.Empty(t, corsHeaders(preflight))
+}
+
+func TestConfiguredOriginsMayReadAnswers(t *testing.T) {
+	t.Parallel()
+	const ours, other = "https://app.example.com", "http://localhost:3000"
+	r := start(t, "--cors-origins="+ours+","+other)
+	admin := r.admin(t)
+	for _, reply := range []reply{
+		admin.do("GET", "/items/", nil, "Origin", ours).is(200),
+		admin.do("POST", "/items/", "{", "Origin", ours).is(400),
+		r.client(t).do("GET", "/items/", nil, "Origin", ours).is(401),
+		admin.do("GET", "/nothing", nil, "Origin", ours).is(404),
+		admin.do("PUT", "/items/", nil, "Origin", ours).is(405),
+		admin.do("POST", "/items/", strings.Repeat(" ", 64<<10+1), "Origin", ours).is(413),
+	} {
+		assert.Equal(t, ours, reply.header.Get("Access-Control-Allow-Origin"), reply.call)
+		assert.Empty(t, reply.header.Get("Access-Control-Allow-Credentials"), reply.call)
+		assert.Contains(t, reply.header.Values("Vary"), "Origin", reply.call)
+		exposed := reply.header.Get("Access-Control-Expose-Headers")
+		for _, header := range []string{"ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"} {
+			assert.Contains(t, strings.ToLower(exposed), strings.ToLower(header), reply.call)
+		}
+	}
+	assert.Equal(t, other, admin.do("GET", "/items/", nil, "Origin", other).header.Get("Access-Control-Allow-Origin"))
+
+	preflight := r.client(t).do("OPTIONS", "/items/", nil, "Origin", ours, "Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "authorization,if-match").is(http.StatusNoContent)
+	assert.Equal(t, ours, preflight.header.Get("Access-Control-Allow-Origin"))
+	assert.Empty(t, preflight.header.Get("Access-Control-Allow-Credentials"))
+	assert.Equal(t, "600", preflight.header.Get("Access-Control-Max-Age"))
+	for _, method := range []string{"GET", "HEAD", "POST", "PATCH", "DELETE"} {
+		assert.Contains(t, preflight.header.Get("Access-Control-Allow-Methods"), method)
+	}
+	for _, header := range []string{"Authorization", "X-Authorization", "Content-Type", "If-Match", "X-Request-ID"} {
+		assert.Contains(t, strings.ToLower(preflight.header.Get("Access-Control-Allow-Headers")), strings.ToLower(header))
+	}
+
+	for _, stranger := range []string{"https://evil.example.com", "http://app.example.com", "https://app.example.com.evil.example", "https://app.example.com:444", "null", "*"} {
+		for _, reply := range []reply{
+			admin.do("GET", "/items/", nil, "Origin", stranger).is(http.StatusOK),
+			admin.do("OPTIONS", "/items/", nil, "Origin", stranger, "Access-Control-Request-Method", "POST").is(http.StatusNoContent),
+		} {
+			assert.Empty(t, reply.header.Get("Access-Control-Allow-Origin"), stranger)
+		}
+	}
+}
+
+func TestAnyOriginMayBeAllowedButNeverItsCookies(t *testing.T) {
+	t.Parallel()
+	c := start(t, "--cors-origins=*").client(t)
+	for _, reply := range []reply{
+		c.do("GET", "/health", nil, "Origin", "https://app.example.com").is(http.StatusOK),
+		c.do("OPTIONS", "/health", nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "GET").is(http.StatusNoContent),
+	} {
+		assert.Equal(t, "*", reply.header.Get("Access-Control-Allow-Origin"))
+		assert.Empty(t, reply.header.Get("Access-Control-Allow-Credentials"))
+	}
+}

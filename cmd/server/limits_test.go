@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// dial opens a connection for what no HTTP client would send.
+func (r *running) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.origin, "http://"))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(waitLimit)))
+	return conn
+}
+
+// answerOn reads one answer, and reports whether the server then closes the connection.
+func answerOn(t *testing.T, conn net.Conn) (status int, closed bool) {
+	t.Helper()
+	in := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, answer.Body)
+	require.NoError(t, err)
+	if !answer.Close {
+		return answer.StatusCode, false
+	}
+	_, err = in.ReadByte()
+	return answer.StatusCode, err != nil
+}
+
+func TestABodyMayHave64KiB(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	admin := r.admin(t)
+	full := `{"title":"x"}` + strings.Repeat(" ", 64<<10-len(`{"title":"x"}`))
+	admin.do("POST", "/items/", full).is(http.StatusCreated)
+	admin.do("POST", "/items/", io.MultiReader(strings.NewReader(full))).is(http.StatusCreated) // chunked
+	admin.do("POST", "/items/", full+" ").refused(http.StatusRequestEntityTooLarge, "too_large")
+	admin.do("POST", "/items/", io.MultiReader(strings.NewReader(full+" "))).refused(http.StatusRequestEntityTooLarge, "too_large")
+	r.client(t).do("POST", "/auth/login", signInForm(adminEmail, strings.Repeat("x", 64<<10))).refused(http.StatusRequestEntityTooLarge, "too_large")
+	assert.Len(t, admin.do("GET", "/items/", nil).rows(), 2)
+}
+
+func TestABodyThatIsTooLargeIsRefusedWithoutReadingTheRest(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	admin := r.admin(t)
+	head := "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer " + admin.token + "\r\n"
+
+	t.Run("when its length is announced, before any of it", func(t *testing.T) {
+		conn := r.dial(t)
+		fmt.Fprint(conn, head+"Content-Length: 1000000000000\r\n\r\n")
+		status, closed := answerOn(t, conn)
+		assert.Equal(t, http.StatusRequestEntityTooLarge, status)
+		assert.True(t, closed)
+	})
+	t.Run("when it never ends, after 64 KiB", func(t *testing.T) {
+		conn := r.dial(t)
+		fmt.Fprint(conn, head+"Transfer-Encoding: chunked\r\n\r\n")
+		chunk := fmt.Sprintf("%x\r\n%s\r\n", 4096, strings.Repeat(" ", 4096))
+		for range 16 {
+			_, err := fmt.Fprint(conn, chunk)
+			require.NoError(t, err)
+		}
+		fmt.Fprint(conn, chunk[:9]) // one byte more, and then silence
+		status, closed := answerOn(t, conn)
+		assert.Equal(t, http.StatusRequestEntityTooLarge, status)
+		assert.True(t, closed)
+	})
+}
+
+func TestHeadersAndTargetHaveLimits(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	c := r.client(t)
+	c.do("GET", "/health?"+strings.Repeat("x", 8000), nil).is(http.StatusOK)
+	c.do("GET", "/health?"+strings.Repeat("x", 8200), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
+	c.do("GET", "/"+strings.Repeat("x/", 5000), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
+
+	for size, want := range map[int]int{15 << 10: http.StatusOK, 17 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		conn := r.dial(t)
+		fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: %s\r\n\r\n", strings.Repeat("x", size))
+		status, _ := answerOn(t, conn)
+		assert.Equal(t, want, status)
+	}
+}
+
+func TestWhatNetHTTPItselfRefusesIsNoFaultOfOurs(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for _, head := range []string{
+		"nonsense\r\n\r\n", "GET /livez HTTP/9.9\r\n\r\n", "GET /livez HTTP/1.1\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", "GET  /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\nA\x00: b\r\n\r\n", "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+		"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13\r\n\r\n",
+	} {
+		conn := r.dial(t)
+		fmt.Fprint(conn, head)
+		status, _ := answerOn(t, conn)
+		assert.Contains(t, []int{http.StatusBadRequest, http.StatusHTTPVersionNotSupported, http.StatusNotImplemented}, status, "%q", head)
+	}
+	r.client(t).do("GET", "/health", nil).is(http.StatusOK)
+}
+
+func TestAConnectionThatSendsNothingIsClosed(t *testing.T) {
+	t.Parallel()
+	r := start(t, "--request-timeout=200ms")
+	for name, head := range map[string]string{"at all": "", "more of its headers": "GET /livez HTTP/1.1\r\nHost: x\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			conn := r.dial(t)
+			fmt.Fprint(conn, head)
+			_, err := io.ReadAll(conn)
+			assert.NoError(t, err, "it is closed long before the test's own deadline")
+		})
+	}
+	server := start(t).service.http.HTTPServer()
+	assert.Equal(t, 5*time.Second, server.ReadHeaderTimeout)
+}
+
+func TestABodyThatEndsEarlyIsMalformed(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	conn := r.dial(t)
+	fmt.Fprintf(conn, "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{}", r.admin(t).token)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	status, _ := answerOn(t, conn)
+	assert.Equal(t, http.StatusBadRequest, status)
+}
+
+func TestARequestEndsWithItsTimeOrItsClient(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	r := startOn(t, breakable{memory.New(), func(ctx context.Context, method string) error {
+		if method != "Items" {
+			return nil
+		}
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return domain.ErrUnavailable.Because(ctx.Err())
+	}}, "--request-timeout=300ms")
+	c := r.stranger(t)
+
+	c.do("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
+	assert.ErrorIs(t, <-ended, context.DeadlineExceeded)
+
+	conn := r.dial(t)
+	fmt.Fprintf(conn, "GET /api/v1/items/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", c.token)
+	conn.Close()
+	assert.ErrorIs(t, <-ended, context.Canceled)
+}

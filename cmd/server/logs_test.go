@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+)
+
+// written is all that was logged, as it would be written.
+func (r *running) written(t *testing.T) string {
+	t.Helper()
+	var out bytes.Buffer
+	core := newLogger(config.Config{LogLevel: "debug", LogFormat: "json"}, &out).Core()
+	for _, line := range r.logs.All() {
+		require.NoError(t, core.Write(line.Entry, line.Context))
+	}
+	return out.String()
+}
+
+func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	admin := r.admin(t)
+	const email, password, next = "ann.secret@example.com", "first secret of hers", "next secret of hers"
+	admin.do("POST", "/users/", fields{"email": email, "password": password, "full_name": "Ann Secret"}).is(http.StatusCreated)
+	ann := r.client(t).signIn(email, password)
+	item := "/items/" + ann.do("POST", "/items/", fields{"title": "secret title"}).is(http.StatusCreated).text("id")
+	ann.do("PATCH", item, fields{"title": "secret title", "secret field": 1}).is(http.StatusUnprocessableEntity)
+	ann.do("GET", item+"?secret=query", nil, "Cookie", "secret=cookie").is(http.StatusOK)
+	ann.do("GET", "/secret/path", nil).is(http.StatusNotFound)
+	ann.do("POST", "/users/", fields{"email": "secret@example.com", "password": next}).is(http.StatusForbidden)
+	ann.do("PATCH", "/users/me", fields{"email": adminEmail}).is(http.StatusConflict)
+	ann.do("PATCH", "/users/me/password", fields{"current_password": "wrong secret", "new_password": next}).is(http.StatusForbidden)
+	ann.do("PATCH", "/users/me/password", fields{"current_password": password, "new_password": next}).is(http.StatusNoContent)
+	ann.do("GET", "/users/me", nil).is(http.StatusUnauthorized)
+	r.client(t).do("POST", "/auth/login", signInForm(email, "wrong secret")).is(http.StatusUnauthorized)
+	client{t, r.origin, "secret.made.up"}.do("GET", "/users/me", nil).is(http.StatusUnauthorized)
+
+	written := strings.ToLower(r.written(t))
+	require.Contains(t, written, `"route":"/api/v1/items/:id"`)
+	for _, secret := range []string{
+		"secret", strings.ToLower(password), adminPassword, adminEmail, "@example.com", strings.TrimPrefix(item, "/items/"),
+		strings.ToLower(ann.token), strings.ToLower(ann.token[strings.LastIndexByte(ann.token, '.'):]), "argon2id", "bearer",
+	} {
+		assert.NotContains(t, written, secret)
+	}
+}
+
+func TestARequestIsOneLineThatTellsWhoDidWhat(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	admin := r.admin(t)
+	id := admin.do("GET", "/users/me", nil).text("id")
+	item := admin.newItem("x")
+	r.logs.TakeAll()
+
+	for name, c := range map[string]struct {
+		by           client
+		method, path string
+		want         map[string]any
+	}{
+		"found":         {admin, "GET", item, map[string]any{"route": "/api/v1/items/:id", "status": int64(200), "account_id": id}},
+		"not found":     {admin, "GET", "/items/" + newID(), map[string]any{"route": "/api/v1/items/:id", "status": int64(404), "account_id": id, "code": "not_found"}},
+		"no such path":  {admin, "GET", "/secret", map[string]any{"route": "", "status": int64(404), "code": "no_such_path"}},
+		"not signed in": {r.client(t), "GET", "/items", map[string]any{"route": "/api/v1/items/", "status": int64(401), "code": "not_signed_in"}},
+		"bad method":    {admin, "PUT", item, map[string]any{"route": "/api/v1/items/:id", "status": int64(405), "code": "method_not_allowed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.by.in(t).do(c.method, c.path, nil, "X-Request-ID", "the-id")
+			// The line is written when the answer is under way.
+			require.Eventually(t, func() bool { return r.logs.Len() > 0 }, waitLimit, pollInterval)
+			lines := r.logs.TakeAll()
+			require.Len(t, lines, 1)
+			line := lines[0].ContextMap()
+			assert.IsType(t, 0.0, line["duration_ms"])
+			delete(line, "duration_ms")
+			c.want["request_id"], c.want["method"] = "the-id", c.method
+			assert.Equal(t, c.want, line)
+			assert.Equal(t, zapcore.InfoLevel, lines[0].Level)
+		})
+	}
+}
+
+func TestAnAuditTellsWhatHappenedToWhichAccount(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	admin := r.admin(t)
+	adminID := admin.do("GET", "/users/me", nil).text("id")
+	r.logs.TakeAll()
+	_, id := admin.newAccount("ann@example.com")
+	admin.do("PATCH", "/users/"+id, fields{"full_name": "Ann", "is_superuser": true}).is(http.StatusOK)
+	admin.do("PATCH", "/users/"+id, fields{"is_active": false}, "X-Request-ID", "the-id").is(http.StatusOK)
+	admin.do("DELETE", "/users/"+id, nil).is(http.StatusNoContent)
+
+	var events []string
+	for _, line := range r.logs.FilterMessage("audit").All() {
+		fields := line.ContextMap()
+		events = append(events, fields["event"].(string))
+		assert.Equal(t, id, fields["subject_id"])
+		if fields["event"] != "signed_in" {
+			assert.Equal(t, adminID, fields["actor_id"])
+		}
+		if fields["event"] == "activation_changed" {
+			assert.Equal(t, "the-id", fields["request_id"])
+		}
+	}
+	assert.Equal(t, []string{"user_created", "signed_in", "profile_changed", "role_changed", "activation_changed", "user_deleted"}, events)
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "echo-in-snowflake")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
+	build.Env = append(os.Environ(), "GOFLAGS=") // no -race or -cover of this run
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			p := startProcess(t, nil, binary, "--http-addr=127.0.0.1:0")
+			p.waitFor(t, "ready")
+			require.NoError(t, p.Process.Signal(signal))
+			p.waitFor(t, "stopped")
+			assert.NoError(t, p.Wait())
+			assert.Equal(t, exitOK, p.ProcessState.ExitCode())
+		})
+	}
+
+	t.Run("a second signal ends it at once", func(t *testing.T) {
+		p := startProcess(t, []string{
+			"HTTP_ADDR=:0", "STORAGE=memory", "JWT_SECRET_KEY=" + randomKey, "FIRST_SUPERUSER_PASSWORD=" + goodPassword,
+		}, binary, "--shutdown-delay=7s")
+		p.waitFor(t, "ready")
+		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+		p.waitFor(t, "stopping")
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = p.Wait()
+		}()
+		// The first signal may still be at work, so that the next is taken for the same.
+		require.Eventually(t, func() bool {
+			_ = p.Process.Signal(syscall.SIGTERM)
+			select {
+			case <-ended:
+				return true
+			default:
+				return false
+			}
+		}, waitLimit, pollInterval)
+		assert.Equal(t, "signal: terminated", p.ProcessState.String())
+	})
+
+	t.Run("a wrong command line ends it with 2", func(t *testing.T) {
+		var exit *exec.ExitError
+		require.ErrorAs(t, exec.Command(binary, "--frobnicate").Run(), &exit)
+		assert.Equal(t, exitBadConfig, exit.ExitCode())
+	})
+}
+
+// process is the program and the log on its standard output.
+type process struct {
+	*exec.Cmd
+	log *bufio.Scanner
+}
+
+// startProcess starts the program in an empty directory, with nothing else in its environment.
+func startProcess(t *testing.T, env []string, binary string, args ...string) process {
+	t.Helper()
+	p := process{Cmd: exec.Command(binary, args...)}
+	p.Dir, p.Env, p.Stderr = t.TempDir(), append([]string{}, env...), os.Stderr
+	stdout, err := p.StdoutPipe()
+	require.NoError(t, err)
+	p.log = bufio.NewScanner(stdout)
+	require.NoError(t, p.Start())
+	t.Cleanup(func() { _ = p.Process.Kill() })
+	return p
+}
+
+// waitFor reads the log up to the line with that message.
+func (p process) waitFor(t *testing.T, message string) {
+	t.Helper()
+	for p.log.Scan() {
+		var line struct{ Msg string }
+		require.NoError(t, json.Unmarshal(p.log.Bytes(), &line), "%s", p.log.Bytes())
+		if line.Msg == message {
+			return
+		}
+	}
+	require.Fail(t, "the log ended without "+message, p.log.Err())
+}
