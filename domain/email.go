@@ -2,6 +2,7 @@ package domain
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -16,9 +17,13 @@ const (
 	maxLocalPart = 64
 )
 
-// RFC 5322 §3.2.3 dot-atom before the @, labels of RFC 1123 §2.1 behind it.
-var emailSyntax = regexp.MustCompile(`^[a-z0-9!#$%&'*+/=?^_{|}~` + "`" + `-]+(\.[a-z0-9!#$%&'*+/=?^_{|}~` + "`" + `-]+)*` +
-	`@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+// A dot-atom (RFC 5322 §3.2.3) before the @, labels (RFC 1123 §2.1) behind it.
+const (
+	atom  = "[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+	label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+)
+
+var emailSyntax = regexp.MustCompile(fmt.Sprintf(`^%[1]s(\.%[1]s)*@%[2]s(\.%[2]s)*$`, atom, label))
 
 // ParseEmail checks s and returns it in lower case.
 func ParseEmail(s string) (Email, error) {

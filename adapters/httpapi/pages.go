@@ -40,7 +40,7 @@ const (
 type asset struct {
 	path      string
 	mediaType string
-	content   []byte
+	content   func() []byte
 	gzipped   bool   // content is
 	policy    string // in place of the Content-Security-Policy that every reply has
 }
@@ -49,11 +49,13 @@ type asset struct {
 // are relative to the pages, so that these work behind a gateway under any host name.
 func (s *Server) registerPages(open *openRoutes) error {
 	var failed error
-	file := func(fsys fs.FS, name string) []byte {
+	read := func(fsys fs.FS, name string) []byte {
 		content, err := fs.ReadFile(fsys, name)
 		failed = errors.Join(failed, err)
 		return content
 	}
+	as := func(content []byte) func() []byte { return func() []byte { return content } }
+	file := func(fsys fs.FS, name string) func() []byte { return as(read(fsys, name)) }
 	// Not html/template: it calls methods by name, for which the linker has to keep all methods of
 	// all types (11.7 MB).
 	fill := strings.NewReplacer(
@@ -61,7 +63,7 @@ func (s *Server) registerPages(open *openRoutes) error {
 		"{{version}}", html.EscapeString(s.Version),
 		"{{storage}}", html.EscapeString(s.Storage),
 		"{{prefix}}", html.EscapeString(s.Prefix))
-	page := func(name string) []byte { return []byte(fill.Replace(string(file(s.Pages, name)))) }
+	page := func(name string) func() []byte { return as([]byte(fill.Replace(string(read(s.Pages, name))))) }
 
 	docs, reference := s.Prefix+"/docs", s.Prefix+"/redoc"
 	for _, a := range []asset{
@@ -69,21 +71,21 @@ func (s *Server) registerPages(open *openRoutes) error {
 		{path: "/static/style.css", mediaType: mimeCSS, content: file(s.Pages, "style.css")},
 		{path: "/static/tool.css", mediaType: mimeCSS, content: file(s.Pages, "tool.css")},
 		{path: "/static/favicon.svg", mediaType: mimeSVG, content: file(s.Pages, "favicon.svg")},
-		{path: s.Prefix + "/openapi.json", mediaType: echo.MIMEApplicationJSON, content: s.contract.json},
+		{path: s.Prefix + "/openapi.json", mediaType: echo.MIMEApplicationJSON, content: as(s.contract.json)},
 		{path: docs, mediaType: mimeHTML, content: page("docs.html"), policy: docsPolicy},
 		{path: docs + "/docs.js", mediaType: mimeJS, content: file(s.Pages, "docs.js")},
 		{path: docs + "/swagger-ui.css", mediaType: mimeCSS, content: file(swagger.FS, "swagger-ui.css.gz"), gzipped: true},
 		{path: docs + "/swagger-ui-bundle.js", mediaType: mimeJS, content: file(swagger.FS, "swagger-ui-bundle.js.gz"), gzipped: true},
 		{path: reference, mediaType: mimeHTML, content: page("redoc.html"), policy: redocPolicy},
 		{path: reference + "/redoc.js", mediaType: mimeJS, content: file(s.Pages, "redoc.js")},
-		{path: reference + "/redoc.standalone.js", mediaType: mimeJS, content: redocScript(), gzipped: true},
+		{path: reference + "/redoc.standalone.js", mediaType: mimeJS, content: redocScript, gzipped: true},
 	} {
 		open.GET(a.path, a.handler())
 	}
 	return failed
 }
 
-// redocScript is compressed once per process; a megabyte takes about 10 ms.
+// redocScript is compressed when somebody first asks for it: a megabyte takes about 10 ms.
 var redocScript = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	// The level exists and a buffer takes everything: nothing here can fail.
@@ -95,10 +97,11 @@ var redocScript = sync.OnceValue(func() []byte {
 
 func (a asset) handler() echo.HandlerFunc {
 	// Weak, for it is the same whether the content is sent compressed or not (RFC 9110 §8.8.1).
-	etag := fmt.Sprintf(`W/"%x"`, sha256.Sum256(a.content))
+	etagOf := sync.OnceValue(func() string { return fmt.Sprintf(`W/"%x"`, sha256.Sum256(a.content())) })
 	return func(c echo.Context) error {
 		r, h := c.Request(), c.Response().Header()
 		h.Set(echo.HeaderCacheControl, "no-cache") // keep it, and ask whether it is still this one
+		etag := etagOf()
 		h.Set(headerETag, etag)
 		if a.policy != "" {
 			h.Set(echo.HeaderContentSecurityPolicy, a.policy)
@@ -109,7 +112,7 @@ func (a asset) handler() echo.HandlerFunc {
 		if strings.Contains(r.Header.Get("If-None-Match"), etag) {
 			return c.NoContent(http.StatusNotModified)
 		}
-		content := a.content
+		content := a.content()
 		switch {
 		case !a.gzipped:
 		case acceptsGzip(r):

@@ -177,10 +177,14 @@ func repeated(call func() reply) reply {
 		for range atOnce {
 			go func() { replies <- call() }()
 		}
-		for range atOnce {
-			if r := <-replies; r.status == http.StatusTooManyRequests || time.Since(start) > waitLimit {
-				return r
+		var last reply
+		for range atOnce { // all of them: none may outlive the test
+			if r := <-replies; last.status != http.StatusTooManyRequests {
+				last = r
 			}
+		}
+		if last.status == http.StatusTooManyRequests || time.Since(start) > waitLimit {
+			return last
 		}
 	}
 }

@@ -94,3 +94,7 @@ func checkAnswer(t testing.TB, req *http.Request, r reply) {
 	})
 	require.NoError(t, err, "%s: %d %s", what, r.status, r.body)
 }
+
+func TestTheDocumentIsValidOpenAPI(t *testing.T) {
+	assert.NoError(t, document().Validate(t.Context()))
+}
