@@ -110,9 +110,9 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		// What is left of the body is not read, so the connection cannot serve another request.
 		h.Set(echo.HeaderConnection, "close")
-		// Else net/http would read on for a while, to be polite. A writer without deadlines has no
-		// connection either.
-		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now())
+		// For a moment net/http reads and drops what is under way, without which the client would see
+		// its connection reset before the reply. Only a writer in a test has no deadlines.
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(lingering))
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -121,6 +121,8 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	// A client that is gone cannot be told; its log line stands.
 	_ = c.Blob(p.Status, "application/problem+json", body)
 }
+
+const lingering = 500 * time.Millisecond
 
 // retryAfter is the wait that err asks for in whole seconds, at least one.
 func retryAfter(err error) string {
