@@ -7,6 +7,15 @@ import (
 	"time"
 )
 
+// Amend runs a read-change-write attempt: once, if ifVersion says which version the change is meant
+// for, and else as [RetryStale] does.
+func Amend(ctx context.Context, ifVersion Optional[int64], attempt func() error) error {
+	if _, once := ifVersion.Get(); once {
+		return attempt()
+	}
+	return RetryStale(ctx, attempt)
+}
+
 // RetryStale runs a read-change-write attempt again, after a pause of random length, for as long
 // as it loses to others with [ErrStale]. Shortly before ctx ends it gives up with [ErrContended].
 func RetryStale(ctx context.Context, attempt func() error) error {

@@ -59,11 +59,7 @@ func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p doma
 		result = next
 		return nil
 	}
-	if _, ok := ifVersion.Get(); ok {
-		err := attempt()
-		return result, err
-	}
-	err := domain.RetryStale(ctx, attempt)
+	err := domain.Amend(ctx, ifVersion, attempt)
 	return result, err
 }
 

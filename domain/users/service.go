@@ -187,11 +187,7 @@ func (s *Service) update(ctx context.Context, by domain.Actor, id string, ifVers
 		result = next
 		return nil
 	}
-	if _, ok := ifVersion.Get(); ok {
-		err := attempt()
-		return result, err
-	}
-	err := domain.RetryStale(ctx, attempt)
+	err := domain.Amend(ctx, ifVersion, attempt)
 	return result, err
 }
 
