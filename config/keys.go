@@ -67,7 +67,7 @@ var keys = withFileKeys([]Key{
 
 	{Name: "REQUEST_TIMEOUT", Default: "10s", Description: "how long a request may take before it is answered with 503",
 		set: duration(func(c *Config) *time.Duration { return &c.RequestTimeout }, time.Millisecond)},
-	{Name: "SHUTDOWN_DELAY", Default: "2s", Description: "how long to serve on, unready, after a signal to stop",
+	{Name: "SHUTDOWN_DELAY", Default: "2s", Description: "how long to serve on, unready, after a signal to stop; not in development",
 		set: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0)},
 	{Name: "SHUTDOWN_TIMEOUT", Default: "20s", Description: "how long, after that delay, requests under way may take",
 		set: duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Millisecond)},

@@ -15,6 +15,10 @@ import (
 // minSigningKey is the least length of an HS256 key in bytes (RFC 7518 §3.2).
 const minSigningKey = 32
 
+// leastDistinct is a number of different bytes that a random key of that length, even in
+// hexadecimal digits, all but certainly has.
+const leastDistinct = 8
+
 func text(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		*field(c) = s
@@ -33,6 +37,13 @@ func signingKey(field func(*Config) *Secret) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		if s != "" && len(s) < minSigningKey {
 			return fmt.Errorf("has %d bytes: %s", len(s), giveRandomKey)
+		}
+		distinct := map[byte]bool{}
+		for i := range len(s) {
+			distinct[s[i]] = true
+		}
+		if s != "" && len(distinct) < leastDistinct {
+			return fmt.Errorf("has only %d distinct byte values: %s", len(distinct), giveRandomKey)
 		}
 		*field(c) = NewSecret(s)
 		return nil

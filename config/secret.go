@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Secret is a text that shows itself only to who calls Reveal. Printed or marshalled it is
+// Secret is a text that shows itself only to whoever calls Reveal. Printed or marshalled it is
 // "[redacted]", or empty when it is empty. The zero Secret is the empty one.
 type Secret struct{ s string }
 

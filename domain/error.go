@@ -63,7 +63,7 @@ var (
 	ErrStale             = &Error{Kind: Stale, Code: "stale", Message: "it was changed meanwhile: read it again and repeat the change"}
 	ErrTooManyAttempts   = &Error{Kind: TooMany, Code: "too_many_attempts", Message: "too many attempts: wait before the next one"}
 	ErrBusy              = &Error{Kind: Unavailable, Code: "busy", Message: "too much work is waiting: try again"}
-	ErrContended         = &Error{Kind: Unavailable, Code: "contended", Message: "others kept changing it: nothing was done, try again"}
+	ErrContended         = &Error{Kind: Unavailable, Code: "contended", Message: "others kept changing it: try again"}
 	ErrUnavailable       = &Error{Kind: Unavailable, Code: "unavailable", Message: "the store did not answer in time: try again"}
 	ErrOutcomeUnknown    = &Error{Kind: Unavailable, Code: "outcome_unknown", Message: "the store did not confirm the change: read before you repeat it"}
 )

@@ -24,7 +24,6 @@ import (
 // overwritten at once.
 type Store interface {
 	SignInStore
-	OperatorStore
 
 	// User returns the account. Errors: ErrNotFound.
 	User(ctx context.Context, by domain.Actor, id string) (domain.User, error)
@@ -54,6 +53,14 @@ type Store interface {
 	// DeleteItem removes the item, if it is in scope and its Version is the given one or none is
 	// given. Errors: ErrNotFound, ErrStale. Of overlapping deletes at least one reports success.
 	DeleteItem(ctx context.Context, by domain.Actor, scope domain.Scope, id string, read domain.Optional[int64]) error
+
+	// CreateSuperuserForOperator adds u without an Actor: it is for whoever runs the program. From
+	// then on CreateFirstSuperuser returns false. Errors: ErrEmailTaken.
+	CreateSuperuserForOperator(ctx context.Context, u domain.User) error
+	// ResetPasswordForOperator, likewise without an Actor, gives the account of next's id the
+	// PasswordHash, Version, Epoch and UpdatedAt of next, if its Version is still read.
+	// Errors: ErrNotFound, ErrStale.
+	ResetPasswordForOperator(ctx context.Context, next domain.User, read int64) error
 }
 
 // SignInStore is the side of a store that works before anybody is signed in. Its methods take no
@@ -68,17 +75,6 @@ type SignInStore interface {
 	// changes nothing when it or CreateSuperuserForOperator ever succeeded, even if that account
 	// was renamed or deleted since. Of many at once, one returns true.
 	CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error)
-}
-
-// OperatorStore is what an operator on the command line may do without an account. Its methods
-// take no Actor, and their names say so.
-type OperatorStore interface {
-	// CreateSuperuserForOperator adds u; from then on CreateFirstSuperuser returns false.
-	// Errors: ErrEmailTaken.
-	CreateSuperuserForOperator(ctx context.Context, u domain.User) error
-	// ResetPasswordForOperator gives the account of next's id the PasswordHash, Version, Epoch
-	// and UpdatedAt of next, if its Version is still read. Errors: ErrNotFound, ErrStale.
-	ResetPasswordForOperator(ctx context.Context, next domain.User, read int64) error
 }
 
 // PasswordHasher makes and checks password hashes, which cost time and memory on purpose.

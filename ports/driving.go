@@ -29,7 +29,7 @@ type Users interface {
 	UpdateSelf(ctx context.Context, by domain.Actor, p domain.ProfilePatch, ifVersion domain.Optional[int64]) (domain.User, error)
 	// ChangePassword ends every token of the account. Errors: ErrWrongPassword, an Invalid error
 	// when the new password is the current one, ErrTooManyAttempts after too many wrong ones.
-	ChangePassword(ctx context.Context, by domain.Actor, current string, next domain.Password) error
+	ChangePassword(ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Optional[int64]) error
 	// DeleteSelf deletes the account with its items. Errors: ErrCannotDeleteSelf.
 	DeleteSelf(ctx context.Context, by domain.Actor, ifVersion domain.Optional[int64]) error
 

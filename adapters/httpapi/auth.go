@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -43,6 +44,15 @@ func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	return s.Auth.Authenticate(token)
 }
 
+// sourceOf is where attempts from ip are counted: an IPv6 client has a whole /64 to itself.
+func sourceOf(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.Unmap().Is4() {
+		return ip
+	}
+	return netip.PrefixFrom(addr, 64).Masked().String()
+}
+
 // Login implements POST /auth/login (RFC 6749 §4.3).
 func (s *Server) Login(c echo.Context) error {
 	form, err := bodyOf[Login](c)
@@ -52,7 +62,7 @@ func (s *Server) Login(c echo.Context) error {
 	if optional(form.GrantType).Or("password") != "password" {
 		return failure(http.StatusBadRequest, "unsupported_grant_type", "grant_type must be password, or left out")
 	}
-	token, err := s.Auth.SignIn(c.Request().Context(), form.Username, form.Password, c.RealIP())
+	token, err := s.Auth.SignIn(c.Request().Context(), form.Username, form.Password, sourceOf(c.RealIP()))
 	if err != nil {
 		return err
 	}

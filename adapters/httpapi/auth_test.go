@@ -63,3 +63,15 @@ func TestWithoutTheGuardNobodyAsks(t *testing.T) {
 	c := s.echo.NewContext(httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder())
 	assert.Zero(t, actorOf(c), "which every store refuses")
 }
+
+func TestAttemptsAreCountedByAddressAndOfIPv6ByNetwork(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.7":           "192.0.2.7",
+		"::ffff:192.0.2.7":    "::ffff:192.0.2.7",
+		"2001:db8:1:2:3::4":   "2001:db8:1:2::/64",
+		"2001:db8:1:2:ffff::": "2001:db8:1:2::/64",
+		"":                    "",
+	} {
+		assert.Equal(t, want, sourceOf(ip), ip)
+	}
+}

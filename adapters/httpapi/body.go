@@ -37,6 +37,9 @@ func readBody(c echo.Context, content openapi3.Content) (any, *openapi3.Schema, 
 		}
 		return nil, nil, failure(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be "+strings.Join(wanted, " or ")+" in UTF-8")
 	}
+	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, nil, failure(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must not be compressed")
+	}
 	if r.ContentLength > maxBody {
 		return nil, nil, errTooLarge
 	}
@@ -68,9 +71,12 @@ func bodyError(err error) error {
 // decodeJSON is strict where encoding/json is not (RFC 7493): one document, no duplicate names,
 // valid UTF-8, no lone surrogates.
 func decodeJSON(raw []byte) (any, error) {
+	if len(raw) == 0 {
+		return nil, malformed("the body is empty")
+	}
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
-		return nil, malformed("the body is not one JSON document without duplicate names, in valid UTF-8")
+		return nil, malformed("the body must be one JSON document in valid UTF-8, without duplicate names or numbers too large to read")
 	}
 	return v, nil
 }
@@ -85,7 +91,7 @@ func decodeForm(raw []byte) (any, error) {
 	fields := make(map[string]any, len(form))
 	for name, values := range form {
 		if len(values) > 1 || !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
-			return nil, malformed("each form field must stand once, in valid UTF-8")
+			return nil, malformed("each form field must be given only once, in valid UTF-8")
 		}
 		if values[0] != "" {
 			fields[name] = values[0]

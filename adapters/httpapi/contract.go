@@ -25,11 +25,12 @@ var document []byte
 // contract is the document, ready to validate requests against. This file is the only one that
 // knows how kin-openapi is used.
 type contract struct {
-	json       []byte // as it is published
-	operations map[routeKey]*operation
-	open       map[string]bool // routes beside the document: probes and pages
-	options    openapi3filter.Options
-	schema     []openapi3.SchemaValidationOption
+	json        []byte // as it is published
+	operations  map[routeKey]*operation
+	collections map[string]bool // paths that end in a slash
+	open        map[string]bool // routes beside the document: probes and pages
+	options     openapi3filter.Options
+	schema      []openapi3.SchemaValidationOption
 }
 
 // routeKey is a method and a path as Echo's router names it.
@@ -54,7 +55,7 @@ func loadContract(prefix, name string) (*contract, error) {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 
-	c := &contract{json: published, operations: map[routeKey]*operation{}, open: map[string]bool{}}
+	c := &contract{json: published, operations: map[routeKey]*operation{}, collections: map[string]bool{}, open: map[string]bool{}}
 	// Shape is the schema's, meaning is the domain's; as formats, the domain's rules take part in
 	// the same validation, and the client learns of all faults at once.
 	c.schema = []openapi3.SchemaValidationOption{
@@ -68,6 +69,9 @@ func loadContract(prefix, name string) (*contract, error) {
 	c.options = openapi3filter.Options{MultiError: true, ExcludeRequestBody: true, SkipSettingDefaults: true}
 	params := strings.NewReplacer("{", ":", "}", "")
 	for path, item := range doc.Paths.Map() {
+		if strings.HasSuffix(path, "/") {
+			c.collections[prefix+path] = true
+		}
 		for method, op := range item.Operations() {
 			o := &operation{
 				route:  routers.Route{Spec: doc, Server: doc.Servers[0], Path: path, PathItem: item, Method: method, Operation: op},
@@ -128,6 +132,9 @@ func (ct *contract) validate(c echo.Context, op *operation) error {
 	if err != nil {
 		return malformed("the query cannot be read: an escape is incomplete, or parameters are separated by ;")
 	}
+	if lines := r.Header.Values(headerIfMatch); len(lines) > 1 {
+		r.Header.Set(headerIfMatch, strings.Join(lines, ", ")) // one list (RFC 9110 §5.3)
+	}
 	var path map[string]string
 	if names := c.ParamNames(); len(names) > 0 {
 		path = make(map[string]string, len(names))
@@ -142,7 +149,7 @@ func (ct *contract) validate(c echo.Context, op *operation) error {
 	}
 	for _, p := range op.route.Operation.Parameters {
 		if name := p.Value.Name; p.Value.In == openapi3.ParameterInQuery && len(query[name]) > 1 {
-			faults = append(faults, FieldError{Location: "query." + name, Message: "must stand once"})
+			faults = append(faults, FieldError{Location: "query." + name, Message: "must be given only once"})
 		}
 	}
 	if body := op.route.Operation.RequestBody; body != nil {
@@ -156,8 +163,7 @@ func (ct *contract) validate(c echo.Context, op *operation) error {
 		c.Set(bodyKey, value)
 	}
 	if len(faults) > 0 {
-		// A length is the schema's and the domain's: to hear of it once is enough.
-		return invalid(slices.CompactFunc(faults, func(a, b FieldError) bool { return a.Location == b.Location })...)
+		return invalid(faults...)
 	}
 	return nil
 }
@@ -170,6 +176,10 @@ func faultsOf(err error, location string) []FieldError {
 		for _, one := range e {
 			all = append(all, faultsOf(one, location)...)
 		}
+		// A length is the schema's and the domain's: the domain, which comes last, says it better.
+		slices.Reverse(all)
+		all = slices.CompactFunc(all, func(a, b FieldError) bool { return a.Location == b.Location })
+		slices.Reverse(all)
 		return all
 	case *openapi3filter.RequestError:
 		location = e.Parameter.In + "." + e.Parameter.Name
@@ -183,7 +193,7 @@ func faultsOf(err error, location string) []FieldError {
 		if quoted, unknown := strings.CutPrefix(e.Reason, "property "); unknown && e.SchemaField == "properties" {
 			if name, err := strconv.QuotedPrefix(quoted); err == nil {
 				name, _ = strconv.Unquote(name)
-				return []FieldError{{location + "." + name, "is not a field of this"}}
+				return []FieldError{{location + "." + name, "is not a known field"}}
 			}
 		}
 		return []FieldError{{location, messageOf(e)}}
@@ -199,6 +209,14 @@ func messageOf(e *openapi3.SchemaError) string {
 		}
 	case "pattern":
 		return fmt.Sprintf("must be like %v", e.Schema.Example)
+	case "type":
+		return "must be of type " + strings.Join(e.Schema.Type.Slice(), " or ")
+	case "minimum":
+		return fmt.Sprintf("must be at least %v", *e.Schema.Min)
+	case "maximum":
+		return fmt.Sprintf("must be at most %v", *e.Schema.Max)
+	case "maxLength":
+		return fmt.Sprintf("must have at most %d characters", *e.Schema.MaxLength)
 	case "required":
 		return "is missing"
 	case "nullable":

@@ -79,8 +79,11 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 	status := c.Response().Status
 	level := zapcore.InfoLevel
-	if status >= http.StatusInternalServerError {
+	switch {
+	case status == http.StatusInternalServerError:
 		level = zapcore.ErrorLevel
+	case status > http.StatusInternalServerError:
+		level = zapcore.WarnLevel
 	}
 	entry := s.Log.Check(level, "request")
 	if entry == nil {
@@ -98,7 +101,7 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 	}
 	if rec.err != nil {
 		fields = append(fields, zap.String("code", problemOf(rec.err).Code))
-		if level == zapcore.ErrorLevel {
+		if level > zapcore.InfoLevel {
 			fields = append(fields, zap.Error(rec.err))
 		}
 	}

@@ -24,6 +24,9 @@ func (s State) String() string { return [...]string{"starting", "ready", "draini
 // state. Requests are served in any state: a later outage of the store is a 503 of each request
 // that needs it, not of the instance.
 func (s *Server) SetState(state State) {
+	if state == Ready {
+		s.reached.Store(true)
+	}
 	for old := s.state.Load(); old < int32(state); old = s.state.Load() {
 		if s.state.CompareAndSwap(old, int32(state)) {
 			return
@@ -37,7 +40,8 @@ func (s *Server) State() State { return State(s.state.Load()) }
 // probe is what /livez and /readyz answer; they are the platform's, not the contract's.
 type probe struct {
 	Status  string `json:"status"`
-	Storage string `json:"storage,omitzero"`
+	Storage string `json:"storage,omitzero"` // which store it is
+	Store   string `json:"store,omitzero"`   // whether it was reached since the start
 }
 
 func (s *Server) registerProbes(open *openRoutes) {
@@ -50,7 +54,11 @@ func (s *Server) registerProbes(open *openRoutes) {
 			status = http.StatusServiceUnavailable
 			c.Response().Header().Set(echo.HeaderRetryAfter, "1")
 		}
-		return writeJSON(c, status, probe{Status: state.String(), Storage: s.Storage})
+		store := "not reached yet"
+		if s.reached.Load() {
+			store = "reached"
+		}
+		return writeJSON(c, status, probe{Status: state.String(), Storage: s.Storage, Store: store})
 	})
 }
 

@@ -108,10 +108,12 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, retryAfter(err))
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
-		// What is left of the body is not read, so the connection cannot serve another request.
-		h.Set(echo.HeaderConnection, "close")
-		// For a moment net/http reads and drops what is under way, without which the client would see
-		// its connection reset before the reply. Only a writer in a test has no deadlines.
+		h.Set(echo.HeaderConnection, "close") // what is left of the body is in the way of a next request
+	}
+	if c.Request().ContentLength != 0 && c.Get(bodyKey) == nil {
+		// Before a reply net/http reads what is left of a body, which must not take long; but a
+		// little it has to, or else the client sees its connection reset before the reply. Only the
+		// writer of a test has no deadlines.
 		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(lingering))
 	}
 	body, err := json.Marshal(p)

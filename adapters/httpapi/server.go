@@ -42,6 +42,7 @@ type Server struct {
 	echo     *echo.Echo
 	contract *contract
 	state    atomic.Int32
+	reached  atomic.Bool // whether it was ever Ready
 }
 
 var _ ServerInterface = (*Server)(nil)
@@ -60,7 +61,7 @@ func New(o Options) (*Server, error) {
 	e.HTTPErrorHandler = s.writeProblem
 	// The default believes X-Forwarded-For and X-Real-IP, which any client can send.
 	e.IPExtractor = echo.ExtractIPDirect()
-	e.Pre(collectionsWithoutSlash(o.Prefix))
+	e.Pre(s.normalizePath)
 	e.Use(s.observe, recoverPanics, limitTarget)
 	if len(o.CORSOrigins) > 0 {
 		e.Use(middleware.CORSWithConfig(middleware.CORSConfig{
@@ -95,7 +96,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 func (s *Server) HTTPServer() *http.Server {
 	const slop = 4096 // net/http allows that much more than MaxHeaderBytes
 	return &http.Server{
-		Handler:           s,
+		Handler: s,
+		// OPTIONS * is 404 like every path that is not ours, with the headers of every reply.
+		DisableGeneralOptionsHandler: true,
+
 		ReadHeaderTimeout: min(5*time.Second, s.RequestTimeout),
 		ReadTimeout:       s.RequestTimeout,
 		WriteTimeout:      s.RequestTimeout + 10*time.Second,
@@ -136,15 +140,16 @@ func endParametersAtSlash(e *echo.Echo) {
 	}
 }
 
-// collectionsWithoutSlash takes /users for /users/ and /items for /items/. It does not redirect:
-// many clients lose the method or the Authorization header on the way.
-func collectionsWithoutSlash(prefix string) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			if u := c.Request().URL; u.Path == prefix+"/users" || u.Path == prefix+"/items" {
-				u.Path += "/"
-			}
-			return next(c)
+// normalizePath lets the router see a path decoded, as any two spellings of it mean the same, and
+// takes a collection without its slash. It does not redirect: many clients lose the method or the
+// Authorization header on the way.
+func (s *Server) normalizePath(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		u := c.Request().URL
+		u.RawPath = ""
+		if s.contract.collections[u.Path+"/"] {
+			u.Path += "/"
 		}
+		return next(c)
 	}
 }

@@ -194,11 +194,15 @@ func TestReadinessGoesOneWay(t *testing.T) {
 		set    State
 		state  string
 		status int
-	}{{Starting, "starting", 503}, {Ready, "ready", 200}, {Starting, "ready", 200}, {Draining, "draining", 503}, {Ready, "draining", 503}} {
+		store  string
+	}{
+		{Starting, "starting", 503, "not reached yet"}, {Ready, "ready", 200, "reached"}, {Starting, "ready", 200, "reached"},
+		{Draining, "draining", 503, "reached"}, {Ready, "draining", 503, "reached"},
+	} {
 		s.SetState(step.set)
 		w := send(s, "GET", "/readyz", nil)
 		assert.Equal(t, step.status, w.Code)
-		assert.JSONEq(t, `{"status":"`+step.state+`","storage":"memory"}`, w.Body.String())
+		assert.JSONEq(t, `{"status":"`+step.state+`","storage":"memory","store":"`+step.store+`"}`, w.Body.String())
 		assert.Equal(t, step.status == 503, w.Header().Get("Retry-After") != "")
 		assert.Equal(t, step.state == "draining", w.Header().Get("Connection") == "close", "the next request goes to another instance")
 

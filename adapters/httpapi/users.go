@@ -24,10 +24,7 @@ func (s *Server) UpdateMe(c echo.Context, params UpdateMeParams) error {
 		return err
 	}
 	var checks domain.Checks
-	patch := domain.ProfilePatch{
-		Email:    domain.CheckOptional(&checks, "email", optional(body.Email), domain.ParseEmail),
-		FullName: checkNullable(&checks, "full_name", body.FullName, domain.ParseFullName),
-	}
+	patch := profilePatch(&checks, body)
 	if err := checks.Err(); err != nil {
 		return err
 	}
@@ -47,7 +44,7 @@ func (s *Server) DeleteMe(c echo.Context, params DeleteMeParams) error {
 }
 
 // ChangePassword implements PATCH /users/me/password.
-func (s *Server) ChangePassword(c echo.Context) error {
+func (s *Server) ChangePassword(c echo.Context, params ChangePasswordParams) error {
 	body, err := bodyOf[PasswordChange](c)
 	if err != nil {
 		return err
@@ -57,7 +54,7 @@ func (s *Server) ChangePassword(c echo.Context) error {
 	if err := checks.Err(); err != nil {
 		return err
 	}
-	if err := s.Users.ChangePassword(c.Request().Context(), actorOf(c), body.CurrentPassword, next); err != nil {
+	if err := s.Users.ChangePassword(c.Request().Context(), actorOf(c), body.CurrentPassword, next, versionOf(params.IfMatch)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -122,13 +119,10 @@ func (s *Server) UpdateUser(c echo.Context, id ID, params UpdateUserParams) erro
 	}
 	var checks domain.Checks
 	patch := domain.UserPatch{
-		ProfilePatch: domain.ProfilePatch{
-			Email:    domain.CheckOptional(&checks, "email", optional(body.Email), domain.ParseEmail),
-			FullName: checkNullable(&checks, "full_name", body.FullName, domain.ParseFullName),
-		},
-		Password:  domain.CheckOptional(&checks, "password", optional(body.Password), domain.ParsePassword),
-		Active:    optional(body.IsActive),
-		Superuser: optional(body.IsSuperuser),
+		ProfilePatch: profilePatch(&checks, ProfilePatch{Email: body.Email, FullName: body.FullName}),
+		Password:     domain.CheckOptional(&checks, "password", optional(body.Password), domain.ParsePassword),
+		Active:       optional(body.IsActive),
+		Superuser:    optional(body.IsSuperuser),
 	}
 	if err := checks.Err(); err != nil {
 		return err
@@ -146,6 +140,13 @@ func (s *Server) DeleteUser(c echo.Context, id ID, params DeleteUserParams) erro
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+func profilePatch(checks *domain.Checks, body ProfilePatch) domain.ProfilePatch {
+	return domain.ProfilePatch{
+		Email:    domain.CheckOptional(checks, "email", optional(body.Email), domain.ParseEmail),
+		FullName: checkNullable(checks, "full_name", body.FullName, domain.ParseFullName),
+	}
 }
 
 // newUser is a user as the document describes it: without the password hash.

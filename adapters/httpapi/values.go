@@ -1,7 +1,7 @@
 package httpapi
 
 import (
-	"bytes"
+	"bufio"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,17 +35,20 @@ func (t timestamp) MarshalText() ([]byte, error) { return t.AppendText(nil) }
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (t *timestamp) UnmarshalText(b []byte) error { return (*time.Time)(t).UnmarshalText(b) }
 
-// buffers hold replies while they are made: a page is large, and its size must be known first.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// writers gather a reply into few writes and never hold all of it: a page of a thousand long
+// descriptions has up to 30 MB as JSON.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 32<<10) }}
 
 func writeJSON(c echo.Context, status int, v any) error {
-	body := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(body)
-	body.Reset()
-	if err := json.MarshalWrite(body, v); err != nil {
+	w := writers.Get().(*bufio.Writer)
+	defer writers.Put(w)
+	w.Reset(c.Response())
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	c.Response().WriteHeader(status)
+	if err := json.MarshalWrite(w, v); err != nil {
 		return err
 	}
-	return c.Blob(status, echo.MIMEApplicationJSON, body.Bytes())
+	return w.Flush()
 }
 
 // writeEntity writes one entity with its version as ETag.
@@ -55,8 +58,8 @@ func writeEntity(c echo.Context, status int, version int64, v any) error {
 }
 
 // versionOf returns the version that If-Match asks for (RFC 9110 §13.1.1); none for * or when the
-// header is absent. Versions only rise, so of several the greatest is the one that can match; an
-// ETag that is not ours matches no version.
+// header is absent. An ETag that is not ours matches no version. Of several, only the newest counts:
+// a client that still allows an older one is refused with 412, and nothing is lost.
 func versionOf(ifMatch *string) domain.Optional[int64] {
 	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
 		return domain.Optional[int64]{}

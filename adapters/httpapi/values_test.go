@@ -9,6 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/labstack/echo/v4"
+	"net/http/httptest"
+	"strings"
 )
 
 func TestIfMatchAsksForTheNewestVersionThatItLists(t *testing.T) {
@@ -60,4 +63,27 @@ func TestATimeIsWrittenInUTCAlwaysToTheMicrosecond(t *testing.T) {
 		require.NoError(t, json.Unmarshal(text, &back))
 		assert.True(t, time.Time(back).Equal(at.Truncate(time.Microsecond)))
 	}
+}
+
+// largestWrite counts what is written to it.
+type largestWrite struct {
+	*httptest.ResponseRecorder
+	largest, total int
+}
+
+func (w *largestWrite) Write(b []byte) (int, error) {
+	w.largest, w.total = max(w.largest, len(b)), w.total+len(b)
+	return len(b), nil
+}
+
+func TestALongReplyIsNeverHeldWhole(t *testing.T) {
+	control := strings.Repeat("\x01", domain.MaxDescription) // six bytes each in JSON
+	page := ItemPage{Data: make([]Item, 1000)}
+	for i := range page.Data {
+		page.Data[i].Description = &control
+	}
+	w := &largestWrite{ResponseRecorder: httptest.NewRecorder()}
+	require.NoError(t, writeJSON(echo.New().NewContext(httptest.NewRequest("GET", "/", nil), w), 200, page))
+	assert.Greater(t, w.total, 30_000_000)
+	assert.Less(t, w.largest, 200_000)
 }

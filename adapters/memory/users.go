@@ -124,22 +124,28 @@ func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, 
 	if err := inTime(ctx); err != nil || s.bootstrapped {
 		return false, err
 	}
+	if err := s.add(u); err != nil {
+		return false, err
+	}
 	s.bootstrapped = true
-	return true, s.add(u)
+	return true, nil
 }
 
-// CreateSuperuserForOperator implements [ports.OperatorStore].
+// CreateSuperuserForOperator implements [ports.Store].
 func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := inTime(ctx); err != nil {
 		return err
 	}
+	if err := s.add(u); err != nil {
+		return err
+	}
 	s.bootstrapped = true
-	return s.add(u)
+	return nil
 }
 
-// ResetPasswordForOperator implements [ports.OperatorStore].
+// ResetPasswordForOperator implements [ports.Store].
 func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, read int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -98,7 +98,7 @@ func checkKey(key []byte) error {
 		distinct[b] = true
 	}
 	if len(distinct) < 8 { // fewer than even 32 random hexadecimal digits have
-		return fmt.Errorf("has only %d different bytes: %s", len(distinct), cure)
+		return fmt.Errorf("has only %d distinct byte values: %s", len(distinct), cure)
 	}
 	return nil
 }

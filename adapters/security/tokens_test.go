@@ -344,9 +344,9 @@ func TestUnfitKeysAreRefusedWithoutShowingThem(t *testing.T) {
 		"no key":               {nil, "has 0 bytes"},
 		"31 bytes":             {key[:31], "has 31 bytes"},
 		"a template's default": {[]byte("changethis"), "has 10 bytes"},
-		"zeros":                {make([]byte, 32), "has only 1 different bytes"},
-		"one letter":           {bytes.Repeat([]byte("x"), 64), "has only 1 different bytes"},
-		"a short word again":   {bytes.Repeat([]byte("secret"), 8), "has only 5 different bytes"},
+		"zeros":                {make([]byte, 32), "has only 1 distinct byte values"},
+		"one letter":           {bytes.Repeat([]byte("x"), 64), "has only 1 distinct byte values"},
+		"a short word again":   {bytes.Repeat([]byte("secret"), 8), "has only 5 distinct byte values"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for role, construct := range map[string]func() (*security.TokenIssuer, error){

@@ -123,13 +123,13 @@ func createSuperuser(u *users.Service, ctx context.Context, email domain.Email, 
 
 // credentials checks the e-mail and reads the password from the first line of in.
 func credentials(email string, in io.Reader) (domain.Email, domain.Password, error) {
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return domain.Email{}, domain.Password{}, err
-	}
 	address, err := domain.ParseEmail(email)
 	if err != nil {
 		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("--email %w", err)}
+	}
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return domain.Email{}, domain.Password{}, err
 	}
 	password, err := domain.ParsePassword(strings.TrimRight(line, "\r\n"))
 	if err != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // changeable creates each kind of entity that has a version, and says who may change it.
@@ -45,6 +47,23 @@ func TestTheETagIsTheVersionOfAnEntity(t *testing.T) {
 			assert.Equal(t, `"2"`, by.do("GET", path, nil).header.Get("ETag"))
 		})
 	}
+}
+
+func TestAPasswordIsChangedOnlyInTheVersionThatItIsMeantFor(t *testing.T) {
+	t.Parallel()
+	ann, _ := start(t).admin(t).newAccount("ann@example.com")
+	change := fields{"current_password": goodPassword, "new_password": goodPassword + "!"}
+	ann.do("PATCH", "/users/me/password", change, "If-Match", `"2"`).refused(http.StatusPreconditionFailed, "stale")
+	ann.do("PATCH", "/users/me/password", change, "If-Match", `"1"`).is(http.StatusNoContent)
+}
+
+func TestSeveralLinesOfIfMatchAreOneList(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	req, err := http.NewRequest("PATCH", admin.origin+"/api/v1"+admin.newItem("x"), strings.NewReader(`{"title":"y"}`))
+	require.NoError(t, err)
+	req.Header = http.Header{"Authorization": {"Bearer " + admin.token}, "Content-Type": {"application/json"}, "If-Match": {`"of-another-service"`, `"1"`}}
+	admin.send(req).is(http.StatusOK)
 }
 
 func TestAChangeIsMadeOnlyToTheVersionThatItIsMeantFor(t *testing.T) {

@@ -84,6 +84,39 @@ func TestABodyThatIsTooLargeIsRefusedWithoutReadingTheRest(t *testing.T) {
 	})
 }
 
+func TestARefusalDoesNotWaitForTheRestOfABody(t *testing.T) {
+	t.Parallel()
+	r := start(t, "--request-timeout=20s") // longer than a connection of these tests lives
+	for request, want := range map[string]int{
+		"POST /api/v1/items/":     http.StatusUnauthorized,
+		"POST /nowhere":           http.StatusNotFound,
+		"PUT /api/v1/items/":      http.StatusMethodNotAllowed,
+		"POST /api/v1/auth/login": http.StatusUnsupportedMediaType,
+	} {
+		conn := r.dial(t)
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx", request)
+		status, _ := answerOn(t, conn)
+		assert.Equal(t, want, status, request)
+	}
+}
+
+func TestACompressedBodyIsRefused(t *testing.T) {
+	t.Parallel()
+	admin := start(t).admin(t)
+	admin.do("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "gzip").refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
+	admin.do("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "identity").is(http.StatusCreated)
+}
+
+func TestOptionsOfEverythingIsNoPathOfOurs(t *testing.T) {
+	t.Parallel()
+	conn := start(t).dial(t)
+	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusNotFound, answer.StatusCode)
+	assert.NotEmpty(t, answer.Header.Get("X-Request-ID"))
+}
+
 func TestHeadersAndTargetHaveLimits(t *testing.T) {
 	t.Parallel()
 	r := start(t)

@@ -113,10 +113,8 @@ func withConfig(f func(*cobra.Command, config.Config) error) func(*cobra.Command
 
 func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 	cfg, err := config.Load(flags)
-	if err != nil {
-		if _, storeErr := openStore(cfg); cfg.Storage != "" {
-			err = errors.Join(storeErr, err)
-		}
+	// All problems at once: those that only a user of a value can see come with the others.
+	if err = errors.Join(err, judge(cfg)); err != nil {
 		return cfg, configError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	return cfg, nil

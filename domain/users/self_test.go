@@ -119,7 +119,7 @@ func TestTakenEmails(t *testing.T) {
 
 func TestChangePassword(t *testing.T) {
 	wrongGuess := func(t *testing.T, s *scene) error {
-		return s.ChangePassword(t.Context(), s.ann.Actor(), wrong, fresh)
+		return s.ChangePassword(t.Context(), s.ann.Actor(), wrong, fresh, domain.Optional[int64]{})
 	}
 	// assertAttempts looks whether ann may guess so many times before she has to wait.
 	assertAttempts := func(t *testing.T, s *scene, want int) {
@@ -133,7 +133,7 @@ func TestChangePassword(t *testing.T) {
 	test(t, "sets the new one, ends every token and gives the attempts back", func(t *testing.T, s *scene) {
 		require.Equal(t, domain.ErrWrongPassword, wrongGuess(t, s))
 		s.events = nil
-		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh))
+		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{}))
 		assert.Equal(t, []domain.Event{{Name: domain.EventPasswordChanged, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
 		_, err := s.Self(t.Context(), s.ann.Actor())
 		assert.Equal(t, domain.ErrSignedOut, err)
@@ -153,11 +153,11 @@ func TestChangePassword(t *testing.T) {
 		assertAttempts(t, s, attempts-1)
 
 		verified := s.hasher.verified.Load()
-		err := s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh)
+		err := s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{})
 		assert.ErrorIs(t, err, domain.ErrTooManyAttempts)
 		assert.Equal(t, verified, s.hasher.verified.Load())
 		s.assertStored(t, s.ann)
-		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.bob.Actor(), wrong, fresh), "others have attempts of their own")
+		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.bob.Actor(), wrong, fresh, domain.Optional[int64]{}), "others have attempts of their own")
 	})
 	test(t, "checks no more guesses when many come at once", func(t *testing.T, s *scene) {
 		s.atOnce(10*attempts, func(int) error { return wrongGuess(t, s) })
@@ -166,7 +166,7 @@ func TestChangePassword(t *testing.T) {
 	test(t, "refuses the current one as the new one, to whoever knows it", func(t *testing.T, s *scene) {
 		current := must(domain.ParsePassword(known))
 		for range attempts + 1 {
-			err := s.ChangePassword(t.Context(), s.ann.Actor(), known, current)
+			err := s.ChangePassword(t.Context(), s.ann.Actor(), known, current, domain.Optional[int64]{})
 			var invalid *domain.Error
 			require.ErrorAs(t, err, &invalid)
 			assert.Equal(t, domain.Invalid, invalid.Kind)
@@ -177,7 +177,7 @@ func TestChangePassword(t *testing.T) {
 		s.assertStored(t, s.ann)
 
 		guess := must(domain.ParsePassword(wrong))
-		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.ann.Actor(), wrong, guess))
+		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.ann.Actor(), wrong, guess, domain.Optional[int64]{}))
 		assertAttempts(t, s, attempts-1)
 	})
 	for fault, inject := range map[string]func(*scene, error){
@@ -187,7 +187,7 @@ func TestChangePassword(t *testing.T) {
 		test(t, "changes nothing and costs no attempt when a password "+fault, func(t *testing.T, s *scene) {
 			inject(s, domain.ErrBusy)
 			for range attempts + 1 {
-				assert.Equal(t, domain.ErrBusy, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh))
+				assert.Equal(t, domain.ErrBusy, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{}))
 			}
 			inject(s, nil)
 			s.assertStored(t, s.ann)
@@ -197,13 +197,13 @@ func TestChangePassword(t *testing.T) {
 	}
 	test(t, "costs no attempt when the store does not answer", func(t *testing.T, s *scene) {
 		for range attempts + 1 {
-			assert.ErrorIs(t, s.ChangePassword(ended(t), s.ann.Actor(), known, fresh), domain.ErrUnavailable)
+			assert.ErrorIs(t, s.ChangePassword(ended(t), s.ann.Actor(), known, fresh, domain.Optional[int64]{}), domain.ErrUnavailable)
 		}
 		assertAttempts(t, s, attempts)
 	})
 	test(t, "is made again on top of what others changed meanwhile", func(t *testing.T, s *scene) {
 		s.overtake(t, s.ann.Email, 3)
-		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh))
+		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{}))
 		u := s.stored(t, s.ann.Email)
 		s.assertPassword(t, u, fresh.Reveal())
 		assert.Equal(t, overtaken, u.FullName)
@@ -211,7 +211,9 @@ func TestChangePassword(t *testing.T) {
 		assert.EqualValues(t, s.ann.Epoch+1, u.Epoch)
 	})
 	test(t, "of many at once one succeeds and signs the others out", func(t *testing.T, s *scene) {
-		errs := s.atOnce(attempts, func(int) error { return s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh) })
+		errs := s.atOnce(attempts, func(int) error {
+			return s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{})
+		})
 		assertOneSucceeds(t, errs, domain.ErrSignedOut)
 		assert.EqualValues(t, s.ann.Epoch+1, s.stored(t, s.ann.Email).Epoch)
 		assert.Len(t, s.events, 1)
@@ -250,5 +252,19 @@ func TestDeleteSelf(t *testing.T) {
 		signedOut.Epoch--
 		assert.Equal(t, domain.ErrSignedOut, s.DeleteSelf(t.Context(), signedOut, anytime))
 		assert.Empty(t, s.events)
+	})
+}
+
+func TestATokenThatHasEndedIsSignedOutEvenWithoutAttempts(t *testing.T) {
+	test(t, "on both ways that are limited", func(t *testing.T, s *scene) {
+		for range attempts {
+			require.NoError(t, s.EmailAttempts.Take(s.ann.ID))
+			require.NoError(t, s.PasswordAttempts.Take(s.ann.ID))
+		}
+		ended := s.ann.Actor()
+		ended.Epoch++
+		_, err := s.UpdateSelf(t.Context(), ended, domain.ProfilePatch{Email: domain.Some(s.ann.Email)}, domain.Optional[int64]{})
+		assert.ErrorIs(t, err, domain.ErrSignedOut)
+		assert.ErrorIs(t, s.ChangePassword(t.Context(), ended, known, fresh, domain.Optional[int64]{}), domain.ErrSignedOut)
 	})
 }

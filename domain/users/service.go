@@ -40,7 +40,7 @@ func (s *Service) UpdateSelf(ctx context.Context, by domain.Actor, p domain.Prof
 	}
 	// Whether an e-mail is taken is somebody's secret; superusers can list all of them anyway.
 	if err := s.EmailAttempts.Take(by.ID); err != nil {
-		return domain.User{}, err
+		return domain.User{}, s.refuse(ctx, by, err)
 	}
 	u, err := s.update(ctx, by, by.ID, ifVersion, change)
 	if !errors.Is(err, domain.ErrEmailTaken) {
@@ -50,11 +50,11 @@ func (s *Service) UpdateSelf(ctx context.Context, by domain.Actor, p domain.Prof
 }
 
 // ChangePassword implements [ports.Users].
-func (s *Service) ChangePassword(ctx context.Context, by domain.Actor, current string, next domain.Password) error {
+func (s *Service) ChangePassword(ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Optional[int64]) error {
 	if err := s.PasswordAttempts.Take(by.ID); err != nil {
-		return err
+		return s.refuse(ctx, by, err)
 	}
-	_, err := s.update(ctx, by, by.ID, domain.Optional[int64]{}, func(u domain.User) (domain.User, error) {
+	_, err := s.update(ctx, by, by.ID, ifVersion, func(u domain.User) (domain.User, error) {
 		matches, err := s.Hasher.Verify(ctx, current, u.PasswordHash)
 		if err != nil {
 			return u, err
