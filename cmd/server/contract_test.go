@@ -199,8 +199,9 @@ func operations() []operation {
 	var all []operation
 	for path, item := range document().Paths.Map() {
 		for method, o := range item.Operations() {
-			o.Parameters = append(slices.Clone(item.Parameters), o.Parameters...)
-			all = append(all, operation{o, method, path})
+			whole := *o // the document is every test's
+			whole.Parameters = append(slices.Clone(item.Parameters), o.Parameters...)
+			all = append(all, operation{&whole, method, path})
 		}
 	}
 	return all
