@@ -3,10 +3,12 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -31,11 +33,8 @@ func readBody(c echo.Context, content openapi3.Content) (any, *openapi3.Schema, 
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	media := content[mediaType]
 	if charset := params["charset"]; err != nil || media == nil || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		wanted := make([]string, 0, len(content))
-		for name := range content {
-			wanted = append(wanted, name)
-		}
-		return nil, nil, failure(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be "+strings.Join(wanted, " or ")+" in UTF-8")
+		wanted := strings.Join(slices.Sorted(maps.Keys(content)), " or ")
+		return nil, nil, failure(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be "+wanted+" in UTF-8")
 	}
 	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, nil, failure(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must not be compressed")

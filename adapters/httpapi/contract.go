@@ -215,6 +215,8 @@ func messageOf(e *openapi3.SchemaError) string {
 		return fmt.Sprintf("must be at least %v", *e.Schema.Min)
 	case "maximum":
 		return fmt.Sprintf("must be at most %v", *e.Schema.Max)
+	case "minLength":
+		return fmt.Sprintf("must have at least %d characters", e.Schema.MinLength)
 	case "maxLength":
 		return fmt.Sprintf("must have at most %d characters", *e.Schema.MaxLength)
 	case "required":

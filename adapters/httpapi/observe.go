@@ -21,7 +21,8 @@ import (
 type record struct {
 	requestID string
 	accountID string
-	err       error // what the problem document was made of
+	err       error  // what the problem document was made of
+	code      string // of the problem document
 }
 
 type recordKey struct{}
@@ -100,7 +101,7 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 		fields = append(fields, zap.String("account_id", rec.accountID))
 	}
 	if rec.err != nil {
-		fields = append(fields, zap.String("code", problemOf(rec.err).Code))
+		fields = append(fields, zap.String("code", rec.code))
 		if level > zapcore.InfoLevel {
 			fields = append(fields, zap.Error(rec.err))
 		}

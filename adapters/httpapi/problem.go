@@ -90,12 +90,12 @@ func problemOf(err error) Problem {
 // writeProblem answers with the problem document for err. It is Echo's error handler.
 func (s *Server) writeProblem(err error, c echo.Context) {
 	rec := recordOf(c.Request().Context())
-	rec.err = err
+	p := problemOf(err)
+	p.RequestId = rec.requestID
+	rec.err, rec.code = err, p.Code
 	if c.Response().Committed {
 		return
 	}
-	p := problemOf(err)
-	p.RequestId = rec.requestID
 
 	h := c.Response().Header()
 	switch p.Status {

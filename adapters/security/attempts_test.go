@@ -68,15 +68,21 @@ func TestGivingBackToTheOldestKeysDoesNotEvadeTheBound(t *testing.T) {
 	}
 }
 
-func TestAFloodOfKeysMakesNoneForgottenBeforeAGenerationIsFull(t *testing.T) {
-	var now time.Time
-	l := newLimiter(&now)
+// outnumber spends all attempts of key, and then one each of so many others that a generation ends.
+func outnumber(t *testing.T, l *AttemptLimiter, key string) {
+	t.Helper()
 	for range burst {
-		require.NoError(t, l.Take("victim"))
+		require.NoError(t, l.Take(key))
 	}
 	for k := range maxYoung {
 		require.NoError(t, l.Take(fmt.Sprint(k)))
 	}
+}
+
+func TestAFloodOfKeysMakesNoneForgottenBeforeAGenerationIsFull(t *testing.T) {
+	var now time.Time
+	l := newLimiter(&now)
+	outnumber(t, l, "victim")
 	require.Contains(t, l.old, l.hash("victim"))
 	require.Error(t, l.Take("victim"))
 	l.GiveBack("victim")
@@ -87,12 +93,7 @@ func TestAFloodOfKeysMakesNoneForgottenBeforeAGenerationIsFull(t *testing.T) {
 func TestAKeyOfTheOldGenerationCanBeCleared(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
-	for range burst {
-		require.NoError(t, l.Take("victim"))
-	}
-	for k := range maxYoung {
-		require.NoError(t, l.Take(fmt.Sprint(k)))
-	}
+	outnumber(t, l, "victim")
 	l.Clear("victim")
 	for range burst {
 		require.NoError(t, l.Take("victim"))

@@ -134,10 +134,7 @@ func firstSuperuserOf(cfg config.Config) (firstSuperuser, error) {
 			errs = append(errs, fmt.Errorf("FIRST_SUPERUSER_PASSWORD: %w", err))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return firstSuperuser{}, configError{err}
-	}
-	return firstSuperuser{email, password}, nil
+	return firstSuperuser{email, password}, errors.Join(errs...)
 }
 
 // newLogger logs JSON, or readable text when that is asked for or w is a terminal.
