@@ -27,6 +27,7 @@ func startBrowser(t *testing.T) context.Context {
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("hide-scrollbars", false), // they take room, as on most desktops
 	)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium has no sandbox for root
@@ -146,7 +147,7 @@ func look(width int64, scheme string) chromedp.Action[chromedp.Void] {
 		if err != nil {
 			return err
 		}
-		return chromedp.Do(ctx, chromedp.EmulateViewport(width, 1500))
+		return chromedp.Do(ctx, chromedp.EmulateViewport(width, 900))
 	})
 }
 

@@ -65,7 +65,9 @@ func TestThePagesInABrowser(t *testing.T) {
 				t.Run(fmt.Sprintf("%s renders %s on %d pixels", name, scheme, width), func(t *testing.T) {
 					p := openTab(t, browser, url)
 					p.do(t, look(width, scheme), chromedp.Navigate(url+page.path), chromedp.WaitVisible(page.ready))
-					assert.LessOrEqual(t, evaluate[int64](t, p, "document.documentElement.scrollWidth"), width, "it must not scroll sideways")
+					room := evaluate[int64](t, p, "document.documentElement.clientWidth")
+					assert.LessOrEqual(t, room, width)
+					assert.LessOrEqual(t, evaluate[int64](t, p, "document.documentElement.scrollWidth"), room, "it must not scroll sideways")
 					p.keep(t, fmt.Sprintf("%s-%d-%s", name, width, scheme))
 					assert.Empty(t, p.troubles())
 				})
