@@ -21,6 +21,14 @@ const (
 	StorageSnowflake = "snowflake"
 )
 
+// The values of SNOWFLAKE_AUTH_TYPE.
+const (
+	AuthOAuth    = "oauth"
+	AuthPassword = "password"
+	AuthKeyPair  = "keypair"
+	AuthPAT      = "pat"
+)
+
 // DefaultPassword is the first superuser's password where none is set, which only
 // [Config.Development] allows.
 const DefaultPassword = "changethis"
@@ -45,24 +53,32 @@ type Config struct {
 
 	Snowflake Snowflake
 
-	CORSOrigins []string // scheme://host[:port] in lower case, or *
-	LogLevel    string   // debug, info, warn or error
-	LogFormat   string   // auto, text or json; auto is text on a terminal, else json
+	CORSOrigins  []string // scheme://host[:port] in lower case, or *
+	ServerTiming bool     // whether replies say what they cost in the store
+	LogLevel     string   // debug, info, warn or error
+	LogFormat    string   // auto, text or json; auto is text on a terminal, else json
 
 	settings []Setting
 }
 
 // Snowflake is how to reach the database; unused with [StorageMemory].
 type Snowflake struct {
-	Account   string
-	Host      string // empty: derived from Account
-	User      string
-	Password  Secret
-	Database  string
-	Schema    string
-	Warehouse string
-	Role      string // empty: the role of the service or user
-	AuthType  string // oauth or password
+	Account     string
+	Host        string // empty: derived from Account
+	Port        int
+	Protocol    string // https; http on a loopback host only
+	Database    string
+	Schema      string
+	Warehouse   string
+	Role        string // empty: the role of the service or user
+	Connections int    // at most
+
+	AuthType       string // one of the Auth constants
+	OAuthTokenPath string // of AuthOAuth
+	User           string // of all the others
+	Password       Secret // of AuthPassword
+	PrivateKey     Secret // of AuthKeyPair: PEM, not checked here
+	PAT            Secret // of AuthPAT: a programmatic access token
 }
 
 // Development reports whether the service is tried out on somebody's own machine: its store ends
@@ -73,9 +89,10 @@ func (c Config) Development() bool {
 
 func (c Config) loopback() bool {
 	host, _, err := net.SplitHostPort(c.HTTPAddr)
-	if err != nil {
-		return false
-	}
+	return err == nil && isLoopback(host)
+}
+
+func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
 		return strings.EqualFold(host, "localhost")

@@ -28,10 +28,12 @@ func assertIsSample(t *testing.T, c config.Config) {
 	assert.Equal(t, "root@example.org", c.FirstSuperuser)
 	assert.Equal(t, "correct horse", c.FirstSuperuserPassword.Reveal())
 	assert.Equal(t, config.Snowflake{
-		Account: "acme", Host: "acme.example.com", User: "someone",
-		Password: config.NewSecret("battery staple"),
-		Database: "db", Schema: "sc", Warehouse: "wh", Role: "ro", AuthType: "password",
+		Account: "acme", Host: "127.0.0.1", Port: 8443, Protocol: "http",
+		Database: "db", Schema: "sc", Warehouse: "wh", Role: "ro", Connections: 4,
+		AuthType: config.AuthPassword, OAuthTokenPath: "/token", User: "someone",
+		Password: config.NewSecret("battery staple"), PrivateKey: config.NewSecret("PEM of a key"), PAT: config.NewSecret("token of a program"),
 	}, c.Snowflake)
+	assert.True(t, c.ServerTiming)
 	assert.Equal(t, "debug", c.LogLevel)
 	assert.Equal(t, "json", c.LogFormat)
 }
@@ -92,5 +94,5 @@ func TestEverySecretIsFollowedByItsFile(t *testing.T) {
 			assert.Equal(t, k.Name+"_FILE", keys[i+1].Name)
 		}
 	}
-	assert.Equal(t, []string{"JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SNOWFLAKE_PASSWORD"}, secrets)
+	assert.Equal(t, []string{"JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PAT"}, secrets)
 }

@@ -128,5 +128,35 @@ func (c Config) conflicts() []problem {
 		report("SHUTDOWN_TIMEOUT", "%v after a SHUTDOWN_DELAY of %v is not less than %v, soon after which the platform kills: lower one of them",
 			c.ShutdownTimeout, c.ShutdownDelay, maxShutdown)
 	}
+	if c.Storage == StorageSnowflake {
+		c.Snowflake.conflicts(report)
+	}
 	return problems
+}
+
+func (s Snowflake) conflicts(report func(key, format string, args ...any)) {
+	if s.Account == "" {
+		report("SNOWFLAKE_ACCOUNT", "is not set, which STORAGE=snowflake needs: give the account identifier, such as myorg-myaccount")
+	}
+	if s.Protocol == "http" && !isLoopback(s.Host) {
+		report("SNOWFLAKE_PROTOCOL", "http is accepted only with SNOWFLAKE_HOST on this machine: anything else needs https")
+	}
+	if s.AuthType == AuthOAuth {
+		return
+	}
+	if s.User == "" {
+		report("SNOWFLAKE_USER", "is not set, which SNOWFLAKE_AUTH_TYPE=%s needs: give the user's name", s.AuthType)
+	}
+	for _, of := range []struct {
+		authType, key string
+		secret        Secret
+	}{
+		{AuthPassword, "SNOWFLAKE_PASSWORD", s.Password},
+		{AuthKeyPair, "SNOWFLAKE_PRIVATE_KEY", s.PrivateKey},
+		{AuthPAT, "SNOWFLAKE_PAT", s.PAT},
+	} {
+		if s.AuthType == of.authType && of.secret == (Secret{}) {
+			report(of.key, "is not set, which SNOWFLAKE_AUTH_TYPE=%s needs: set it, or %s to a file's path", s.AuthType, fileKey(of.key))
+		}
+	}
 }

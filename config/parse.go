@@ -75,6 +75,31 @@ func duration(field func(*Config) *time.Duration, least time.Duration) func(*Con
 	}
 }
 
+func boolean(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		switch strings.ToLower(s) {
+		case "true":
+			*field(c) = true
+		case "false":
+			*field(c) = false
+		default:
+			return fmt.Errorf("%q is neither true nor false", s)
+		}
+		return nil
+	}
+}
+
+func number(field func(*Config) *int, least, most int) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("%q is not a whole number from %d to %d", s, least, most)
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
 func hs256(_ *Config, s string) error {
 	if s != "HS256" {
 		return fmt.Errorf("%q is not supported: tokens are signed with HS256 only, so remove this key or set it to HS256", s)

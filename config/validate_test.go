@@ -22,7 +22,12 @@ func TestAWrongValueIsRefused(t *testing.T) {
 		{"STORAGE", "oracle", `"oracle" is unknown: choose one of memory, snowflake`},
 		{"LOG_LEVEL", "loud", `"loud" is unknown: choose one of debug, info, warn, error`},
 		{"LOG_FORMAT", "xml", `"xml" is unknown: choose one of auto, text, json`},
-		{"SNOWFLAKE_AUTH_TYPE", "magic", `"magic" is unknown: choose one of oauth, password`},
+		{"SNOWFLAKE_AUTH_TYPE", "magic", `"magic" is unknown: choose one of oauth, password, keypair, pat`},
+		{"SNOWFLAKE_PROTOCOL", "ftp", `"ftp" is unknown: choose one of https, http`},
+		{"SNOWFLAKE_PORT", "0", `"0" is not a whole number from 1 to 65535`},
+		{"SNOWFLAKE_PORT", "https", `"https" is not a whole number`},
+		{"SNOWFLAKE_CONNECTIONS", "65", `"65" is not a whole number from 1 to 64`},
+		{"SERVER_TIMING", "maybe", `"maybe" is neither true nor false`},
 		{"JWT_ALGORITHM", "RS256", `"RS256" is not supported: tokens are signed with HS256 only`},
 		{"JWT_ALGORITHM", "none", `"none" is not supported`},
 
@@ -103,6 +108,8 @@ func TestARightValueIsAccepted(t *testing.T) {
 	tests := []struct{ key, value string }{
 		{"STORAGE", "Memory"},
 		{"LOG_LEVEL", "INFO"},
+		{"SERVER_TIMING", "True"},
+		{"SNOWFLAKE_CONNECTIONS", "64"},
 		{"REQUEST_TIMEOUT", "20s"},
 		{"REQUEST_TIMEOUT", "1ms"},
 		{"SHUTDOWN_DELAY", "0"},
@@ -141,7 +148,7 @@ func TestDefaultSecretsAreForDevelopmentOnly(t *testing.T) {
 
 	for name, env := range map[string]map[string]string{
 		"on every interface":   {"STORAGE": "memory", "HTTP_ADDR": ":8000"},
-		"with another store":   {"STORAGE": "snowflake", "HTTP_ADDR": "127.0.0.1:8000"},
+		"with another store":   {"STORAGE": "snowflake", "HTTP_ADDR": "127.0.0.1:8000", "SNOWFLAKE_ACCOUNT": "acme"},
 		"on another's address": {"STORAGE": "memory", "HTTP_ADDR": "10.1.2.3:8000"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,6 +172,42 @@ func TestStorageMustBeNamedOnAPublicListener(t *testing.T) {
 	delete(env, "STORAGE")
 	_, err := load(t, env)
 	assert.EqualError(t, err, "STORAGE: must be named when HTTP_ADDR (:8000) is not a loopback address: set it to memory or snowflake")
+}
+
+func TestTheSnowflakeStoreNeedsAWayIn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		want []string
+	}{
+		"the platform's token is enough inside Snowflake": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme"}, nil},
+		"no account": {nil, []string{
+			"SNOWFLAKE_ACCOUNT: is not set, which STORAGE=snowflake needs: give the account identifier, such as myorg-myaccount",
+		}},
+		"nothing for a password": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "password"}, []string{
+			"SNOWFLAKE_USER: is not set, which SNOWFLAKE_AUTH_TYPE=password needs: give the user's name",
+			"SNOWFLAKE_PASSWORD: is not set, which SNOWFLAKE_AUTH_TYPE=password needs: set it, or SNOWFLAKE_PASSWORD_FILE to a file's path",
+		}},
+		"a key pair without its key": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "keypair", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PASSWORD": "p"}, []string{
+			"SNOWFLAKE_PRIVATE_KEY: is not set, which SNOWFLAKE_AUTH_TYPE=keypair needs: set it, or SNOWFLAKE_PRIVATE_KEY_FILE to a file's path",
+		}},
+		"an access token": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "pat", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PAT": "t"}, nil},
+		"no encryption towards another machine": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_HOST": "acme.example.com"}, []string{
+			"SNOWFLAKE_PROTOCOL: http is accepted only with SNOWFLAKE_HOST on this machine: anything else needs https",
+		}},
+		"an emulator on this machine": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_HOST": "localhost"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := maps.Clone(production)
+			env["STORAGE"] = "snowflake"
+			maps.Copy(env, tt.env)
+			_, err := load(t, env)
+			if tt.want == nil {
+				assert.NoError(t, err)
+				return
+			}
+			assert.EqualError(t, err, strings.Join(tt.want, "\n"))
+		})
+	}
 }
 
 func TestAllProblemsAreReportedAtOnceAndEachOnce(t *testing.T) {

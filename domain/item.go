@@ -56,6 +56,9 @@ func OwnedBy(userID string) Scope { return Scope{ownerID: userID} }
 // Everyones reaches the items of all accounts.
 func Everyones() Scope { return Scope{all: true} }
 
+// Owner returns whose items are within reach, if not everyone's. Of the zero Scope that is nobody.
+func (s Scope) Owner() (id string, everyones bool) { return s.ownerID, s.all }
+
 // Includes reports whether the items of ownerID are within reach.
 func (s Scope) Includes(ownerID string) bool {
 	return s.all || s.ownerID != "" && s.ownerID == ownerID

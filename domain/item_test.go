@@ -64,6 +64,20 @@ func TestItemPatch(t *testing.T) {
 }
 
 func TestScope(t *testing.T) {
+	t.Run("says whose items it reaches", func(t *testing.T) {
+		for scope, want := range map[domain.Scope]struct {
+			owner     string
+			everyones bool
+		}{
+			{}:                  {"", false},
+			domain.OwnedBy("u"): {"u", false},
+			domain.Everyones():  {"", true},
+		} {
+			owner, everyones := scope.Owner()
+			assert.Equal(t, want.owner, owner)
+			assert.Equal(t, want.everyones, everyones)
+		}
+	})
 	t.Run("zero reaches nobody's items", func(t *testing.T) {
 		assert.False(t, domain.Scope{}.Includes("u"))
 		assert.False(t, domain.Scope{}.Includes(""))

@@ -16,23 +16,36 @@ func Amend(ctx context.Context, ifVersion Optional[int64], attempt func() error)
 	return RetryStale(ctx, attempt)
 }
 
-// RetryStale runs a read-change-write attempt again, after a pause of random length, for as long
-// as it loses to others with [ErrStale]. Shortly before ctx ends it gives up with [ErrContended].
+// RetryStale is [Retry] for an attempt that reads, changes and writes, and may lose to others with
+// [ErrStale].
 func RetryStale(ctx context.Context, attempt func() error) error {
+	return Retry(ctx, ErrStale, attempt)
+}
+
+// Retry runs attempt again, after a pause of random length, for as long as it fails with lost.
+// Shortly before ctx ends it gives up with [ErrContended].
+func Retry(ctx context.Context, lost error, attempt func() error) error {
 	const leastPause, mostPause = time.Millisecond, 64 * time.Millisecond
 	for most := 4 * time.Millisecond; ; most = min(2*most, mostPause) {
 		err := attempt()
-		if !errors.Is(err, ErrStale) {
+		if !errors.Is(err, lost) {
 			return err
 		}
 		pause := leastPause + rand.N(most)
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 2*pause {
-			return ErrContended
+			return contended(err)
 		}
 		select {
 		case <-ctx.Done():
-			return ErrContended
+			return contended(err)
 		case <-time.After(pause):
 		}
 	}
+}
+
+func contended(err error) error {
+	if errors.Is(err, ErrContended) {
+		return err // with its cause, for the log
+	}
+	return ErrContended
 }

@@ -31,10 +31,11 @@ type Store interface {
 	Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error)
 	// CreateUser adds u. Errors: ErrEmailTaken; of many at once with one e-mail, one succeeds.
 	CreateUser(ctx context.Context, by domain.Actor, u domain.User) error
-	// UpdateUser replaces the account of next's id by next, if its Version is still read.
+	// UpdateUser replaces the account that was read by next, if its Version is still read's; which
+	// rules across accounts are concerned shows in what differs between the two.
 	// Errors: ErrNotFound, ErrStale, ErrEmailTaken, and ErrLastSuperuser when no active superuser
 	// would remain.
-	UpdateUser(ctx context.Context, by domain.Actor, next domain.User, read int64) error
+	UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error
 	// DeleteUser removes the account and all its items, if its Version is the given one or none
 	// is given. Errors: ErrNotFound, ErrStale, and ErrLastSuperuser when no active superuser would
 	// remain. Of overlapping deletes at least one reports success.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -15,11 +16,13 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// record is what the log line of a request is made of. It travels in the context, for logs only.
+// record is what the log line of a request is made of, and the Trace that others see of it. It
+// travels in the context, for logs only.
 type record struct {
-	requestID string
+	ports.Trace
 	accountID string
 	err       error  // what the problem document was made of
 	code      string // of the problem document
@@ -35,11 +38,18 @@ func recordOf(ctx context.Context) *record {
 	return r
 }
 
-// RequestID returns the id of the request that ctx belongs to, for logs; empty when it belongs to
-// none.
-func RequestID(ctx context.Context) string { return recordOf(ctx).requestID }
-
 var usableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// W3C Trace Context Level 1, §3.2.
+var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}`)
+
+func traceID(header string) string {
+	m := traceparent.FindStringSubmatch(header)
+	if m == nil || strings.HasPrefix(header, "ff") || strings.Trim(m[1], "0") == "" {
+		return ""
+	}
+	return m[1]
+}
 
 // everywhere are the headers that every reply has; pages have a policy of their own.
 var everywhere = map[string][]string{
@@ -54,19 +64,28 @@ var everywhere = map[string][]string{
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
-		rec := &record{requestID: c.Request().Header.Get(echo.HeaderXRequestID)}
-		if !usableRequestID.MatchString(rec.requestID) {
-			rec.requestID = rand.Text()
+		rec := &record{Trace: ports.Trace{
+			RequestID: c.Request().Header.Get(echo.HeaderXRequestID),
+			Route:     c.Path(), // never the path: it holds ids, and whatever else a client sends
+			TraceID:   traceID(c.Request().Header.Get("Traceparent")),
+		}}
+		if !usableRequestID.MatchString(rec.RequestID) {
+			rec.RequestID = rand.Text()
 		}
-		ctx, cancel := context.WithTimeout(context.WithValue(c.Request().Context(), recordKey{}, rec), s.RequestTimeout)
+		ctx := context.WithValue(ports.WithTrace(c.Request().Context(), &rec.Trace), recordKey{}, rec)
+		ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
 
 		h := c.Response().Header()
 		maps.Copy(h, everywhere)
-		h.Set(echo.HeaderXRequestID, rec.requestID)
+		h.Set(echo.HeaderXRequestID, rec.RequestID)
 		if s.State() == Draining {
 			h.Set(echo.HeaderConnection, "close") // the client's next request goes to another instance
+		}
+
+		if s.ServerTiming && c.Path() != s.Prefix+"/auth/login" { // whose time must not tell which accounts exist
+			c.Response().Before(func() { setServerTiming(h, rec.Cost()) })
 		}
 
 		if err := next(c); err != nil {
@@ -91,11 +110,18 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 		return
 	}
 	fields := []zap.Field{
-		zap.String("request_id", rec.requestID),
+		zap.String("request_id", rec.RequestID),
 		zap.String("method", c.Request().Method),
-		zap.String("route", c.Path()), // never the path: it holds ids, and whatever else a client sends
+		zap.String("route", rec.Route),
 		zap.Int("status", status),
-		zap.Float64("duration_ms", float64(took.Microseconds())/1000),
+		zap.Float64("duration_ms", milliseconds(took)),
+	}
+	if rec.TraceID != "" {
+		fields = append(fields, zap.String("trace_id", rec.TraceID))
+	}
+	if cost := rec.Cost(); cost != (ports.Cost{}) {
+		fields = append(fields, zap.Int("statements", cost.Statements), zap.Int("rows", cost.Rows),
+			zap.Float64("store_wait_ms", milliseconds(cost.Waited)), zap.Float64("store_ms", milliseconds(cost.Ran)))
 	}
 	if rec.accountID != "" {
 		fields = append(fields, zap.String("account_id", rec.accountID))
@@ -109,6 +135,16 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 	entry.Write(fields...)
 }
 
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// setServerTiming says what a reply cost in the store (W3C Server Timing).
+func setServerTiming(h http.Header, cost ports.Cost) {
+	if cost.Statements > 0 {
+		h.Set("Server-Timing", fmt.Sprintf(`store;dur=%.1f;desc="%d statements", wait;dur=%.1f`,
+			milliseconds(cost.Ran), cost.Statements, milliseconds(cost.Waited)))
+	}
+}
+
 // Audit returns the function through which use cases report what an audit has to know: one line in
 // log, with the id of the request that it came with.
 func Audit(log *zap.Logger) func(context.Context, domain.Event) {
@@ -117,7 +153,7 @@ func Audit(log *zap.Logger) func(context.Context, domain.Event) {
 			zap.String("event", e.Name),
 			zap.String("actor_id", e.ActorID),
 			zap.String("subject_id", e.SubjectID),
-			zap.String("request_id", RequestID(ctx)))
+			zap.String("request_id", ports.TraceOf(ctx).RequestID))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
 func TestALogLineHasTheRouteAndNothingThatTheClientWrote(t *testing.T) {
@@ -65,8 +67,73 @@ func TestAServerThatLogsLittleStillAnswers(t *testing.T) {
 
 func TestAnAuditEventIsALineWithTheIDOfItsRequest(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
-	ctx := context.WithValue(t.Context(), recordKey{}, &record{requestID: "the-id"})
+	ctx := ports.WithTrace(t.Context(), &ports.Trace{RequestID: "the-id"})
 	Audit(zap.New(core))(ctx, domain.Event{Name: domain.EventUserDeleted, ActorID: "a", SubjectID: "b"})
 	require.Equal(t, 1, logs.Len())
 	assert.Equal(t, map[string]any{"event": "user_deleted", "actor_id": "a", "subject_id": "b", "request_id": "the-id"}, logs.All()[0].ContextMap())
+}
+
+// costly is a list of items for which a store had to work.
+func costly(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
+	ports.TraceOf(ctx).Add(ports.Cost{Statements: 2, Rows: 30, Waited: 1500 * time.Microsecond, Ran: 20 * time.Millisecond})
+	return domain.Page[domain.Item]{}, nil
+}
+
+func TestALogLineSaysWhatARequestCostInTheStore(t *testing.T) {
+	s, logs := serve(t, useCases{items: costly})
+	send(s, "GET", "/api/v1/items/", nil)
+	line := logs.TakeAll()[0].ContextMap()
+	assert.Equal(t, []any{int64(2), int64(30), 1.5, 20.0}, []any{line["statements"], line["rows"], line["store_wait_ms"], line["store_ms"]})
+}
+
+func TestTheStoreLearnsTheRouteAndTheIDsOfARequest(t *testing.T) {
+	var seen *ports.Trace
+	s, logs := serve(t, useCases{items: func(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
+		seen = ports.TraceOf(ctx)
+		return domain.Page[domain.Item]{}, nil
+	}})
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	send(s, "GET", "/api/v1/items?limit=1", nil, "X-Request-ID", "the-id", "Traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
+	assert.Equal(t, []string{"/api/v1/items/", "the-id", trace}, []string{seen.Route, seen.RequestID, seen.TraceID})
+	assert.Equal(t, trace, logs.TakeAll()[0].ContextMap()["trace_id"])
+}
+
+func TestATraceparentThatIsNotOneIsIgnored(t *testing.T) {
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	for header, want := range map[string]string{
+		"00-" + id + "-00f067aa0ba902b7-01":       id,
+		"01-" + id + "-00f067aa0ba902b7-01-later": id,
+		"":                                      "",
+		id:                                      "",
+		"ff-" + id + "-00f067aa0ba902b7-01":     "",
+		"00-" + id[1:] + "-00f067aa0ba902b7-01": "",
+		"00-" + strings.ToUpper(id) + "-00f067aa0ba902b7-01":     "",
+		"00-" + strings.Repeat("0", 32) + "-00f067aa0ba902b7-01": "",
+		"00-" + id + `"; drop-00f067aa0ba902b7-01`:               "",
+	} {
+		assert.Equal(t, want, traceID(header), header)
+	}
+}
+
+func TestServerTiming(t *testing.T) {
+	header := func(t *testing.T, on bool, items func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error)) string {
+		s, _ := serve(t, useCases{items: items})
+		s.ServerTiming = on
+		return send(s, "GET", "/api/v1/items/", nil).Header().Get("Server-Timing")
+	}
+	t.Run("says what a reply cost in the store when it is switched on", func(t *testing.T) {
+		assert.Equal(t, `store;dur=20.0;desc="2 statements", wait;dur=1.5`, header(t, true, costly))
+	})
+	t.Run("is there for a refusal too", func(t *testing.T) {
+		assert.NotEmpty(t, header(t, true, func(ctx context.Context, p domain.PageRequest) (domain.Page[domain.Item], error) {
+			page, _ := costly(ctx, p)
+			return page, domain.ErrSignedOut
+		}))
+	})
+	t.Run("is absent when it is switched off, and when nothing was asked of a database", func(t *testing.T) {
+		assert.Empty(t, header(t, false, costly))
+		assert.Empty(t, header(t, true, func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
+			return domain.Page[domain.Item]{}, nil
+		}))
+	})
 }

@@ -91,7 +91,7 @@ func problemOf(err error) Problem {
 func (s *Server) writeProblem(err error, c echo.Context) {
 	rec := recordOf(c.Request().Context())
 	p := problemOf(err)
-	p.RequestId = rec.requestID
+	p.RequestId = rec.RequestID
 	rec.err, rec.code = err, p.Code
 	if c.Response().Committed {
 		return

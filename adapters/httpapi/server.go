@@ -20,7 +20,7 @@ import (
 
 //go:generate go tool oapi-codegen -config oapi-codegen.yaml openapi.yaml
 
-// Options is what a Server is made of. All fields but CORSOrigins are required.
+// Options is what a Server is made of. All fields but CORSOrigins and ServerTiming are required.
 type Options struct {
 	Auth  ports.Auth
 	Users ports.Users
@@ -34,6 +34,7 @@ type Options struct {
 	Prefix         string        // of every path of the contract, such as /api/v1
 	RequestTimeout time.Duration // after which a client has its answer
 	CORSOrigins    []string      // origins whose scripts may read answers; none by default
+	ServerTiming   bool          // whether answers say what they cost in the store
 }
 
 // Server is the service as an HTTP handler, together with its readiness.

@@ -164,7 +164,7 @@ func TestAUseCaseRunsInTheContextOfItsRequest(t *testing.T) {
 		assert.True(t, ok)
 		assert.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
 		assert.Equal(t, "value", ctx.Value(key{}))
-		assert.Equal(t, "the-id", RequestID(ctx))
+		assert.Equal(t, "the-id", ports.TraceOf(ctx).RequestID)
 		return domain.Page[domain.Item]{}, nil
 	}})
 	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), key{}, "value"), "GET", "/api/v1/items/", nil)
@@ -173,7 +173,7 @@ func TestAUseCaseRunsInTheContextOfItsRequest(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	assert.Equal(t, http.StatusOK, w.Code)
-	assert.Empty(t, RequestID(t.Context()), "outside of a request")
+	assert.Empty(t, ports.TraceOf(t.Context()).RequestID, "outside of a request")
 }
 
 func TestAServerHasTheLimitsOfTheContract(t *testing.T) {

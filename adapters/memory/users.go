@@ -45,13 +45,13 @@ func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) 
 }
 
 // UpdateUser implements [ports.Store].
-func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next domain.User, read int64) error {
+func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	a, err := s.accountAt(next.ID, domain.Some(read))
+	a, err := s.accountAt(next.ID, domain.Some(read.Version))
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,15 @@ var importRules = []importRule{
 		why:  "the embedded store needs nothing but memory",
 	},
 	{
+		pkg:  "adapters/snowflake",
+		ours: []string{"domain", "ports"},
+		others: []string{
+			"github.com/snowflakedb/gosnowflake/v2",
+			"github.com/sony/gobreaker/v2",
+		},
+		why: "SQL and the driver stay here, so that no other package knows Snowflake",
+	},
+	{
 		pkg:  "adapters/httpapi",
 		ours: []string{"domain", "ports"},
 		others: []string{
@@ -121,7 +130,7 @@ var importRules = []importRule{
 	{
 		pkg: "cmd/server",
 		ours: []string{
-			"adapters/httpapi", "adapters/memory", "adapters/security",
+			"adapters/httpapi", "adapters/memory", "adapters/security", "adapters/snowflake",
 			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
 		},
 		others: []string{

@@ -96,6 +96,7 @@ func superuserCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer store.end()
 			log := newLogger(cfg, cmd.ErrOrStderr())
 			return act(wireUsers(store, newHasher(), httpapi.Audit(log)), cmd.Context(), address, password)
 		})}

@@ -142,9 +142,9 @@ func TestAValueThatOnlyItsUserCanJudgeIsRefusedToo(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"a store that is still to come": {
-			map[string]string{"STORAGE": "snowflake"},
-			"STORAGE: snowflake is not in this version yet: use memory\n",
+		"a private key that is none": {
+			map[string]string{"STORAGE": "snowflake", "SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "keypair", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PRIVATE_KEY": "nonsense"},
+			"SNOWFLAKE_PRIVATE_KEY: is not PEM: it has to begin with -----BEGIN PRIVATE KEY-----\n",
 		},
 		"a first superuser without an address": {
 			map[string]string{"FIRST_SUPERUSER": "root"},
@@ -268,25 +268,11 @@ func TestHealthcheckAsksThisMachineWhenTheServiceListensOnEveryInterface(t *test
 	}
 }
 
-func TestAStoreThatIsStillToComeIsNamedAmongOtherProblems(t *testing.T) {
-	x := execute("", "serve", "--storage=snowflake")
-	assert.Equal(t, exitBadConfig, x.code)
-	assert.Contains(t, x.stderr, "\nSTORAGE: snowflake is not in this version yet: use memory\n")
-	assert.Contains(t, x.stderr, "\nJWT_SECRET_KEY: ")
-}
-
 func TestTheOperatorsCommandsRefuseAStoreThatTheyCannotReach(t *testing.T) {
 	for _, verb := range []string{"create", "reset-password"} {
 		x := execute(goodPassword, "superuser", verb, "--email=ann@example.com")
 		assert.Equal(t, exitBadConfig, x.code)
 		assert.Equal(t, "STORAGE=memory keeps its data in the process that serves, where this command cannot reach it: name another STORAGE\n", x.stderr)
-
-		production(t)
-		t.Setenv("STORAGE", "snowflake")
-		x = execute(goodPassword, "superuser", verb, "--email=ann@example.com")
-		assert.Equal(t, execution{exitBadConfig, "", "the configuration cannot be used:\nSTORAGE: snowflake is not in this version yet: use memory\n"}, x)
-		t.Setenv("STORAGE", "")
-		t.Setenv("HTTP_ADDR", "")
 	}
 }
 

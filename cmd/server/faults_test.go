@@ -87,7 +87,7 @@ func (r rendezvous) CreateFirstSuperuser(ctx context.Context, u domain.User) (bo
 	return r.Store.CreateFirstSuperuser(ctx, u)
 }
 
-func (r rendezvous) UpdateUser(ctx context.Context, by domain.Actor, next domain.User, read int64) error {
+func (r rendezvous) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
 	r.userUpdate.attend()
 	return r.Store.UpdateUser(ctx, by, next, read)
 }

@@ -71,13 +71,14 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 	require.NoError(t, fs.Parse(flags))
 	cfg, err := config.Load(fs)
 	require.NoError(t, err)
+	opened := storage{Store: store}
 	if store == nil {
-		store, err = openStore(cfg)
+		opened, err = openStore(cfg)
 		require.NoError(t, err)
 	}
 	core, logs := observer.New(zapcore.InfoLevel)
 	log := zap.New(core)
-	svc, err := wire(cfg, store, log)
+	svc, err := wire(cfg, opened, log)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -95,6 +96,7 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 		stop()
 		for range stopped {
 		}
+		opened.end()
 	})
 	return r
 }

@@ -22,6 +22,7 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	defer store.end()
 	log := newLogger(cfg, cmd.OutOrStdout())
 	svc, err := wire(cfg, store, log)
 	if err != nil {
@@ -71,11 +72,15 @@ const longestTry = 10 * time.Second
 // goes on trying for as long as ctx lasts: a store that is away must not take the process down.
 func (s *service) start(ctx context.Context, log *zap.Logger) {
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 3*time.Second
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
 	_, err := backoff.Retry(ctx,
 		func() (bool, error) {
 			ctx, cancel := context.WithTimeout(ctx, longestTry)
 			defer cancel()
+			// First what costs nothing: the password is hashed anew at each try.
+			if err := s.storage.ready(ctx, log); err != nil {
+				return false, err
+			}
 			return s.users.EnsureFirstSuperuser(ctx, s.first.email, s.first.password)
 		},
 		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0),

@@ -88,7 +88,7 @@ func wired(t *testing.T, f fault) (*service, config.Config) {
 	config.AddFlags(flags)
 	cfg, err := config.Load(flags)
 	require.NoError(t, err)
-	svc, err := wire(cfg, breakable{memory.New(), f.in("CreateFirstSuperuser")}, zap.NewNop())
+	svc, err := wire(cfg, storage{Store: breakable{memory.New(), f.in("CreateFirstSuperuser")}}, zap.NewNop())
 	require.NoError(t, err)
 	return svc, cfg
 }

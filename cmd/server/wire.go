@@ -15,6 +15,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/auth"
@@ -30,13 +31,34 @@ const failureFloor = 500 * time.Millisecond
 
 // service is all of it, constructed.
 type service struct {
-	users *users.Service
-	http  *httpapi.Server
-	first firstSuperuser
+	users   *users.Service
+	http    *httpapi.Server
+	first   firstSuperuser
+	storage storage
+}
+
+// storage is a store with what it takes to start and end it.
+type storage struct {
+	ports.Store
+	check func(context.Context, *zap.Logger) error // whether it can be used; nil: it can
+	close func() error                             // nil: there is nothing to close
+}
+
+func (s storage) ready(ctx context.Context, log *zap.Logger) error {
+	if s.check == nil {
+		return nil
+	}
+	return s.check(ctx, log)
+}
+
+func (s storage) end() {
+	if s.close != nil {
+		_ = s.close() // the process ends anyway
+	}
 }
 
 // wire constructs the service on the given store.
-func wire(cfg config.Config, store ports.Store, log *zap.Logger) (*service, error) {
+func wire(cfg config.Config, store storage, log *zap.Logger) (*service, error) {
 	first, err := firstSuperuserOf(cfg)
 	if err != nil {
 		return nil, err
@@ -64,27 +86,74 @@ func wire(cfg config.Config, store ports.Store, log *zap.Logger) (*service, erro
 		Prefix:         cfg.APIV1Prefix,
 		RequestTimeout: cfg.RequestTimeout,
 		CORSOrigins:    cfg.CORSOrigins,
+		ServerTiming:   cfg.ServerTiming,
 	})
-	return &service{users: accounts, http: server, first: first}, err
+	return &service{users: accounts, http: server, first: first, storage: store}, err
 }
 
-// openStore is the one switch between storage adapters.
-func openStore(cfg config.Config) (ports.Store, error) {
+// openStore is the one switch between storage adapters. It connects to nothing yet.
+func openStore(cfg config.Config) (storage, error) {
 	switch cfg.Storage {
 	case config.StorageMemory:
-		return memory.New(), nil
+		return storage{Store: memory.New()}, nil
 	default:
-		return nil, configError{errNoSnowflake}
+		return openSnowflake(cfg)
 	}
 }
 
-var errNoSnowflake = errors.New("STORAGE: snowflake is not in this version yet: use memory")
+func openSnowflake(cfg config.Config) (storage, error) {
+	auth, err := snowflakeAuth(cfg)
+	if err != nil {
+		return storage{}, configError{err}
+	}
+	c := cfg.Snowflake
+	store, err := snowflake.Open(snowflake.Options{
+		Account: c.Account, Host: c.Host, Port: c.Port, Protocol: c.Protocol,
+		Database: c.Database, Schema: c.Schema, Warehouse: c.Warehouse, Role: c.Role,
+		Auth: auth, RequestTimeout: cfg.RequestTimeout, Connections: c.Connections, Version: version(),
+	})
+	if err != nil {
+		return storage{}, err
+	}
+	check := func(ctx context.Context, log *zap.Logger) error {
+		found, err := store.Check(ctx)
+		if err != nil {
+			return err
+		}
+		line := []zap.Field{zap.String("read_consistency_mode", found.Consistency), zap.Bool("hybrid_tables", found.Hybrid)}
+		if weakened := found.Weakened(); weakened != "" {
+			line = append(line, zap.String("weakened", weakened))
+		}
+		log.Info("Snowflake", line...)
+		return nil
+	}
+	return storage{store, check, store.Close}, nil
+}
+
+func snowflakeAuth(cfg config.Config) (snowflake.Auth, error) {
+	c := cfg.Snowflake
+	switch c.AuthType {
+	case config.AuthKeyPair:
+		key, err := snowflake.ParsePrivateKey(c.PrivateKey.Reveal())
+		if err != nil {
+			return snowflake.Auth{}, fmt.Errorf("SNOWFLAKE_PRIVATE_KEY: %w", err)
+		}
+		return snowflake.Auth{User: c.User, PrivateKey: key}, nil
+	case config.AuthPAT:
+		return snowflake.Auth{User: c.User, PAT: c.PAT.Reveal()}, nil
+	case config.AuthPassword:
+		return snowflake.Auth{User: c.User, Password: c.Password.Reveal()}, nil
+	default:
+		return snowflake.Auth{TokenPath: c.OAuthTokenPath}, nil
+	}
+}
 
 // judge finds what is wrong with the configuration beyond its own syntax.
 func judge(cfg config.Config) error {
 	_, err := firstSuperuserOf(cfg)
-	if cfg.Storage == config.StorageSnowflake {
-		err = errors.Join(errNoSnowflake, err)
+	if cfg.Storage == config.StorageSnowflake && cfg.Snowflake.PrivateKey.Reveal() != "" {
+		_, keyErr := snowflakeAuth(cfg)
+		err = errors.Join(err, keyErr)
 	}
 	return err
 }

@@ -255,7 +255,7 @@ func TestAPasswordChangeDuringSignIns(t *testing.T) {
 			next := read
 			next.PasswordHash = "v1$new$" + wrong
 			next, _ = read.Revise(next, created.Add(time.Hour))
-			require.NoError(t, s.store.UpdateUser(t.Context(), read.Actor(), next, read.Version))
+			require.NoError(t, s.store.UpdateUser(t.Context(), read.Actor(), next, read))
 			s.mu.Lock()
 			early := len(tokens)
 			s.mu.Unlock()

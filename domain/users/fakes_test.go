@@ -132,7 +132,7 @@ func (s *scene) overtake(t *testing.T, email domain.Email, n int) {
 		next := read
 		next.FullName = domain.Some(must(domain.ParseFullName(fmt.Sprint("overtaken ", n))))
 		next, _ = read.Revise(next, now)
-		require.NoError(t, s.store.UpdateUser(t.Context(), s.sue.Actor(), next, read.Version))
+		require.NoError(t, s.store.UpdateUser(t.Context(), s.sue.Actor(), next, read))
 	}
 }
 
@@ -178,7 +178,7 @@ func (s *contestedStore) UserForSignIn(ctx context.Context, e domain.Email) (dom
 	return s.Store.UserForSignIn(ctx, e)
 }
 
-func (s *contestedStore) UpdateUser(ctx context.Context, by domain.Actor, next domain.User, read int64) error {
+func (s *contestedStore) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
 	s.writes.Add(1)
 	return s.Store.UpdateUser(ctx, by, next, read)
 }

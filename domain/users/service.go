@@ -179,7 +179,7 @@ func (s *Service) update(ctx context.Context, by domain.Actor, id string, ifVers
 		}
 		next, differs := read.Revise(next, s.Now())
 		if differs {
-			if err := s.Store.UpdateUser(ctx, by, next, read.Version); err != nil {
+			if err := s.Store.UpdateUser(ctx, by, next, read); err != nil {
 				return err
 			}
 			s.auditChange(ctx, by, read, next)

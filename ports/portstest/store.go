@@ -176,3 +176,9 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// at returns u as if it had been read at that version.
+func at(u domain.User, version int64) domain.User {
+	u.Version = version
+	return u
+}

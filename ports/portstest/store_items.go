@@ -113,7 +113,7 @@ func testItems(t *testing.T, open opener) {
 		s := seed(t, open)
 		owner := s.addUser()
 		i := s.addItem(owner)
-		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), revised(owner, inactive), owner.Version))
+		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), revised(owner, inactive), owner))
 		_, err := s.Item(t.Context(), s.admin.Actor(), domain.Everyones(), i.ID)
 		require.NoError(t, err)
 		s.assertItems(owner, i)

@@ -70,7 +70,7 @@ func testRaces(t *testing.T, open opener) {
 		errs := race(runners, func(i int) error {
 			switch {
 			case i < len(old):
-				return s.UpdateUser(t.Context(), old[i].Actor(), revised(old[i], withEmail(contested)), old[i].Version)
+				return s.UpdateUser(t.Context(), old[i].Actor(), revised(old[i], withEmail(contested)), old[i])
 			case i == len(old):
 				return s.CreateSuperuserForOperator(t.Context(), fresh)
 			default:
@@ -89,7 +89,7 @@ func testRaces(t *testing.T, open opener) {
 			users[i], items[i] = revised(u, withEmail(email(newID()+"@example.com"))), retitled(item, newID())
 		}
 		won := assertWinners(t, 1, race(runners, func(i int) error {
-			return s.UpdateUser(t.Context(), s.admin.Actor(), users[i], u.Version)
+			return s.UpdateUser(t.Context(), s.admin.Actor(), users[i], u)
 		}), domain.ErrStale)
 		s.assertUsers(users[won[0]])
 		won = assertWinners(t, 1, race(runners, func(i int) error {
@@ -103,7 +103,7 @@ func testRaces(t *testing.T, open opener) {
 		next := revised(u, func(u *domain.User) { u.PasswordHash = "next" })
 		errs := race(runners, func(i int) error {
 			if i == runners/2 {
-				return s.UpdateUser(t.Context(), u.Actor(), next, u.Version)
+				return s.UpdateUser(t.Context(), u.Actor(), next, u)
 			}
 			return s.RehashForSignIn(t.Context(), u.ID, u.PasswordHash, "fresh")
 		})
@@ -158,7 +158,7 @@ func testRaces(t *testing.T, open opener) {
 			if i == runners/2 {
 				return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, noVersion)
 			}
-			return ignoring(domain.ErrStale, s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, inactive), u.Version))
+			return ignoring(domain.ErrStale, s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, inactive), u))
 		}))
 		assertDeleted(t, race(runners, func(i int) error {
 			if i == runners/2 {

@@ -35,7 +35,7 @@ func (s *seeded) callsWithActor() []call {
 		}},
 		{"CreateUser", func(ctx context.Context, by domain.Actor) error { return s.CreateUser(ctx, by, created) }},
 		{"UpdateUser", func(ctx context.Context, by domain.Actor) error {
-			return s.UpdateUser(ctx, by, revised(changed, superuser), changed.Version)
+			return s.UpdateUser(ctx, by, revised(changed, superuser), changed)
 		}},
 		{"DeleteUser", func(ctx context.Context, by domain.Actor) error {
 			return s.DeleteUser(ctx, by, deleted.ID, noVersion)
@@ -109,10 +109,10 @@ func testSignedOut(t *testing.T, open opener) {
 		}{
 			{"password change", func(u domain.User) error {
 				next := revised(u, func(u *domain.User) { u.PasswordHash = "next" })
-				return s.UpdateUser(t.Context(), u.Actor(), next, u.Version)
+				return s.UpdateUser(t.Context(), u.Actor(), next, u)
 			}},
 			{"deactivation", func(u domain.User) error {
-				return s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, inactive), u.Version)
+				return s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, inactive), u)
 			}},
 			{"deletion", func(u domain.User) error {
 				return s.DeleteUser(t.Context(), u.Actor(), u.ID, noVersion)
@@ -135,7 +135,7 @@ func testSignedOut(t *testing.T, open opener) {
 		s := seed(t, open)
 		u := s.addUser()
 		renamed := revised(u, withEmail(email("renamed@example.com")))
-		require.NoError(t, s.UpdateUser(t.Context(), u.Actor(), renamed, u.Version))
+		require.NoError(t, s.UpdateUser(t.Context(), u.Actor(), renamed, u))
 		require.NoError(t, s.RehashForSignIn(t.Context(), u.ID, u.PasswordHash, "fresh"))
 		_, err := s.User(t.Context(), u.Actor(), u.ID)
 		assert.NoError(t, err)
@@ -214,11 +214,11 @@ func testOrderOfRefusals(t *testing.T, open opener) {
 		err  error
 		want error
 	}{
-		{"signed out comes before not found for an update of an account", s.UpdateUser(ctx, signedOut, newUser(), 1), domain.ErrSignedOut},
-		{"signed out comes before stale for an update of an account", s.UpdateUser(ctx, signedOut, next, u.Version+1), domain.ErrSignedOut},
+		{"signed out comes before not found for an update of an account", s.UpdateUser(ctx, signedOut, newUser(), newUser()), domain.ErrSignedOut},
+		{"signed out comes before stale for an update of an account", s.UpdateUser(ctx, signedOut, next, at(u, u.Version+1)), domain.ErrSignedOut},
 		{"signed out comes before a taken e-mail for a new account", s.CreateUser(ctx, signedOut, newUser(withEmail(other.Email))), domain.ErrSignedOut},
-		{"signed out comes before a taken e-mail for an update", s.UpdateUser(ctx, signedOut, next, u.Version), domain.ErrSignedOut},
-		{"signed out comes before the last superuser for an update", s.UpdateUser(ctx, signedOut, last, admin.Version), domain.ErrSignedOut},
+		{"signed out comes before a taken e-mail for an update", s.UpdateUser(ctx, signedOut, next, u), domain.ErrSignedOut},
+		{"signed out comes before the last superuser for an update", s.UpdateUser(ctx, signedOut, last, admin), domain.ErrSignedOut},
 		{"signed out comes before not found for a delete of an account", s.DeleteUser(ctx, signedOut, newID(), noVersion), domain.ErrSignedOut},
 		{"signed out comes before stale for a delete of an account", s.DeleteUser(ctx, signedOut, u.ID, wrong), domain.ErrSignedOut},
 		{"signed out comes before the last superuser for a delete", s.DeleteUser(ctx, signedOut, admin.ID, noVersion), domain.ErrSignedOut},
@@ -229,15 +229,15 @@ func testOrderOfRefusals(t *testing.T, open opener) {
 		{"signed out comes before not found for a delete of an item", s.DeleteItem(ctx, signedOut, ofOther, item.ID, noVersion), domain.ErrSignedOut},
 		{"signed out comes before stale for a delete of an item", s.DeleteItem(ctx, signedOut, domain.Everyones(), item.ID, wrong), domain.ErrSignedOut},
 
-		{"not found comes before a taken e-mail", s.UpdateUser(ctx, live, newUser(withEmail(other.Email)), 1), domain.ErrNotFound},
+		{"not found comes before a taken e-mail", s.UpdateUser(ctx, live, newUser(withEmail(other.Email)), newUser()), domain.ErrNotFound},
 		{"not found comes before stale for an update of an item", s.UpdateItem(ctx, live, ofOther, item, item.Version+1), domain.ErrNotFound},
 		{"not found comes before stale for a delete of an item", s.DeleteItem(ctx, live, ofOther, item.ID, wrong), domain.ErrNotFound},
 
-		{"stale comes before a taken e-mail", s.UpdateUser(ctx, live, next, u.Version+1), domain.ErrStale},
-		{"stale comes before the last superuser for an update", s.UpdateUser(ctx, live, last, admin.Version+1), domain.ErrStale},
+		{"stale comes before a taken e-mail", s.UpdateUser(ctx, live, next, at(u, u.Version+1)), domain.ErrStale},
+		{"stale comes before the last superuser for an update", s.UpdateUser(ctx, live, last, at(admin, admin.Version+1)), domain.ErrStale},
 		{"stale comes before the last superuser for a delete", s.DeleteUser(ctx, live, admin.ID, wrong), domain.ErrStale},
 
-		{"a taken e-mail comes before the last superuser", s.UpdateUser(ctx, live, lastTaken, admin.Version), domain.ErrEmailTaken},
+		{"a taken e-mail comes before the last superuser", s.UpdateUser(ctx, live, lastTaken, admin), domain.ErrEmailTaken},
 	} {
 		t.Run(c.name, func(t *testing.T) { assert.ErrorIs(t, c.err, c.want) })
 	}

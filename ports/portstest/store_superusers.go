@@ -18,10 +18,10 @@ func testLastSuperuser(t *testing.T, open opener) {
 	}{
 		{"demoted", func(s *seeded, by, u domain.User) error {
 			next := revised(u, func(u *domain.User) { u.Superuser = false })
-			return s.UpdateUser(s.t.Context(), by.Actor(), next, u.Version)
+			return s.UpdateUser(s.t.Context(), by.Actor(), next, u)
 		}},
 		{"deactivated", func(s *seeded, by, u domain.User) error {
-			return s.UpdateUser(s.t.Context(), by.Actor(), revised(u, inactive), u.Version)
+			return s.UpdateUser(s.t.Context(), by.Actor(), revised(u, inactive), u)
 		}},
 		{"deleted", func(s *seeded, by, u domain.User) error {
 			return s.DeleteUser(s.t.Context(), by.Actor(), u.ID, noVersion)
@@ -45,7 +45,7 @@ func testLastSuperuser(t *testing.T, open opener) {
 			s := seed(t, open)
 			before := s.addUser(superuser, inactive)
 			heir := revised(before, func(u *domain.User) { u.Active = true })
-			require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), heir, before.Version))
+			require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), heir, before))
 			assert.NoError(t, way.end(s, s.admin, s.admin))
 			assert.ErrorIs(t, way.end(s, heir, heir), domain.ErrLastSuperuser)
 		})
@@ -68,7 +68,7 @@ func testLastSuperuser(t *testing.T, open opener) {
 		s := seed(t, open)
 		before := s.admin
 		s.admin = revised(before, withEmail(email("renamed@example.com")))
-		require.NoError(t, s.UpdateUser(t.Context(), before.Actor(), s.admin, before.Version))
+		require.NoError(t, s.UpdateUser(t.Context(), before.Actor(), s.admin, before))
 		s.assertUsers()
 	})
 }

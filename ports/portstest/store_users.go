@@ -28,7 +28,7 @@ func testAccounts(t *testing.T, open opener) {
 		for _, next := range accountsOfAllKinds() {
 			u := s.addUser()
 			next.ID, next.CreatedAt = u.ID, u.CreatedAt
-			require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), next, u.Version))
+			require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), next, u))
 			got, err := s.User(t.Context(), s.admin.Actor(), u.ID)
 			require.NoError(t, err)
 			assert.Equal(t, next, got)
@@ -38,7 +38,7 @@ func testAccounts(t *testing.T, open opener) {
 		s := seed(t, open)
 		u := s.addUser(func(u *domain.User) { u.Version = 5 })
 		for _, read := range []int64{4, 6} {
-			err := s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, superuser), read)
+			err := s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, superuser), at(u, read))
 			assert.ErrorIs(t, err, domain.ErrStale)
 		}
 		s.assertUsers(u)
@@ -48,7 +48,7 @@ func testAccounts(t *testing.T, open opener) {
 		nobody := newUser()
 		_, err := s.User(t.Context(), s.admin.Actor(), nobody.ID)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
-		assert.ErrorIs(t, s.UpdateUser(t.Context(), s.admin.Actor(), nobody, 1), domain.ErrNotFound)
+		assert.ErrorIs(t, s.UpdateUser(t.Context(), s.admin.Actor(), nobody, nobody), domain.ErrNotFound)
 		assert.ErrorIs(t, s.DeleteUser(t.Context(), s.admin.Actor(), nobody.ID, noVersion), domain.ErrNotFound)
 		s.assertUsers()
 	})
@@ -64,7 +64,7 @@ func testAccounts(t *testing.T, open opener) {
 	t.Run("an account cannot be updated to the e-mail of another", func(t *testing.T) {
 		s := seed(t, open)
 		u, other := s.addUser(), s.addUser(inactive)
-		err := s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, withEmail(other.Email)), u.Version)
+		err := s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, withEmail(other.Email)), u)
 		assert.ErrorIs(t, err, domain.ErrEmailTaken)
 		s.assertUsers(u, other)
 	})
@@ -72,14 +72,14 @@ func testAccounts(t *testing.T, open opener) {
 		s := seed(t, open)
 		u := s.addUser()
 		next := revised(u, inactive)
-		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), next, u.Version))
+		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), next, u))
 		s.assertUsers(next)
 	})
 	t.Run("an e-mail that was given up is free for another", func(t *testing.T) {
 		s := seed(t, open)
 		u := s.addUser()
 		moved := revised(u, withEmail(email("moved@example.com")))
-		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), moved, u.Version))
+		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), moved, u))
 		_, err := s.UserForSignIn(t.Context(), u.Email)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
 		s.assertUsers(moved, s.addUser(withEmail(u.Email)))
@@ -142,7 +142,7 @@ func testFirstSuperuser(t *testing.T, open opener) {
 		s := seed(t, open)
 		before := s.admin
 		s.admin = revised(before, withEmail(email("renamed@example.com")))
-		require.NoError(t, s.UpdateUser(t.Context(), before.Actor(), s.admin, before.Version))
+		require.NoError(t, s.UpdateUser(t.Context(), before.Actor(), s.admin, before))
 		refusesAnother(t, s, before.Email)
 		s.assertUsers()
 	})

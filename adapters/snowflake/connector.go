@@ -1,0 +1,247 @@
+package snowflake
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	sf "github.com/snowflakedb/gosnowflake/v2"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+// connector makes connections that tell database/sql when they are dead, which the driver's own do
+// not. It is also where statements are counted and tagged.
+type connector struct {
+	config  sf.Config
+	auth    Auth
+	version string
+	hybrid  atomic.Bool
+}
+
+// sessionParameters bound statements and locks below what a caller waits for.
+func sessionParameters(timeout time.Duration) map[string]*string {
+	seconds := int(timeout / time.Second)
+	text := func(s string) *string { return &s }
+	number := func(n int) *string { return text(fmt.Sprint(max(1, n))) }
+	return map[string]*string{
+		"CLIENT_TELEMETRY_ENABLED":     text("false"), // else there are two requests per statement
+		"TIMEZONE":                     text("UTC"),
+		"TRANSACTION_ABORT_ON_ERROR":   text("true"),
+		"LOCK_TIMEOUT":                 number(seconds - 1),
+		"STATEMENT_TIMEOUT_IN_SECONDS": number(seconds),
+		// A joined UPDATE whose result is not determined is an error of ours.
+		"ERROR_ON_NONDETERMINISTIC_UPDATE": text("true"),
+	}
+}
+
+func newConnector(o Options) *connector {
+	c := &connector{
+		auth: o.Auth, version: o.Version,
+		config: sf.Config{
+			Account: o.Account, Host: o.Host, Port: o.Port, Protocol: o.Protocol,
+			Database: o.Database, Schema: o.Schema, Warehouse: o.Warehouse, Role: o.Role,
+			Application: "echo_in_snowflake",
+			Params:      sessionParameters(o.RequestTimeout),
+			Transporter: newTransport(),
+
+			// The driver takes 0 for "no limit" or "the default", which is minutes. It would repeat a
+			// request seconds later; our transport does so at once (see there).
+			MaxRetryCount:    -1,
+			LoginTimeout:     o.RequestTimeout,
+			RequestTimeout:   o.RequestTimeout,
+			ClientTimeout:    o.RequestTimeout + time.Second,
+			JWTClientTimeout: o.RequestTimeout,
+		},
+	}
+	if c.config.Protocol == "" {
+		c.config.Protocol = "https"
+	}
+	if c.config.Port == 0 {
+		c.config.Port = 443 // also the driver's default for http
+	}
+	c.auth.prepare(&c.config)
+	return c
+}
+
+func (c *connector) Driver() driver.Driver { return sf.SnowflakeDriver{} }
+
+// Connect logs in. Whatever fails there was not the statement that it is for.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	start := time.Now()
+	config := c.config
+	if err := c.auth.current(&config); err != nil {
+		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
+	}
+	if c.hybrid.Load() {
+		config.Params = withParameter(config.Params, "READ_LATEST_WRITES", "true")
+	}
+	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withBudget(ctx))
+	ports.TraceOf(ctx).Add(ports.Cost{Waited: time.Since(start)})
+	if err != nil {
+		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
+	}
+	return &conn{Conn: inner, connector: c}, nil
+}
+
+func withParameter(params map[string]*string, name, value string) map[string]*string {
+	all := map[string]*string{name: &value}
+	for k, v := range params {
+		all[k] = v
+	}
+	return all
+}
+
+// conn is a session. It turns the errors of one that has ended into driver.ErrBadConn, for which
+// database/sql takes another, and is not used again after anything that leaves its state unknown:
+// the driver would put it back into the pool, perhaps inside a transaction.
+type conn struct {
+	driver.Conn
+	connector *connector
+	broken    atomic.Bool
+}
+
+var _ interface {
+	driver.QueryerContext
+	driver.ExecerContext
+	driver.ConnBeginTx
+	driver.NamedValueChecker
+	driver.Pinger
+	driver.Validator
+} = (*conn)(nil)
+
+// sessionEnded tells whether an error means that the session, or the token that it renews itself
+// with, is gone, so that the statement was not executed. 390112 is not here: the driver renews such
+// a session by itself.
+func sessionEnded(e *sf.SnowflakeError) bool {
+	switch e.Number {
+	case 390104, 390110, 390111, 390113, 390114, 390115, 390195, 390318:
+		return true
+	case sf.ErrFailedToPostQuery:
+		return len(e.MessageArgs) > 0 && e.MessageArgs[0] == http.StatusUnauthorized
+	}
+	return false
+}
+
+func (c *conn) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	var answered *sf.SnowflakeError
+	if !errors.As(err, &answered) {
+		c.broken.Store(true) // cancelled or cut off: what the session does now is not known
+		return err
+	}
+	if sessionEnded(answered) {
+		c.broken.Store(true)
+		return driver.ErrBadConn
+	}
+	if answered.Number == sf.ErrFailedToPostQuery {
+		c.broken.Store(true)
+	}
+	return err
+}
+
+// IsValid implements [driver.Validator].
+func (c *conn) IsValid() bool { return !c.broken.Load() }
+
+// observed calls the driver with all that a statement takes along, and counts it.
+func (c *conn) observed(ctx context.Context, call func(context.Context) error) error {
+	start := time.Now()
+	err := call(sf.WithQueryTag(withBudget(ctx), queryTag(ctx, c.connector.version)))
+	ports.TraceOf(ctx).Add(ports.Cost{Statements: 1, Ran: time.Since(start)})
+	return c.check(err)
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
+	err = c.observed(ctx, func(ctx context.Context) error {
+		rows, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+		return err
+	})
+	return rows, err
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+	err = c.observed(ctx, func(ctx context.Context) error {
+		result, err = c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+		return err
+	})
+	return result, err
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker].
+func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
+	return c.Conn.(driver.NamedValueChecker).CheckNamedValue(v)
+}
+
+// Ping implements [driver.Pinger].
+func (c *conn) Ping(ctx context.Context) error {
+	return c.observed(ctx, func(ctx context.Context) error { return c.Conn.(driver.Pinger).Ping(ctx) })
+}
+
+// BeginTx implements [driver.ConnBeginTx].
+func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	t := &tx{conn: c, ctx: ctx}
+	err := c.observed(ctx, func(ctx context.Context) (err error) {
+		t.Tx, err = c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
+		return err
+	})
+	if err != nil {
+		c.broken.Store(true)
+		return nil, err
+	}
+	return t, nil
+}
+
+// tx is a transaction; the driver ends it with the context that it began with.
+type tx struct {
+	driver.Tx
+	conn *conn
+	ctx  context.Context
+}
+
+var errBrokenTransaction = errors.New("the session broke inside the transaction, which is rolled back")
+
+// Commit implements [driver.Tx].
+func (t *tx) Commit() error {
+	if !t.conn.IsValid() {
+		_ = t.Rollback()
+		return notSent{errBrokenTransaction}
+	}
+	return t.end(t.Tx.Commit)
+}
+
+// Rollback implements [driver.Tx].
+func (t *tx) Rollback() error { return t.end(t.Tx.Rollback) }
+
+func (t *tx) end(how func() error) error {
+	err := t.conn.observed(t.ctx, func(context.Context) error { return how() })
+	if err != nil {
+		t.conn.broken.Store(true)
+	}
+	return err
+}
+
+// queryTag says in QUERY_HISTORY which route paid for a statement. It holds no data of users; its
+// parts are bounded, and so it is below the 2,000 bytes that Snowflake takes.
+func queryTag(ctx context.Context, version string) string {
+	t := ports.TraceOf(ctx)
+	tag, _ := json.Marshal(struct {
+		App     string `json:"app"`
+		Version string `json:"v"`
+		Route   string `json:"route"`
+		Request string `json:"rid"`
+		Trace   string `json:"trace"`
+	}{"echo-in-snowflake", cut(version), cut(t.Route), cut(t.RequestID), cut(t.TraceID)})
+	return string(tag)
+}
+
+// cut bounds a part of the tag; what JSON escapes grows by six at most.
+func cut(s string) string { return s[:min(len(s), 64)] }

@@ -1,0 +1,111 @@
+package snowflake
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	sf "github.com/snowflakedb/gosnowflake/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+func TestTheQueryTagSaysWhichRoutePaid(t *testing.T) {
+	ctx := ports.WithTrace(t.Context(), &ports.Trace{RequestID: "r1", Route: "/api/v1/items/:id", TraceID: "t1"})
+	assert.Equal(t, `{"app":"echo-in-snowflake","v":"v1.2.3","route":"/api/v1/items/:id","rid":"r1","trace":"t1"}`, queryTag(ctx, "v1.2.3"))
+	assert.Equal(t, `{"app":"echo-in-snowflake","v":"v1","route":"","rid":"","trace":""}`, queryTag(t.Context(), "v1"))
+}
+
+func TestTheQueryTagIsBounded(t *testing.T) {
+	long := strings.Repeat("\x01<é", 5000)
+	tag := queryTag(ports.WithTrace(t.Context(), &ports.Trace{RequestID: long, Route: long, TraceID: long}), long)
+	assert.LessOrEqual(t, len(tag), 2000)
+	assert.True(t, json.Valid([]byte(tag)))
+}
+
+func TestASessionIsBoundedByTheRequest(t *testing.T) {
+	for timeout, want := range map[time.Duration][2]string{
+		10 * time.Second:       {"10", "9"},
+		time.Second:            {"1", "1"},
+		200 * time.Millisecond: {"1", "1"},
+	} {
+		p := sessionParameters(timeout)
+		assert.Equal(t, want, [2]string{*p["STATEMENT_TIMEOUT_IN_SECONDS"], *p["LOCK_TIMEOUT"]}, timeout)
+	}
+}
+
+func TestEachWayToSignInReachesTheDriver(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	for name, tt := range map[string]struct {
+		auth Auth
+		want sf.Config
+	}{
+		"the platform's token": {Auth{TokenPath: "/t"}, sf.Config{Authenticator: sf.AuthTypeOAuth}},
+		"a password":           {Auth{User: "u", Password: "p"}, sf.Config{Authenticator: sf.AuthTypeSnowflake, User: "u", Password: "p"}},
+		"a key pair":           {Auth{User: "u", PrivateKey: key}, sf.Config{Authenticator: sf.AuthTypeJwt, User: "u", PrivateKey: key}},
+		"an access token":      {Auth{User: "u", PAT: "x"}, sf.Config{Authenticator: sf.AuthTypePat, User: "u", Token: "x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c sf.Config
+			tt.auth.prepare(&c)
+			assert.Equal(t, tt.want, c)
+		})
+	}
+}
+
+func TestTheTokenFileIsReadAtEachLoginAndTrimmed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	login := func() (string, error) {
+		var c sf.Config
+		err := Auth{TokenPath: path}.current(&c)
+		return c.Token, err
+	}
+	_, err := login()
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	require.NoError(t, os.WriteFile(path, []byte("\n"), 0o600))
+	_, err = login()
+	require.ErrorContains(t, err, path+" is empty")
+
+	for _, token := range []string{"first", "second"} {
+		require.NoError(t, os.WriteFile(path, []byte(" "+token+"\n"), 0o600))
+		got, err := login()
+		require.NoError(t, err)
+		assert.Equal(t, token, got)
+	}
+}
+
+func TestAPrivateKeyIsReadOrItsFaultNamed(t *testing.T) {
+	encode := func(kind string, key any) string {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		require.NoError(t, err)
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	got, err := ParsePrivateKey(encode("PRIVATE KEY", key))
+	require.NoError(t, err)
+	assert.True(t, key.Equal(got))
+
+	_, other, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	for text, want := range map[string]string{
+		"nonsense":                   "is not PEM",
+		encode("PRIVATE KEY", other): "is not an RSA key",
+		string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})): "openssl pkcs8 -topk8 -nocrypt",
+	} {
+		_, err := ParsePrivateKey(text)
+		require.ErrorContains(t, err, want)
+	}
+}

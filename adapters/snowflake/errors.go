@@ -1,0 +1,81 @@
+package snowflake
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+
+	sf "github.com/snowflakedb/gosnowflake/v2"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// What to answer when a statement went out and nothing definite came back.
+var (
+	unanswered  = domain.ErrUnavailable    // it changed nothing
+	unconfirmed = domain.ErrOutcomeUnknown // it may have taken effect
+)
+
+const runSetup = "run setup.sql"
+
+// outage is an error that says that Snowflake was not reached or did not answer.
+type outage struct{ error }
+
+func (o outage) Unwrap() error { return o.error }
+
+// notSent is an error of a request that never left.
+type notSent struct{ error }
+
+func (e notSent) Unwrap() error { return e.error }
+
+// badStatus is an HTTP status with which something in front of Snowflake answers.
+type badStatus int
+
+func (s badStatus) Error() string { return fmt.Sprintf("HTTP status %d", int(s)) }
+
+// Numbers of Snowflake's errors. Those of a session's end are in the driver's documentation and
+// sources; the number of a lock time-out is not documented, hence its text.
+const (
+	numberTooManyWaiters = 625
+	numberNoSuchObject   = 2003
+	numberNoSuchColumn   = 904
+	numberDuplicateKey   = 200001
+	numberLoginDenied    = 390000 // and those above it: sign-in to Snowflake
+)
+
+// translate is the one place that knows what the errors of the driver mean. lost is what to answer
+// when it is not known whether the statement took effect.
+func translate(err error, lost *domain.Error) error {
+	var answered *sf.SnowflakeError
+	switch {
+	case err == nil, errors.As(err, new(*domain.Error)):
+		return err
+	case errors.As(err, new(notSent)), errors.Is(err, driver.ErrBadConn):
+		return domain.ErrUnavailable.Because(outage{err})
+	case !errors.As(err, &answered) || answered.Number == sf.ErrFailedToPostQuery:
+		if errors.Is(err, context.Canceled) {
+			return lost.Because(err)
+		}
+		return lost.Because(outage{err})
+	}
+
+	text := strings.ToLower(answered.Message)
+	switch {
+	case answered.Number == numberTooManyWaiters, answered.SQLState == "57014" && strings.Contains(text, "lock"):
+		return domain.ErrContended.Because(err)
+	case answered.Number == numberDuplicateKey, answered.SQLState == "22000" && strings.Contains(text, "duplicate key value violates unique constraint"):
+		// Only hybrid tables have keys, and besides ids, which are never used twice, only the e-mail
+		// is one.
+		return domain.ErrEmailTaken.Because(err)
+	case answered.Number == numberNoSuchObject, answered.Number == numberNoSuchColumn, answered.SQLState == "42S02":
+		return domain.ErrUnavailable.Because(fmt.Errorf("%w: %s", err, runSetup))
+	case answered.Number >= numberLoginDenied && answered.Number < numberLoginDenied+1000:
+		return domain.ErrUnavailable.Because(outage{err})
+	case strings.HasPrefix(answered.SQLState, "42"), strings.HasPrefix(answered.SQLState, "22"):
+		return err // a fault of ours
+	}
+	// Warehouse suspended, credits used up, statement cancelled or timed out: it was not executed.
+	return domain.ErrUnavailable.Because(err)
+}

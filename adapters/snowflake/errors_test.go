@@ -1,0 +1,81 @@
+package snowflake
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+
+	sf "github.com/snowflakedb/gosnowflake/v2"
+	"github.com/stretchr/testify/assert"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+func TestTranslate(t *testing.T) {
+	answered := func(number int, state, text string) error {
+		return &sf.SnowflakeError{Number: number, SQLState: state, Message: text}
+	}
+	for name, tt := range map[string]struct {
+		err    error
+		read   error // what a read's becomes
+		write  error // what a write's becomes
+		outage bool
+	}{
+		"nothing":                            {nil, nil, nil, false},
+		"an error of ours":                   {domain.ErrStale, domain.ErrStale, domain.ErrStale, false},
+		"a request that never left":          {notSent{io.EOF}, domain.ErrUnavailable, domain.ErrUnavailable, true},
+		"a session that has ended":           {driver.ErrBadConn, domain.ErrUnavailable, domain.ErrUnavailable, true},
+		"a reply that was cut off":           {io.ErrUnexpectedEOF, domain.ErrUnavailable, domain.ErrOutcomeUnknown, true},
+		"a gateway that answers instead":     {badStatus(http.StatusBadGateway), domain.ErrUnavailable, domain.ErrOutcomeUnknown, true},
+		"a status that the driver reports":   {answered(sf.ErrFailedToPostQuery, "08006", ""), domain.ErrUnavailable, domain.ErrOutcomeUnknown, true},
+		"a deadline":                         {context.DeadlineExceeded, domain.ErrUnavailable, domain.ErrOutcomeUnknown, true},
+		"a caller who left":                  {context.Canceled, domain.ErrUnavailable, domain.ErrOutcomeUnknown, false},
+		"too many who wait for a lock":       {answered(625, "57014", ""), domain.ErrContended, domain.ErrContended, false},
+		"a lock that did not come free":      {answered(999, "57014", "Statement was aborted: lock timeout"), domain.ErrContended, domain.ErrContended, false},
+		"a statement that was cancelled":     {answered(604, "57014", "SQL execution canceled"), domain.ErrUnavailable, domain.ErrUnavailable, false},
+		"a duplicate primary key":            {answered(200001, "22000", ""), domain.ErrEmailTaken, domain.ErrEmailTaken, false},
+		"a duplicate unique key, by text":    {answered(1, "22000", `Duplicate key value violates unique constraint "E"`), domain.ErrEmailTaken, domain.ErrEmailTaken, false},
+		"a missing table":                    {answered(2003, "42S02", "Object 'USERS' does not exist"), domain.ErrUnavailable, domain.ErrUnavailable, false},
+		"a missing column":                   {answered(904, "42000", "invalid identifier 'EPOCH'"), domain.ErrUnavailable, domain.ErrUnavailable, false},
+		"a login that is refused":            {answered(390100, "08004", "Incorrect username or password"), domain.ErrUnavailable, domain.ErrUnavailable, true},
+		"a warehouse that cannot be resumed": {answered(606, "57P03", "No active warehouse"), domain.ErrUnavailable, domain.ErrUnavailable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.ErrorIs(t, translate(tt.err, unanswered), tt.read)
+			assert.ErrorIs(t, translate(tt.err, unconfirmed), tt.write)
+			assert.Equal(t, tt.outage, isOutage(translate(tt.err, unconfirmed)))
+			if tt.err != nil {
+				assert.ErrorIs(t, translate(tt.err, unanswered), tt.err, "the cause is kept for the log")
+			}
+		})
+	}
+	t.Run("what SQL of ours is to blame for is an internal error", func(t *testing.T) {
+		for _, err := range []error{answered(1003, "42000", "syntax error"), answered(100072, "22000", "NULL result in a non-nullable column")} {
+			assert.Equal(t, domain.Internal, domain.KindOf(translate(err, unconfirmed)), err)
+		}
+	})
+	t.Run("what setup.sql mends says so", func(t *testing.T) {
+		assert.ErrorContains(t, translate(answered(2003, "42S02", "Object 'USERS' does not exist"), unanswered), "Object 'USERS' does not exist: run setup.sql")
+	})
+}
+
+func TestOnlyWhatEndsASessionMakesADeadConnection(t *testing.T) {
+	for number, dead := range map[int]bool{
+		390104: true, 390110: true, 390111: true, 390113: true, 390114: true, 390115: true, 390195: true, 390318: true,
+		390112: false, // the driver renews it
+		390302: false, // logging in again would storm
+		390100: false, 625: false, 1003: false,
+	} {
+		c := &conn{}
+		err := c.check(&sf.SnowflakeError{Number: number})
+		assert.Equal(t, dead, errors.Is(err, driver.ErrBadConn), number)
+		assert.Equal(t, !dead, c.IsValid(), number)
+	}
+	c := &conn{}
+	assert.NoError(t, c.check(nil))
+	assert.ErrorIs(t, c.check(io.EOF), io.EOF)
+	assert.False(t, c.IsValid(), "what a session does after its connection broke is not known")
+}

@@ -1,0 +1,118 @@
+package snowflake
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// Standard tables enforce no key, and under READ COMMITTED no single statement can keep a rule that
+// depends on other rows: two that run at once do not see each other. So every write that such a
+// rule concerns first updates the one row of account_lock, which the next such write has to wait
+// for, and only then, in a statement of its own, looks and writes. Every transaction takes this
+// lock first, so none can deadlock.
+var takeLock = statement{text: "UPDATE account_lock SET n = n + 1"}
+
+// errDone ends a write that has nothing to do, or nothing left.
+var errDone = errors.New("done")
+
+func unlessDone(err error) error {
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	return err
+}
+
+func lock(ctx context.Context, tx *sql.Tx, st statement) error {
+	n, err := exec(ctx, tx, st)
+	if err == nil && n != 1 {
+		err = errLockRow(int(n)) // no row is no lock: fail closed
+	}
+	return err
+}
+
+func errLockRow(rows int) error {
+	return domain.ErrUnavailable.Because(fmt.Errorf("account_lock has %d rows and must have 1: %s", rows, runSetup))
+}
+
+// write executes a statement that no rule across rows concerns. When it touched no row, diagnose
+// says why: a reason is returned, none means that it is worth another try.
+func (s *Store) write(ctx context.Context, st statement, diagnose func(context.Context, querier) error) error {
+	return s.writeAccount(ctx, false, st, nil, diagnose)
+}
+
+// writeAccount is write, under the lock if that is asked for. There, then executes as well, in the
+// same transaction.
+func (s *Store) writeAccount(ctx context.Context, locked bool, st statement, then *statement, diagnose func(context.Context, querier) error) error {
+	_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (none struct{}, err error) {
+		if !locked {
+			return none, unlessDone(settle(ctx, db, st, diagnose))
+		}
+		return none, transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
+			if err := lock(ctx, tx, takeLock); err != nil {
+				return err
+			}
+			err := settle(ctx, tx, st, diagnose)
+			if err == nil && then != nil {
+				_, err = exec(ctx, tx, *then)
+			}
+			return err
+		})
+	})
+	return err
+}
+
+func settle(ctx context.Context, q querier, st statement, diagnose func(context.Context, querier) error) error {
+	for range 2 {
+		if n, err := exec(ctx, q, st); err != nil || n > 0 {
+			return err
+		}
+		if reason := diagnose(ctx, q); reason != nil {
+			return reason
+		}
+	}
+	return domain.ErrUnavailable.Because(errors.New("a write touched no row, and nothing says why"))
+}
+
+// transact runs f in a transaction and commits, unless f returns an error; errDone is none. The
+// locks of a transaction are held until its end is known, so its end does not depend on a caller who
+// may have gone: beginning and end have a context of their own, f has the caller's.
+func transact(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
+	var err error
+	for range 2 {
+		// A session that ended took the transaction with it, so that it can be made again.
+		if err = transactOnce(ctx, db, f); !errors.Is(err, driver.ErrBadConn) {
+			break
+		}
+	}
+	return unlessDone(err)
+}
+
+func transactOnce(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
+	const longestEnd = 5 * time.Second
+	own := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		own, cancel = context.WithDeadline(own, deadline.Add(longestEnd))
+		defer cancel()
+	}
+	tx, err := db.BeginTx(own, nil)
+	if err != nil {
+		return translate(err, unanswered)
+	}
+	if err := f(ctx, tx); err != nil {
+		// Never commit after an error: what the rest would commit is not what was meant. A failed
+		// rollback costs the connection, which ends the transaction too.
+		_ = tx.Rollback()
+		if errors.Is(err, domain.ErrOutcomeUnknown) {
+			err = domain.ErrUnavailable.Because(err) // nothing takes effect without a COMMIT
+		}
+		return err
+	}
+	return translate(tx.Commit(), unconfirmed)
+}
