@@ -109,9 +109,6 @@ func transactOnce(ctx context.Context, db *sql.DB, f func(context.Context, *sql.
 		// Never commit after an error: what the rest would commit is not what was meant. A failed
 		// rollback costs the connection, which ends the transaction too.
 		_ = tx.Rollback()
-		if errors.Is(err, domain.ErrOutcomeUnknown) {
-			err = domain.ErrUnavailable.Because(err) // nothing takes effect without a COMMIT
-		}
 		return err
 	}
 	return translate(tx.Commit(), unconfirmed)

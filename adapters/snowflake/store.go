@@ -129,13 +129,17 @@ func query(ctx context.Context, q querier, st statement, scan func(row func(...a
 
 // exec returns how many rows the statement changed.
 func exec(ctx context.Context, q querier, st statement) (int64, error) {
+	lost := unconfirmed
+	if _, ok := q.(*sql.Tx); ok {
+		lost = unanswered // nothing takes effect without a COMMIT
+	}
 	result, err := q.ExecContext(ctx, st.text, st.args...)
 	if err != nil {
-		return 0, translate(err, unconfirmed)
+		return 0, translate(err, lost)
 	}
 	n, err := result.RowsAffected()
 	if err != nil {
-		return 0, translate(err, unconfirmed)
+		return 0, translate(err, lost)
 	}
 	ports.TraceOf(ctx).Add(ports.Cost{Rows: int(n)})
 	return n, nil

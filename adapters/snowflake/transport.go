@@ -1,6 +1,7 @@
 package snowflake
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -35,9 +35,12 @@ const longestFarewell = time.Second
 
 const queryPath = "/queries/v1/query-request"
 
-// RoundTrip implements [http.RoundTripper]. A statement that was cut off is sent once more at once:
-// its request id tells Snowflake that it is the same, so that it is not executed twice.
+// RoundTrip implements [http.RoundTripper]. A statement whose answer was cut off is sent once more at
+// once: its request id tells Snowflake that it is the same, so that it is not executed twice.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method != http.MethodPost {
+		return t.next.RoundTrip(req) // further parts of a large result
+	}
 	budget, ok := req.Context().Value(budgetKey{}).(*atomic.Int32)
 	if !ok {
 		return t.farewell(req)
@@ -54,45 +57,46 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.send(again, budget)
 }
 
-// send sends req and tells, if it fails, whether that was before anything left.
+// send sends req and reads the whole answer. It tells, if that fails, whether anything left at all.
 func (t transport) send(req *http.Request, budget *atomic.Int32) (*http.Response, error) {
 	if budget.Add(-1) < 0 {
 		return nil, notSent{fmt.Errorf("the driver wanted more than %d requests for one call", requestsPerCall)}
 	}
 	var wrote atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	resp, err := t.next.RoundTrip(req.WithContext(ctx))
+	resp, err := t.whole(req.WithContext(ctx))
+	switch {
+	case err != nil && !wrote.Load():
+		return nil, notSent{err}
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusTooManyRequests:
+		return nil, notSent{badStatus(resp.StatusCode)}
+	case resp.StatusCode >= http.StatusInternalServerError:
+		return nil, badStatus(resp.StatusCode)
+	}
+	return resp, nil
+}
+
+// whole reads the answer to its end, so that one that breaks off is an error here.
+func (t transport) whole(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
 	if err != nil {
-		if !wrote.Load() {
-			err = notSent{err}
-		}
 		return nil, err
 	}
-	if s := resp.StatusCode; s >= http.StatusInternalServerError || s == http.StatusTooManyRequests {
-		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
-		_ = resp.Body.Close()
-		if s == http.StatusTooManyRequests {
-			return nil, notSent{badStatus(s)}
-		}
-		return nil, badStatus(s)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
 	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }
 
 func (t transport) farewell(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), longestFarewell)
 	defer cancel()
-	resp, err := t.next.RoundTrip(req.WithContext(ctx))
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = io.NopCloser(strings.NewReader(string(body)))
-	return resp, nil
+	return t.whole(req.WithContext(ctx))
 }
 
 // requestsPerCall bounds what one call of the driver may send: one request is usual, and a session

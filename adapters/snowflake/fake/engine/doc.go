@@ -4,7 +4,7 @@
 // those of others; INSERTs wait for nobody; no key is enforced. It knows just the SQL that this
 // service sends and refuses everything else.
 //
-// It is for tests, in two ways: sfake puts Snowflake's HTTP protocol before it, and the proof of the
+// It is for tests, in two ways: package fake puts Snowflake's HTTP protocol before it, and the proof of the
 // rules across rows runs recorded statements in it in every order. It says nothing about Snowflake
 // itself; where the documentation is silent, [Rules] has both answers.
 //

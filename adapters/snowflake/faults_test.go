@@ -1,0 +1,412 @@
+package snowflake
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// Each test here is a row of the table of faults: what a caller sees, how soon, and that nothing is
+// doubled or left behind. .ci/cures lists what has to be removed for each to fail.
+
+// slack is what a loaded machine may add to a deadline of ours.
+const slack = 100 * time.Millisecond
+
+func logins(s *fake.Server) []fake.Request { return requests(s, fake.LoginPath) }
+func queries(s *fake.Server) []fake.Request {
+	return requests(s, fake.QueryPath)
+}
+
+func requests(s *fake.Server, path string) []fake.Request {
+	return slices.DeleteFunc(s.Requests(), func(r fake.Request) bool { return r.Path != path })
+}
+
+// breaking returns an interceptor that breaks the first n statements that contain text.
+func breaking(n int, text string, fault fake.Fault) func(*fake.Request) *fake.Fault {
+	var left atomic.Int64
+	left.Store(int64(n))
+	return func(r *fake.Request) *fake.Fault {
+		if r.Path == fake.QueryPath && bytes.Contains([]byte(r.SQL), []byte(text)) && left.Add(-1) >= 0 {
+			return &fault
+		}
+		return nil
+	}
+}
+
+const always = 1 << 30
+
+func TestAReadWhoseConnectionDiesIsSentOnceMore(t *testing.T) {
+	s := set(t)
+	s.server.Intercept(breaking(1, "SELECT", fake.Fault{Drop: true}))
+	require.NoError(t, s.read(t.Context()))
+	sent := queries(s.server)
+	require.Len(t, sent, 2)
+	assert.Equal(t, sent[0].RequestID, sent[1].RequestID)
+
+	s.server.Reset()
+	s.server.Intercept(breaking(always, "SELECT", fake.Fault{Drop: true}))
+	assert.ErrorIs(t, s.read(t.Context()), domain.ErrUnavailable)
+	assert.Len(t, queries(s.server), 2)
+
+	s.server.Intercept(nil)
+	assert.NoError(t, s.read(t.Context()), "the session whose state is unknown was not used again")
+	assert.Equal(t, 1, s.server.Logins())
+}
+
+func TestAWriteWhoseReplyIsLostTakesEffectOnce(t *testing.T) {
+	for name, fault := range map[string]fake.Fault{
+		"reset": {After: true, Drop: true}, "cut off": {Truncate: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := set(t)
+			s.server.Intercept(breaking(1, "INSERT", fault))
+			require.NoError(t, s.write(t.Context(), "new"))
+			assert.Equal(t, 1, s.items())
+			sent := queries(s.server)
+			require.Len(t, sent, 2)
+			assert.Equal(t, sent[0].RequestID, sent[1].RequestID, "so that it is not executed twice")
+
+			s.server.Intercept(breaking(always, "INSERT", fault))
+			assert.ErrorIs(t, s.write(t.Context(), "newer"), domain.ErrOutcomeUnknown)
+			assert.Equal(t, 2, s.items(), "one row at most")
+		})
+	}
+}
+
+func TestACommitWhoseReplyIsLost(t *testing.T) {
+	users := func(s *scene) int { return len(s.server.Exec("SELECT id FROM users").Rows) }
+	s := set(t)
+	s.server.Intercept(breaking(1, "COMMIT", fake.Fault{After: true, Drop: true}))
+	require.NoError(t, s.CreateUser(t.Context(), s.admin.Actor(), user("bob")))
+	assert.Equal(t, 3, users(s))
+
+	s.server.Intercept(breaking(always, "COMMIT", fake.Fault{After: true, Drop: true}))
+	assert.ErrorIs(t, s.CreateUser(t.Context(), s.admin.Actor(), user("cid")), domain.ErrOutcomeUnknown)
+	assert.Equal(t, 4, users(s))
+
+	s.server.Intercept(breaking(always, "COMMIT", fake.Fault{Drop: true}))
+	assert.ErrorIs(t, s.CreateUser(t.Context(), s.admin.Actor(), user("dan")), domain.ErrOutcomeUnknown)
+	s.server.Intercept(nil)
+	assert.Equal(t, 4, users(s))
+
+	// A session that came back into the pool inside its transaction would lose this write.
+	require.NoError(t, s.write(t.Context(), "new"))
+	assert.Equal(t, 1, s.items())
+	assert.NoError(t, s.CreateUser(t.Context(), s.admin.Actor(), user("eve")), "nor does anybody hold the lock")
+}
+
+func TestNothingIsCommittedAfterAStatementFailed(t *testing.T) {
+	for name, fault := range map[string]fake.Fault{
+		"with an answer": {Code: "1003"}, "without one": {Drop: true}, "with its effect": {After: true, Status: http.StatusBadGateway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := set(t)
+			s.server.Intercept(breaking(always, "DELETE FROM items", fault))
+			err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Optional[int64]{})
+			require.Error(t, err)
+			assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown, "without a COMMIT nothing takes effect")
+			s.server.Intercept(nil)
+			_, err = s.User(t.Context(), s.admin.Actor(), s.ann.ID)
+			assert.NoError(t, err)
+			assert.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Optional[int64]{}))
+		})
+	}
+}
+
+func TestADatabaseThatIsSlowOrHangsIsGivenUpAtTheDeadline(t *testing.T) {
+	const deadline = 300 * time.Millisecond
+	for name, fault := range map[string]fake.Fault{
+		"slow by a second": {Delay: time.Second}, "slow by two minutes": {Delay: 2 * time.Minute}, "hangs": {Hang: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for what, call := range map[string]struct {
+				do   func(context.Context, *scene) error
+				want error
+			}{
+				"a read":        {func(ctx context.Context, s *scene) error { return s.read(ctx) }, domain.ErrUnavailable},
+				"a write":       {func(ctx context.Context, s *scene) error { return s.write(ctx, "new") }, domain.ErrOutcomeUnknown},
+				"a transaction": {func(ctx context.Context, s *scene) error { return s.CreateUser(ctx, s.admin.Actor(), user("bob")) }, domain.ErrOutcomeUnknown},
+			} {
+				s := set(t, func(o *Options) { o.RequestTimeout = deadline })
+				s.server.Intercept(func(*fake.Request) *fake.Fault { return &fault }) // also of what cancels a statement
+				start := time.Now()
+				err := call.do(ending(t, deadline), s)
+				assert.ErrorIs(t, err, call.want, what)
+				assert.Less(t, time.Since(start), deadline+slack, what)
+			}
+		})
+	}
+	t.Run("slow within the deadline", func(t *testing.T) {
+		s := set(t)
+		s.server.Intercept(breaking(always, "", fake.Fault{Delay: deadline}))
+		assert.NoError(t, s.read(ending(t, 10*deadline)))
+	})
+}
+
+func TestWhatHangsLeavesNothingBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	s := set(t, func(o *Options) { o.RequestTimeout = 200 * time.Millisecond })
+	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() { assert.Error(t, s.read(ending(t, 200*time.Millisecond))) })
+		all.Go(func() { assert.Error(t, s.write(ending(t, 200*time.Millisecond), "new")) })
+	}
+	all.Wait()
+	s.server.Intercept(nil)
+	require.Eventually(t, func() bool { return s.read(t.Context()) == nil }, 10*time.Second, 10*time.Millisecond, "it recovers by itself")
+	require.NoError(t, s.Close())
+	s.server.Close()
+	goleak.VerifyNone(t, before)
+}
+
+func TestACallerWhoLeavesFreesItsTurn(t *testing.T) {
+	s := set(t, func(o *Options) { o.Connections = 1 })
+	for name, call := range map[string]func(context.Context) error{
+		"of a read":  s.read,
+		"of a write": func(ctx context.Context) error { return s.write(ctx, "new") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.server.Intercept(breaking(1, "", fake.Fault{Delay: time.Minute}))
+			ctx, leave := context.WithCancel(t.Context())
+			gone := make(chan error)
+			s.server.Reset()
+			go func() { gone <- call(ctx) }()
+			require.Eventually(t, func() bool { return len(queries(s.server)) == 1 }, 10*time.Second, time.Millisecond)
+			leave()
+			left := time.Now()
+			require.Error(t, <-gone)
+			require.NoError(t, s.read(t.Context()))
+			assert.Less(t, time.Since(left), slack)
+		})
+	}
+}
+
+func TestWhoWaitsForTheLockCanLeave(t *testing.T) {
+	s := set(t, func(o *Options) { o.Connections = 1 })
+	release := holdLock(t, s)
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() { gone <- s.CreateUser(ctx, s.admin.Actor(), user("bob")) }()
+	require.Eventually(t, func() bool { return s.server.Waiters() == 1 }, 10*time.Second, time.Millisecond)
+	leave()
+	left := time.Now()
+	err := <-gone
+	assert.ErrorIs(t, err, domain.ErrUnavailable)
+	assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown, "without a COMMIT nothing takes effect")
+	require.NoError(t, s.read(t.Context()))
+	assert.Less(t, time.Since(left), slack)
+	release()
+	assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 2)
+}
+
+// holdLock takes the lock in a session of a client that then does nothing more.
+func holdLock(t *testing.T, s *scene) (release func()) {
+	t.Helper()
+	db := sql.OpenDB(newConnector(options(s.server)))
+	t.Cleanup(func() { _ = db.Close() })
+	tx, err := db.BeginTx(context.Background(), nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(context.Background(), takeLock.text)
+	require.NoError(t, err)
+	return func() { _ = tx.Rollback() }
+}
+
+func TestAClientThatIsKilledUnderTheLockBlocksNothingElse(t *testing.T) {
+	const vanished, deadline = 1500 * time.Millisecond, 500 * time.Millisecond
+	s := set(t)
+	s.server.VanishAfter = vanished
+	holdLock(t, s)
+	killed := time.Now()
+
+	assert.ErrorIs(t, s.CreateUser(ending(t, deadline), s.admin.Actor(), user("bob")), domain.ErrUnavailable)
+	start := time.Now()
+	assert.NoError(t, s.read(t.Context()))
+	assert.NoError(t, s.write(t.Context(), "new"))
+	signedOut := s.ann
+	signedOut.PasswordHash, signedOut.Version, signedOut.Epoch = "next", 2, 2
+	assert.NoError(t, s.UpdateUser(t.Context(), s.ann.Actor(), signedOut, s.ann))
+	assert.Less(t, time.Since(start), deadline)
+
+	require.Eventually(t, func() bool { return s.CreateUser(ending(t, deadline), s.admin.Actor(), user("bob")) == nil }, 10*time.Second, time.Millisecond)
+	assert.GreaterOrEqual(t, time.Since(killed), vanished)
+	assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 3)
+}
+
+func TestALockThatDoesNotComeFreeIsGivenUpBeforeTheRequest(t *testing.T) {
+	const deadline = 2 * time.Second
+	s := set(t, func(o *Options) { o.RequestTimeout = deadline })
+	holdLock(t, s)
+	start := time.Now()
+	err := transact(t.Context(), s.db, func(ctx context.Context, tx *sql.Tx) error { return lock(ctx, tx, takeLock) })
+	assert.ErrorIs(t, err, domain.ErrContended)
+	assert.ErrorContains(t, err, "lock timeout", "the log says why")
+	assert.Less(t, time.Since(start), deadline)
+}
+
+func TestASessionThatExpiresIsRenewedUnseen(t *testing.T) {
+	s := set(t)
+	s.server.Intercept(breaking(1, "", fake.Fault{Code: "390112"}))
+	require.NoError(t, s.read(t.Context()))
+	assert.Len(t, s.server.Requests(), 3, "the statement, the renewal, the statement")
+}
+
+func TestASessionThatExpiresForEverCostsAHandfulOfRequests(t *testing.T) {
+	s := set(t)
+	s.server.Intercept(breaking(always, "", fake.Fault{Code: "390112"}))
+	assert.ErrorIs(t, s.read(t.Context()), domain.ErrUnavailable)
+	assert.LessOrEqual(t, len(s.server.Requests()), requestsPerCall+2, "the budget of one call, and the end of the session")
+}
+
+func TestASessionThatEndedIsReplacedUnseen(t *testing.T) {
+	for _, code := range []string{"390104", "390110", "390111", "390113", "390114", "390115", "390195", "390318"} {
+		t.Run(code, func(t *testing.T) {
+			token := filepath.Join(t.TempDir(), "token")
+			require.NoError(t, os.WriteFile(token, []byte("first\n"), 0o600))
+			s := set(t, func(o *Options) { o.Auth = Auth{TokenPath: token} })
+			require.NoError(t, os.WriteFile(token, []byte("second\n"), 0o600))
+			old := queries(s.server)
+			require.Empty(t, old)
+			for name, call := range map[string]func() error{
+				"a read":        func() error { return s.read(t.Context()) },
+				"a write":       func() error { return s.write(t.Context(), "new"+code) },
+				"a transaction": func() error { return s.CreateUser(t.Context(), s.admin.Actor(), user("bob")) },
+			} {
+				s.server.Reset()
+				s.server.Intercept(breaking(1, "", fake.Fault{Code: code}))
+				require.NoError(t, call(), name)
+				require.Len(t, logins(s.server), 1, name)
+				assert.Equal(t, "second", logins(s.server)[0].Token, "the token is read anew and trimmed")
+				sent := queries(s.server)
+				assert.NotEqual(t, sent[0].Session, sent[1].Session, name)
+			}
+		})
+	}
+	t.Run("in the middle of a transaction", func(t *testing.T) {
+		s := set(t)
+		s.server.Intercept(breaking(1, "INSERT", fake.Fault{Code: "390111"}))
+		require.NoError(t, s.CreateUser(t.Context(), s.admin.Actor(), user("bob")))
+		assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 3)
+	})
+	t.Run("by a restart of the database", func(t *testing.T) {
+		s := set(t)
+		s.server.Restart()
+		assert.NoError(t, s.read(t.Context()))
+	})
+}
+
+func TestATokenThatCannotBeReadStopsNewSessionsOnly(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("good"), 0o600))
+	s := set(t, func(o *Options) { o.Auth = Auth{TokenPath: token} })
+	s.server.Intercept(func(r *fake.Request) *fake.Fault {
+		if r.Path == fake.LoginPath && r.Token != "good" {
+			return &fake.Fault{Code: "390303"}
+		}
+		return nil
+	})
+	for name, spoil := range map[string]func() error{
+		"missing":      func() error { return os.Remove(token) },
+		"empty":        func() error { return os.WriteFile(token, nil, 0o600) },
+		"half-written": func() error { return os.WriteFile(token, []byte("go"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, spoil())
+			assert.NoError(t, s.read(t.Context()), "open sessions live on")
+			s.server.Restart()
+			assert.ErrorIs(t, s.read(t.Context()), domain.ErrUnavailable)
+			assert.ErrorIs(t, s.write(t.Context(), "new"), domain.ErrUnavailable, "it was not sent")
+			require.NoError(t, os.WriteFile(token, []byte("good\n"), 0o600))
+			assert.NoError(t, s.read(t.Context()))
+		})
+	}
+	assert.Zero(t, s.items())
+}
+
+func TestAFrontThatRefusesOpensTheBreaker(t *testing.T) {
+	for name, fault := range map[string]fake.Fault{
+		"429": {Status: http.StatusTooManyRequests},
+		"502": {Status: http.StatusBadGateway, Body: "<html>Bad Gateway</html>"},
+		"503": {Status: http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := set(t)
+			s.server.Intercept(func(*fake.Request) *fake.Fault { return &fault })
+			start := time.Now()
+			var refusal *domain.Error
+			for range 200 {
+				require.ErrorAs(t, s.read(t.Context()), &refusal)
+				assert.Equal(t, domain.Unavailable, refusal.Kind)
+			}
+			assert.Equal(t, time.Second, refusal.RetryAfter)
+			// Each of the first calls sends a statement, the end of the session or a login; then there
+			// is one probe a second.
+			most := failuresToOpen + int(time.Since(start)/time.Second)
+			assert.LessOrEqual(t, len(queries(s.server))+len(logins(s.server)), most)
+
+			s.server.Intercept(nil)
+			require.Eventually(t, func() bool { return s.read(t.Context()) == nil }, 5*time.Second, 10*time.Millisecond, "it recovers by itself")
+		})
+	}
+	t.Run("429 was not executed, 502 may have been", func(t *testing.T) {
+		s := set(t)
+		s.server.Intercept(breaking(1, "", fake.Fault{Status: http.StatusTooManyRequests}))
+		assert.ErrorIs(t, s.write(t.Context(), "new"), domain.ErrUnavailable)
+		s.server.Intercept(breaking(1, "", fake.Fault{Status: http.StatusBadGateway}))
+		assert.ErrorIs(t, s.write(t.Context(), "new"), domain.ErrOutcomeUnknown)
+	})
+}
+
+func TestADatabaseThatIsDownIsSaidSoAndComesBack(t *testing.T) {
+	s := set(t)
+	s.server.Stop()
+	for range 3 {
+		assert.ErrorIs(t, s.read(t.Context()), domain.ErrUnavailable)
+	}
+	err := s.write(t.Context(), "new")
+	assert.ErrorIs(t, err, domain.ErrUnavailable)
+	assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown, "it was not sent")
+	s.server.Start()
+	start := time.Now()
+	require.Eventually(t, func() bool { return s.read(t.Context()) == nil }, 5*time.Second, 10*time.Millisecond)
+	assert.Less(t, time.Since(start), 5*time.Second)
+}
+
+func TestWithoutTLSNothingIsSent(t *testing.T) {
+	s := set(t)
+	o := options(s.server)
+	o.Protocol = "https" // and the server speaks plain HTTP
+	secure, err := Open(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = secure.Close() })
+	_, err = secure.User(t.Context(), s.ann.Actor(), s.ann.ID)
+	assert.ErrorIs(t, err, domain.ErrUnavailable)
+	assert.Empty(t, s.server.Requests())
+}
+
+func TestTheTurnOfAnExhaustedPoolIsWaitedForASecond(t *testing.T) {
+	s := set(t, func(o *Options) { o.Connections = 1 })
+	s.server.Intercept(breaking(always, "", fake.Fault{Delay: 3 * time.Second}))
+	first := make(chan error)
+	go func() { first <- s.read(context.Background()) }()
+	require.Eventually(t, func() bool { return len(queries(s.server)) == 1 }, 10*time.Second, time.Millisecond)
+	start := time.Now()
+	assert.ErrorIs(t, s.read(t.Context()), domain.ErrBusy)
+	assert.Less(t, time.Since(start), longestWait+slack)
+	require.NoError(t, <-first)
+}
