@@ -63,6 +63,8 @@ func TestRun(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		want := make([]int, 20)
 		for i := range want {
 			want[i] = i

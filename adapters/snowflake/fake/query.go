@@ -1,8 +1,10 @@
 package fake
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"strconv"
 	"time"
@@ -38,7 +40,7 @@ func (s *Server) query(r *http.Request, request Request) any {
 	defer close(a.done)
 	one.busy.Lock()
 	defer one.busy.Unlock()
-	result, err := s.execute(one, a, request)
+	result, err := s.execute(r, one, a, request)
 	if err != nil {
 		a.reply = failure(strconv.Itoa(err.Number), err.State, err.Message)
 	} else {
@@ -48,23 +50,28 @@ func (s *Server) query(r *http.Request, request Request) any {
 }
 
 // execute executes a statement and waits for its locks, but not longer than the session allows.
-func (s *Server) execute(one *session, a *answer, request Request) (engine.Result, *engine.Error) {
+func (s *Server) execute(r *http.Request, one *session, a *answer, request Request) (engine.Result, *engine.Error) {
 	deadline := time.Now().Add(one.lockTimeout)
 	wake := time.AfterFunc(one.lockTimeout, s.wake)
 	defer wake.Stop()
+	defer context.AfterFunc(r.Context(), s.wake)()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one.used = time.Now()
 	s.executed++
 	waits := false
+	one.working = true
 	defer func() {
+		one.working, one.used = false, time.Now()
 		if waits {
 			s.waiters--
 		}
 		s.changed.Broadcast()
 	}()
 	for {
+		if s.sessions[one.token] != one { // it ended while the statement waited
+			return engine.Result{}, &engine.Error{Number: 390104, State: "08001", Message: "Session token was not found."}
+		}
 		result, err := one.Do(request.SQL, request.Binds...)
 		var refusal *engine.Error
 		switch {
@@ -74,7 +81,7 @@ func (s *Server) execute(one *session, a *answer, request Request) (engine.Resul
 			return result, refusal
 		}
 		switch {
-		case a.abort:
+		case a.abort, r.Context().Err() != nil:
 			refusal = &engine.Error{Number: 604, State: "57014", Message: "SQL execution canceled"}
 		case !waits && s.waiters >= mostWaiters:
 			refusal = &engine.Error{Number: 625, State: "57014", Message: fmt.Sprintf("the number of waiters for this lock exceeds the %d statements limit", mostWaiters)}
@@ -100,7 +107,7 @@ func (s *Server) execute(one *session, a *answer, request Request) (engine.Resul
 // longer than VanishAfter.
 func (s *Server) endVanished() {
 	for _, one := range s.sessions {
-		if !one.InTransaction() {
+		if one.working || !one.InTransaction() {
 			continue
 		}
 		idle := time.Since(one.used)
@@ -112,7 +119,7 @@ func (s *Server) endVanished() {
 		time.AfterFunc(s.VanishAfter-idle, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if one.InTransaction() && time.Since(one.used) >= s.VanishAfter {
+			if !one.working && one.InTransaction() && time.Since(one.used) >= s.VanishAfter {
 				one.Close()
 				s.changed.Broadcast()
 			}
@@ -141,8 +148,9 @@ func values(binds map[string]bind) []any {
 		case "BOOLEAN":
 			result[i] = *b.Value == "true"
 		case "TIMESTAMP_NTZ":
-			nanoseconds, _ := strconv.ParseInt(*b.Value, 10, 64)
-			result[i] = time.Unix(0, nanoseconds).UTC()
+			nanoseconds, _ := new(big.Int).SetString(*b.Value, 10) // of any year
+			seconds, rest := new(big.Int).DivMod(nanoseconds, big.NewInt(1e9), new(big.Int))
+			result[i] = time.Unix(seconds.Int64(), rest.Int64()).UTC()
 		default:
 			result[i] = *b.Value
 		}

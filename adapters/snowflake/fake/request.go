@@ -40,7 +40,8 @@ type session struct {
 	token       string
 	lockTimeout time.Duration
 	busy        sync.Mutex // a session runs one statement at a time
-	used        time.Time
+	working     bool       // it executes a statement, or waits for a lock
+	used        time.Time  // when that ended last
 }
 
 // answer is what a statement was answered with, for those who ask again.

@@ -25,7 +25,6 @@ type Server struct {
 	mu        sync.Mutex // guards all below, the database included
 	changed   *sync.Cond // the database changed, or somebody gave up
 	db        *engine.DB
-	own       *engine.Session     // of Exec
 	sessions  map[string]*session // by token
 	answers   map[string]*answer  // by request id
 	log       []Request
@@ -48,7 +47,6 @@ func New(rules engine.Rules) *Server {
 		open:        map[net.Conn]bool{},
 	}
 	s.changed = sync.NewCond(&s.mu)
-	s.own = s.db.Open()
 	s.Start()
 	return s
 }
@@ -98,11 +96,11 @@ func (s *Server) Port() int {
 	return n
 }
 
-// Exec executes a statement past the protocol, in a session of its own. It panics on an error.
+// Exec executes a statement past the protocol, in a new session. It panics on an error.
 func (s *Server) Exec(sql string, args ...any) engine.Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	result, err := s.own.Do(sql, args...)
+	result, err := s.db.Open().Do(sql, args...)
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", sql, err))
 	}

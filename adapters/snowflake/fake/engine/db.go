@@ -97,6 +97,16 @@ func (db *DB) Open() *Session {
 // Session returns the n-th session that was opened, from 0.
 func (db *DB) Session(n int) *Session { return db.sessions[n] }
 
+// Sessions returns how many were opened.
+func (db *DB) Sessions() int { return len(db.sessions) }
+
+// Under returns a copy of db with other rules.
+func (db *DB) Under(rules Rules) *DB {
+	c := db.Clone()
+	c.rules = rules
+	return c
+}
+
 // Number is the session's place in the order of opening, from 0.
 func (s *Session) Number() int { return s.number }
 
