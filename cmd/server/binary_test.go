@@ -22,6 +22,7 @@ func TestTheBinaryContainsNoTestLibraryAndNoGenerator(t *testing.T) {
 	for unwanted, why := range map[string]string{
 		"testing":                                 "is for tests",
 		module + "ports/portstest":                "is for tests",
+		module + "adapters/snowflake/fake":        "is for tests",
 		"github.com/stretchr/testify":             "is for tests",
 		"go.uber.org/goleak":                      "is for tests",
 		"pgregory.net/rapid":                      "is for tests",

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 const (
 	adminEmail    = "admin@example.com"
-	adminPassword = "changethis"
+	adminPassword = "changethis" // in development
 	goodPassword  = "correct horse battery staple"
 )
 
@@ -73,8 +73,7 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 	require.NoError(t, err)
 	opened := storage{Store: store}
 	if store == nil {
-		opened, err = openStore(cfg)
-		require.NoError(t, err)
+		opened = openTestStore(t, cfg)
 	}
 	core, logs := observer.New(zapcore.InfoLevel)
 	log := zap.New(core)
@@ -122,7 +121,7 @@ func (c client) in(t testing.TB) client {
 // admin is the first superuser, signed in.
 func (r *running) admin(t testing.TB) client {
 	t.Helper()
-	return r.client(t).signIn(adminEmail, adminPassword)
+	return r.client(t).signIn(adminEmail, r.service.first.password)
 }
 
 // stranger has a good token of an account that the store does not know.

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
@@ -63,7 +62,7 @@ type scene struct {
 
 func newScene(t *testing.T) scene {
 	t.Helper()
-	store := memory.New()
+	store := anyStore(t)
 	return scene{startOn(t, store), t, store}
 }
 
@@ -172,7 +171,7 @@ func TestWhatManyDeleteAtOnceIsDeletedForAtLeastOne(t *testing.T) {
 }
 
 func TestChangesOfDifferentFieldsAtOnceBothSurvive(t *testing.T) {
-	store := rendezvous{memory.New(), newMeeting(1), newMeeting(2), newMeeting(2)}
+	store := rendezvous{anyStore(t), newMeeting(1), newMeeting(2), newMeeting(2)}
 	s := scene{startOn(t, store), t, store}
 	admin := s.admin(t)
 	ann, id := s.account("ann@example.com", false)
@@ -286,7 +285,7 @@ func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
 
 func TestAnInstallationHasOneFirstSuperuserOnceInItsLife(t *testing.T) {
 	const instances = 8
-	store := memory.New()
+	store := anyStore(t)
 	meeting := rendezvous{store, newMeeting(instances), newMeeting(1), newMeeting(1)}
 	var all [instances]*running
 	for i := range all {

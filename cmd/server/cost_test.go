@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// costs is the README's table: the requests to Snowflake that a call of the API makes once its
+// connection is open.
+func costs(t *testing.T, admin client) []struct {
+	call string
+	do   func()
+	want int
+} {
+	ann, annID := admin.newAccount("ann@example.com")
+	_, benID := admin.newAccount("ben@example.com")
+	cid, _ := admin.newAccount("cid@example.com")
+	dan, _ := admin.newAccount("dan@example.com")
+	kept, dropped := ann.newItem("kept"), ann.newItem("dropped")
+	do := func(c client, method, path string, body any, status int) func() {
+		return func() { c.do(method, path, body).is(status) }
+	}
+	return []struct {
+		call string
+		do   func()
+		want int
+	}{
+		{"GET /users/me", do(ann, "GET", "/users/me", nil, 200), 1},
+		{"GET /users/", do(admin, "GET", "/users/", nil, 200), 1},
+		{"GET /users/{id}", do(admin, "GET", "/users/"+annID, nil, 200), 1},
+		{"GET /items/", do(ann, "GET", "/items/", nil, 200), 1},
+		{"GET /items/{id}", do(ann, "GET", kept, nil, 200), 1},
+		{"POST /items/", do(ann, "POST", "/items/", fields{"title": "new"}, 201), 1},
+		{"DELETE /items/{id}", do(ann, "DELETE", dropped, nil, 204), 1},
+		{"DELETE /items/{id}, which is gone", do(ann, "DELETE", dropped, nil, 404), 2},
+		{"PATCH /items/{id}", do(ann, "PATCH", kept, fields{"title": "other"}, 200), 2},
+		{"POST /auth/login", do(admin, "POST", "/auth/login", signInForm("ann@example.com", goodPassword), 200), 1},
+		{"PATCH /users/me, a name", do(ann, "PATCH", "/users/me", fields{"full_name": "Ann"}, 200), 2},
+		{"PATCH /users/me, an e-mail", do(ann, "PATCH", "/users/me", fields{"email": "ann2@example.com"}, 200), 5},
+		{"PATCH /users/me/password", do(cid, "PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": goodPassword + "!"}, 204), 2},
+		{"PATCH /users/{id}, a name", do(admin, "PATCH", "/users/"+benID, fields{"full_name": "Ben"}, 200), 2},
+		{"PATCH /users/{id}, a new superuser", do(admin, "PATCH", "/users/"+benID, fields{"is_superuser": true}, 200), 2},
+		{"PATCH /users/{id}, a superuser no more", do(admin, "PATCH", "/users/"+benID, fields{"is_superuser": false}, 200), 5},
+		{"POST /users/", do(admin, "POST", "/users/", fields{"email": "new@example.com", "password": goodPassword}, 201), 4},
+		{"POST /users/, an e-mail that is taken", do(admin, "POST", "/users/", fields{"email": "new@example.com", "password": goodPassword}, 409), 5},
+		{"DELETE /users/{id}", do(admin, "DELETE", "/users/"+benID, nil, 204), 5},
+		{"DELETE /users/me", do(dan, "DELETE", "/users/me", nil, 204), 5},
+		{"any, with a token that has ended", do(dan, "GET", "/items/", nil, 401), 1},
+		{"GET /health", do(ann, "GET", "/health", nil, 200), 0},
+	}
+}
+
+func TestEachCallCostsWhatTheREADMESays(t *testing.T) {
+	r, server := startOnSnowflake(t)
+	table := "| call | requests to Snowflake |\n|---|---|\n"
+	for _, c := range costs(t, r.admin(t)) {
+		server.Reset()
+		c.do()
+		assert.Len(t, server.Requests(), c.want, c.call)
+		table += fmt.Sprintf("| %s | %d |\n", c.call, c.want)
+	}
+
+	legacy, err := bcrypt.GenerateFromPassword([]byte(goodPassword), bcrypt.MinCost)
+	require.NoError(t, err)
+	server.Exec("UPDATE users SET password_hash = ? WHERE email = ?", string(legacy), "ann2@example.com")
+	server.Reset()
+	r.client(t).signIn("ann2@example.com", goodPassword)
+	assert.Len(t, server.Requests(), 2)
+	table += "| POST /auth/login, with a hash that is brought up to date | 2 |\n"
+
+	server.Reset()
+	for _, probe := range []string{"/livez", "/readyz"} {
+		assert.Equal(t, http.StatusOK, r.status(probe))
+	}
+	assert.Empty(t, server.Requests())
+	table += "| /livez, /readyz | 0 |\n"
+
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(readme), "<!-- cost -->\n")
+	got, _, _ := strings.Cut(rest, "<!-- /cost -->")
+	assert.Equal(t, table, got, "put the expected table into README.md")
+}
+
+func TestAConnectionLogsInOnce(t *testing.T) {
+	r, server := startOnSnowflake(t)
+	admin := r.admin(t)
+	server.Reset()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 125 {
+				admin.do("GET", "/users/me", nil).is(http.StatusOK)
+			}
+		})
+	}
+	all.Wait()
+	assert.LessOrEqual(t, server.Logins(), 8)
+	assert.Equal(t, 1000, server.Statements())
+}
