@@ -253,7 +253,7 @@ func TestALockThatDoesNotComeFreeIsGivenUpBeforeTheRequest(t *testing.T) {
 	s := set(t, func(o *Options) { o.RequestTimeout = deadline })
 	holdLock(t, s)
 	start := time.Now()
-	err := transact(t.Context(), s.db, func(ctx context.Context, tx *sql.Tx) error { return lock(ctx, tx, takeLock) })
+	err := transact(ending(t, deadline), s.db, func(ctx context.Context, tx *sql.Tx) error { return lock(ctx, tx, takeLock) })
 	assert.ErrorIs(t, err, domain.ErrContended)
 	assert.ErrorContains(t, err, "lock timeout", "the log says why")
 	assert.Less(t, time.Since(start), deadline)
@@ -269,7 +269,7 @@ func TestASessionThatExpiresIsRenewedUnseen(t *testing.T) {
 func TestASessionThatExpiresForEverCostsAHandfulOfRequests(t *testing.T) {
 	s := set(t)
 	s.server.Intercept(breaking(always, "", fake.Fault{Code: "390112"}))
-	assert.ErrorIs(t, s.read(t.Context()), domain.ErrUnavailable)
+	assert.ErrorIs(t, s.read(ending(t, 2*time.Second)), domain.ErrUnavailable)
 	assert.LessOrEqual(t, len(s.server.Requests()), requestsPerCall+2, "the budget of one call, and the end of the session")
 }
 

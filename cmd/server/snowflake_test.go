@@ -94,7 +94,7 @@ const snowflakePassword = "the password of the user in Snowflake"
 // configured puts what the service needs for that server into the environment.
 func configured(t testing.TB, server *fake.Server) {
 	for key, value := range map[string]string{
-		"HTTP_ADDR": "127.0.0.1:0", "STORAGE": "snowflake", "JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword,
+		"HTTP_ADDR": "127.0.0.1:0", "SHUTDOWN_DELAY": "0s", "STORAGE": "snowflake", "JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword,
 		"SNOWFLAKE_ACCOUNT": "test", "SNOWFLAKE_HOST": server.Host(), "SNOWFLAKE_PORT": strconv.Itoa(server.Port()),
 		"SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_AUTH_TYPE": "password", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PASSWORD": snowflakePassword,
 	} {
