@@ -46,7 +46,7 @@ USE SCHEMA echo_db.echo_schema;
 -- Accounts. version rises with every change; epoch with those that end all tokens.
 CREATE TABLE IF NOT EXISTS users (
     id VARCHAR(36) NOT NULL COMMENT 'UUIDv7, lower case',
-    email VARCHAR(254) NOT NULL COMMENT 'lower case, unique',
+    email VARCHAR(254) NOT NULL COMMENT 'lower case, of one account only',
     full_name VARCHAR(255),
     password_hash VARCHAR(255) NOT NULL COMMENT 'PHC string',
     is_active BOOLEAN NOT NULL,
