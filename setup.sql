@@ -76,7 +76,9 @@ CREATE TABLE IF NOT EXISTS account_lock (
 ) COMMENT = 'Serialises writes of accounts, has exactly one row';
 
 -- That row. Without it the service does not become ready.
-INSERT INTO account_lock (n) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM account_lock);
+INSERT INTO account_lock (n)
+SELECT 0
+WHERE NOT EXISTS (SELECT 1 FROM account_lock);
 
 -- end of tables
 

@@ -29,7 +29,7 @@ func TestSetupCanDestroyNothing(t *testing.T) {
 var known = regexp.MustCompile(`^(` + strings.Join([]string{
 	`CREATE (ROLE|WAREHOUSE|DATABASE|SCHEMA|TABLE|IMAGE REPOSITORY|STAGE|COMPUTE POOL) IF NOT EXISTS `,
 	`ALTER TABLE \w+ ADD COLUMN IF NOT EXISTS `,
-	`INSERT INTO account_lock \(n\) SELECT 0 WHERE NOT EXISTS `,
+	`INSERT INTO account_lock \(n\)\s+SELECT 0\s+WHERE NOT EXISTS `,
 	`USE SCHEMA echo_db\.echo_schema$`,
 	`GRANT ROLE \w+ TO ROLE SYSADMIN$`,
 	`GRANT OWNERSHIP ON (DATABASE|SCHEMA|ALL TABLES IN SCHEMA) [\w.]+ TO ROLE echo_owner COPY CURRENT GRANTS$`,

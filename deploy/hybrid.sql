@@ -44,4 +44,6 @@ CREATE TABLE IF NOT EXISTS account_lock (
 ) COMMENT = 'Serialises writes of accounts, has exactly one row';
 
 -- Its row.
-INSERT INTO account_lock (n) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM account_lock);
+INSERT INTO account_lock (n)
+SELECT 0
+WHERE NOT EXISTS (SELECT 1 FROM account_lock);
