@@ -79,7 +79,7 @@ func once[T any](ctx context.Context, s *Store, db *sql.DB, abandoned *domain.Er
 		}
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		err = domain.ErrUnavailable.After(openFor).Because(errors.New("Snowflake did not answer the last calls"))
+		err = domain.ErrUnavailable.After(openFor).Because(errors.New("the last calls to Snowflake were not answered"))
 	}
 	return got.result, err
 }

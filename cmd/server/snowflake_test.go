@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -122,7 +123,9 @@ var endToEnd = []string{
 	"hostile_test.go", "lists_test.go", "logs_test.go", "races_test.go",
 }
 
-func TestTheServiceKeepsItsContractOnTheFakeOfSnowflake(t *testing.T) { endToEndOn(t, "fake") }
+func TestTheServiceKeepsItsContractOnAFakeOfSnowflake(t *testing.T) {
+	endToEndOn(t, cmp.Or(os.Getenv(onSnowflake), "fake"))
+}
 
 // endToEndOn runs these tests again on the Snowflake store, in a process of their own.
 func endToEndOn(t *testing.T, where string) {

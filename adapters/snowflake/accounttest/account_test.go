@@ -1,0 +1,201 @@
+package accounttest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	sf "github.com/snowflakedb/gosnowflake/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports/portstest"
+)
+
+// env returns a setting of these tests.
+func env(name string) string { return os.Getenv("SNOWFLAKE_TEST_" + name) }
+
+var (
+	options snowflake.Options
+	db      *sql.DB // of the driver alone, in the schema under test
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	flag.Parse()
+	set("test.testlogfile", "") // the account is nothing that go test could know
+	if env("ACCOUNT") == "" {
+		fmt.Println("the store was not tried on a real account: set SNOWFLAKE_TEST_ACCOUNT and what the README names for that")
+		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
+		return m.Run()
+	}
+	_ = sf.GetLogger().SetLogLevel("OFF")
+	os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
+	drop, err := prepare()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer drop()
+	return m.Run()
+}
+
+func set(name, value string) {
+	if err := flag.Set(name, value); err != nil {
+		panic(err)
+	}
+}
+
+// prepare makes the schema, which must not hold anything yet, and returns what drops it.
+func prepare() (drop func(), err error) {
+	port, _ := strconv.Atoi(env("PORT")) // with the protocol, for trying these tests themselves on an emulator
+	config := sf.Config{
+		Account: env("ACCOUNT"), Host: env("HOST"), Port: port, Protocol: env("PROTOCOL"), User: env("USER"), Password: env("PASSWORD"),
+		Database: env("DATABASE"), Warehouse: env("WAREHOUSE"), Role: env("ROLE"),
+		LoginTimeout: time.Minute, //lint:ignore SA1019 nothing else bounds a login
+	}
+	auth := snowflake.Auth{User: env("USER"), Password: env("PASSWORD")}
+	switch {
+	case env("PAT") != "":
+		config.Authenticator, config.Token = sf.AuthTypePat, env("PAT")
+		auth = snowflake.Auth{User: env("USER"), PAT: env("PAT")}
+	case env("PRIVATE_KEY") != "":
+		key, err := snowflake.ParsePrivateKey(env("PRIVATE_KEY"))
+		if err != nil {
+			return nil, fmt.Errorf("SNOWFLAKE_TEST_PRIVATE_KEY: %w", err)
+		}
+		config.Authenticator, config.PrivateKey = sf.AuthTypeJwt, key
+		auth = snowflake.Auth{User: env("USER"), PrivateKey: key}
+	}
+	schema := env("SCHEMA")
+	if schema == "" || env("DATABASE") == "" {
+		return nil, errors.New("SNOWFLAKE_TEST_DATABASE and SNOWFLAKE_TEST_SCHEMA must name a schema to make and drop")
+	}
+	ctx := context.Background()
+	outside := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, config))
+	defer outside.Close()
+	if _, err := outside.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
+		return nil, err
+	}
+	config.Schema = schema
+	db = sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, config))
+	var objects int
+	const count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = CURRENT_SCHEMA()"
+	if err := db.QueryRowContext(ctx, count).Scan(&objects); err != nil {
+		return nil, err
+	}
+	if objects > 0 {
+		return nil, fmt.Errorf("SNOWFLAKE_TEST_SCHEMA: %s is not empty, and would be dropped: name another", schema)
+	}
+	for _, st := range echoinsnowflake.Tables() {
+		if _, err := db.ExecContext(ctx, st); err != nil {
+			return nil, fmt.Errorf("%s: %w", st, err)
+		}
+	}
+	options = snowflake.Options{
+		Account: env("ACCOUNT"), Host: env("HOST"), Port: port, Protocol: env("PROTOCOL"), Database: env("DATABASE"), Schema: schema, Warehouse: env("WAREHOUSE"), Role: env("ROLE"),
+		Auth: auth, RequestTimeout: 30 * time.Second, Connections: 8, Version: "test",
+	}
+	return func() {
+		if _, err := db.ExecContext(ctx, "DROP SCHEMA "+schema); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		_ = db.Close()
+	}, nil
+}
+
+// open returns a store on tables that were emptied.
+func open(t *testing.T) ports.Store {
+	t.Helper()
+	for _, st := range []string{"DELETE FROM items", "DELETE FROM users", "UPDATE account_lock SET n = 0, bootstrapped_at = NULL"} {
+		_, err := db.ExecContext(t.Context(), st)
+		require.NoError(t, err)
+	}
+	s, err := snowflake.Open(options)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	_, err = s.Check(t.Context())
+	require.NoError(t, err)
+	return s
+}
+
+func TestStoreOnAnAccount(t *testing.T) {
+	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t) })
+	t.Log("A2 (under GLOBAL; under SESSION the races may fail, as the README says) and A5 hold as far as these tests go")
+}
+
+func TestA1AnUpdateThatWaitedSeesTheNewestVersionOfItsRow(t *testing.T) {
+	open(t)
+	_, err := db.ExecContext(t.Context(), "UPDATE account_lock SET n = 1")
+	require.NoError(t, err)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(t.Context(), "UPDATE account_lock SET n = n + 1")
+	require.NoError(t, err)
+	changed := make(chan int64, 1)
+	go func() {
+		result, err := db.ExecContext(t.Context(), "UPDATE account_lock SET n = n + 10 WHERE n = 1")
+		if assert.NoError(t, err) {
+			n, _ := result.RowsAffected()
+			changed <- n
+		}
+		close(changed)
+	}()
+	time.Sleep(2 * time.Second) // it waits; nothing tells so
+	require.NoError(t, tx.Commit())
+	assert.Zero(t, <-changed, "A1: the row no longer was what the condition asks for")
+}
+
+func TestA3ALockThatDoesNotComeFreeIsUnderstood(t *testing.T) {
+	open(t)
+	impatient := options
+	impatient.RequestTimeout = 5 * time.Second // and a second less for a lock
+	s, err := snowflake.Open(impatient)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.ExecContext(t.Context(), "UPDATE account_lock SET n = n + 1")
+	require.NoError(t, err)
+
+	email, err := domain.ParseEmail("someone@example.com")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err = s.CreateSuperuserForOperator(ctx, domain.User{ID: uuid.NewString(), Email: email, PasswordHash: "hash"})
+	t.Log("A3:", err)
+	assert.ErrorIs(t, err, domain.ErrContended, "its number and text belong into errors.go")
+}
+
+func TestA4AStatementUnderOneRequestIDIsExecutedOnce(t *testing.T) {
+	open(t)
+	id := sf.UUID(uuid.New())
+	for range 2 {
+		_, err := db.ExecContext(sf.WithRequestID(t.Context(), id), "UPDATE account_lock SET n = n + 1")
+		require.NoError(t, err)
+	}
+	var n int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT n FROM account_lock").Scan(&n))
+	assert.Equal(t, 1, n, "A4")
+}
+
+func TestA6TheServiceFindsOutWhatItRunsOn(t *testing.T) {
+	found, err := open(t).(*snowflake.Store).Check(t.Context())
+	require.NoError(t, err)
+	t.Logf("A6: %+v", found)
+	assert.False(t, found.Hybrid)
+	assert.NotEqual(t, "unknown", found.Consistency, "the role may not read it: the service then says so at its start")
+}

@@ -1,0 +1,114 @@
+package fakesnowtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports/portstest"
+)
+
+func TestStoreOnFakesnow(t *testing.T) {
+	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t) })
+}
+
+var now = time.Date(2026, 3, 29, 1, 59, 59, 999_999_000, time.UTC)
+
+func newUser(t testing.TB, email string, superuser bool) domain.User {
+	t.Helper()
+	address, err := domain.ParseEmail(email)
+	require.NoError(t, err)
+	return domain.User{
+		ID: uuid.Must(uuid.NewV7()).String(), Email: address, PasswordHash: "hash", Active: true, Superuser: superuser,
+		Version: 1, Epoch: 1, CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+// The engine of fakesnow refuses at once where Snowflake would make one wait: what this shows is that
+// a refused lock is tried for again, not that waiting for it works.
+func TestOfMany64AtOnceOneGetsTheEmailByTryingAgainForTheLock(t *testing.T) {
+	s := open(t)
+	admin := newUser(t, "admin@example.com", true)
+	created, err := s.CreateFirstSuperuser(t.Context(), admin)
+	require.NoError(t, err)
+	require.True(t, created)
+	for round := range 20 {
+		email := fmt.Sprintf("contested%d@example.com", round)
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		results := make([]error, 64)
+		for i := range results {
+			u := newUser(t, email, false)
+			all.Go(func() {
+				<-start
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				results[i] = s.CreateUser(ctx, admin.Actor(), u)
+			})
+		}
+		close(start)
+		all.Wait()
+		winners := 0
+		for _, err := range results {
+			switch {
+			case err == nil:
+				winners++
+			case errors.Is(err, domain.ErrEmailTaken), domain.KindOf(err) == domain.Unavailable:
+			default:
+				assert.NoError(t, err)
+			}
+		}
+		assert.Equal(t, 1, winners, "round %d", round)
+	}
+	page, err := s.Users(t.Context(), admin.Actor(), domain.PageRequest{Limit: 1000})
+	require.NoError(t, err)
+	assert.Len(t, page.Rows, 21)
+}
+
+func TestSetupOfAnyVersionLeavesTheRowsOfAnyOther(t *testing.T) {
+	schema := newSchema()
+	db := connect(t, schema)
+	const later = "ALTER TABLE items ADD COLUMN IF NOT EXISTS colour VARCHAR(20)"
+	insert := func(id string) {
+		t.Helper()
+		_, err := db.ExecContext(t.Context(), "INSERT INTO items (id, owner_id, title, version, created_at, updated_at) SELECT ?, 'u', 't', 1, ?, ?", id, now, now)
+		require.NoError(t, err)
+	}
+	do := func(st string) {
+		t.Helper()
+		_, err := db.ExecContext(t.Context(), st)
+		require.NoError(t, err)
+	}
+	setUp(t, db)
+	insert("1")
+	do("UPDATE account_lock SET n = n + 1")
+	setUp(t, db, later)
+	do("UPDATE items SET colour = 'red'")
+	insert("2") // by an instance of the earlier version, during the upgrade
+	setUp(t, db)
+	insert("3")
+
+	rows, err := db.QueryContext(t.Context(), "SELECT id, COALESCE(colour, 'none') FROM items ORDER BY id")
+	require.NoError(t, err)
+	defer rows.Close()
+	var got []string
+	for rows.Next() {
+		var id, colour string
+		require.NoError(t, rows.Scan(&id, &colour))
+		got = append(got, id+" "+colour)
+	}
+	require.NoError(t, rows.Err())
+	assert.Equal(t, []string{"1 red", "2 none", "3 none"}, got)
+	var n, locks int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT COUNT(*), SUM(n) FROM account_lock").Scan(&locks, &n))
+	assert.Equal(t, []int{1, 1}, []int{locks, n}, "there is still one row, with its value")
+}

@@ -1,0 +1,88 @@
+package fakesnowtest
+
+import (
+	"context"
+	"database/sql"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	sf "github.com/snowflakedb/gosnowflake/v2"
+	"github.com/stretchr/testify/require"
+
+	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
+)
+
+var fakesnow *emulator.Emulator
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	flag.Parse()
+	// Go test must not take a result from its cache: it knows nothing of the emulator.
+	set("test.testlogfile", "")
+	if os.Getenv("CI") == "" && os.Getenv("ECHO_TEST_PEERS") != "1" {
+		fmt.Println("the store was not tried on an emulator: set ECHO_TEST_PEERS=1 for that")
+		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
+		return m.Run()
+	}
+	_ = sf.GetLogger().SetLogLevel("OFF")
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute) // the first time it is installed
+	defer cancel()
+	var err error
+	if fakesnow, err = emulator.Start(ctx, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer fakesnow.Close()
+	return m.Run()
+}
+
+func set(name, value string) {
+	if err := flag.Set(name, value); err != nil {
+		panic(err)
+	}
+}
+
+// connect returns the driver's own pool for a schema, which the emulator makes by itself.
+func connect(t testing.TB, schema string) *sql.DB {
+	t.Helper()
+	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
+		Account: "fakesnow", User: "u", Password: "p", Host: fakesnow.Host, Port: fakesnow.Port, Protocol: "http",
+		Database: "contract", Schema: schema, MaxRetryCount: -1,
+	}))
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func newSchema() string { return "s" + strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+func setUp(t testing.TB, db *sql.DB, more ...string) {
+	t.Helper()
+	for _, st := range append(echoinsnowflake.Tables(), more...) {
+		_, err := db.ExecContext(context.Background(), st)
+		require.NoError(t, err, st)
+	}
+}
+
+// open returns a store on the tables of setup.sql in a schema of its own.
+func open(t testing.TB) *snowflake.Store {
+	t.Helper()
+	schema := newSchema()
+	setUp(t, connect(t, schema))
+	s, err := snowflake.Open(snowflake.Options{
+		Account: "fakesnow", Host: fakesnow.Host, Port: fakesnow.Port, Protocol: "http", Database: "contract", Schema: schema,
+		Auth: snowflake.Auth{User: "u", Password: "p"}, RequestTimeout: 10 * time.Second, Connections: 8, Version: "test",
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	_, err = s.Check(context.Background())
+	require.NoError(t, err)
+	return s
+}

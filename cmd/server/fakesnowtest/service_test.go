@@ -1,0 +1,61 @@
+package fakesnowtest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Go test must not take a result from its cache: it knows nothing of the emulator.
+	set("test.testlogfile", "")
+	if os.Getenv("CI") == "" && os.Getenv("ECHO_TEST_PEERS") != "1" {
+		fmt.Println("the service was not tried on an emulator: set ECHO_TEST_PEERS=1 for that")
+		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
+	}
+	os.Exit(m.Run())
+}
+
+func set(name, value string) {
+	if err := flag.Set(name, value); err != nil {
+		panic(err)
+	}
+}
+
+func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first time it is installed
+	defer cancel()
+	fakesnow, err := emulator.Start(ctx, t.Output())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = fakesnow.Close() })
+
+	program := filepath.Join(t.TempDir(), "tests")
+	args := []string{"test", "-c", "-o", program}
+	if strings.Contains(os.Getenv("GOFLAGS"), "-race") {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "..")...)
+	build.Env = append(os.Environ(), "GOFLAGS=") // those of a coverage profile are for this run alone
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	tests := exec.CommandContext(ctx, program, "-test.run", "^TestTheServiceKeepsItsContractOnAFakeOfSnowflake$", "-test.v")
+	tests.Dir = ".."
+	tests.Env = append(os.Environ(), "ECHO_TEST_SNOWFLAKE="+net.JoinHostPort(fakesnow.Host, strconv.Itoa(fakesnow.Port)))
+	out, err = tests.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "--- PASS: TestTheServiceKeepsItsContractOnAFakeOfSnowflake")
+}

@@ -1,0 +1,68 @@
+"""Serves fakesnow, a SQL engine behind Snowflake's protocol, on a port of this machine.
+
+usage: python fakesnow.py PORT
+
+Prints READY, and ends when its standard input does, so that it does not outlive who started it. Two
+things are made as Snowflake has them, by replacing private functions, for which the versions are
+pinned: errors of the engine have a number instead of being an HTTP 500, and a timestamp that is NULL
+arrives as NULL.
+"""
+
+import sys
+
+import duckdb
+import fakesnow
+import pyarrow as pa
+import pyarrow.compute as pc
+
+serve = fakesnow.server  # the imports below put a module in its place
+import fakesnow.arrow
+import fakesnow.cursor
+from snowflake.connector.errors import ProgrammingError
+
+
+def number(e: duckdb.Error) -> tuple[int, str]:
+    """Returns Snowflake's number and SQLSTATE for an error of the engine, as far as we react to it."""
+    text = str(e)
+    if isinstance(e, duckdb.ConstraintException):
+        return (100072, "22000") if "NOT NULL" in text else (200001, "22000")
+    if isinstance(e, duckdb.TransactionException):
+        # Where Snowflake waits for a lock, this engine gives up at once.
+        return (625, "57014") if "onflict" in text else (90150, "25000")
+    return 1003, "42000"
+
+
+plain_execute = fakesnow.cursor.FakeSnowflakeCursor._execute
+
+
+def execute(self, transformed, params=None):
+    try:
+        return plain_execute(self, transformed, params)
+    except (
+        duckdb.ConstraintException,
+        duckdb.TransactionException,
+        duckdb.InvalidInputException,
+        duckdb.OutOfRangeException,
+    ) as e:
+        errno, state = number(e)
+        raise ProgrammingError(msg=str(e).splitlines()[0], errno=errno, sqlstate=state) from e
+
+
+plain_timestamps = fakesnow.arrow.timestamp_to_sf_struct
+
+
+def timestamps(column):
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    parts = plain_timestamps(column)
+    fields = [parts.type.field(i) for i in range(parts.type.num_fields)]
+    values = [pc.fill_null(parts.field(i), 0) for i in range(parts.type.num_fields)]
+    return pa.StructArray.from_arrays(values, fields=fields, mask=pc.is_null(column))
+
+
+fakesnow.cursor.FakeSnowflakeCursor._execute = execute
+fakesnow.arrow.timestamp_to_sf_struct = timestamps
+
+with serve(port=int(sys.argv[1])):
+    print("READY", flush=True)
+    sys.stdin.read()

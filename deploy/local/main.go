@@ -1,0 +1,99 @@
+// Command local runs the service on an emulator of Snowflake, without an account: it starts the
+// emulator, makes the tables of setup.sql there and runs the service with what it needs to find them.
+// Both end with it, and so does the data. What works here may fail in Snowflake; see package emulator.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	sf "github.com/snowflakedb/gosnowflake/v2"
+
+	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+const database, schema = "echo_db", "echo_schema"
+
+func run(ctx context.Context, out io.Writer) error {
+	snowflake, err := emulator.Start(ctx, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer snowflake.Close()
+	if err := createTables(ctx, snowflake); err != nil {
+		return err
+	}
+
+	env := map[string]string{
+		"HTTP_ADDR":                "127.0.0.1:8000",
+		"JWT_SECRET_KEY":           rand.Text() + rand.Text(),
+		"FIRST_SUPERUSER_PASSWORD": rand.Text(),
+	}
+	for key := range env { // unless somebody wants another
+		if value := os.Getenv(key); value != "" {
+			env[key] = value
+		}
+	}
+	fmt.Fprintf(out, "The service will be at http://%s/ ; sign in as admin@example.com with %s\n", env["HTTP_ADDR"], env["FIRST_SUPERUSER_PASSWORD"])
+	for key, value := range map[string]string{
+		"STORAGE": "snowflake", "SNOWFLAKE_ACCOUNT": "fakesnow", "SNOWFLAKE_AUTH_TYPE": "password",
+		"SNOWFLAKE_USER": "local", "SNOWFLAKE_PASSWORD": "local",
+		"SNOWFLAKE_HOST": snowflake.Host, "SNOWFLAKE_PORT": strconv.Itoa(snowflake.Port), "SNOWFLAKE_PROTOCOL": "http",
+		"SNOWFLAKE_DATABASE": database, "SNOWFLAKE_SCHEMA": schema,
+	} {
+		env[key] = value
+	}
+	return serve(ctx, env)
+}
+
+// createTables makes the tables; the emulator makes database and schema when somebody logs in.
+func createTables(ctx context.Context, e *emulator.Emulator) error {
+	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
+		Account: "fakesnow", User: "local", Password: "local", Host: e.Host, Port: e.Port, Protocol: "http",
+		Database: database, Schema: schema, MaxRetryCount: -1,
+	}))
+	defer db.Close()
+	for _, st := range echoinsnowflake.Tables() {
+		if _, err := db.ExecContext(ctx, st); err != nil {
+			return fmt.Errorf("%s: %w", st, err)
+		}
+	}
+	return nil
+}
+
+// serve runs the service until ctx ends, and then lets it finish what is under way.
+func serve(ctx context.Context, env map[string]string) error {
+	service := exec.CommandContext(ctx, "go", "run", "-tags", "minicore_disabled", "./cmd/server")
+	service.Cancel = func() error { return service.Process.Signal(os.Interrupt) }
+	service.WaitDelay = 30 * time.Second
+	service.Stdout, service.Stderr = os.Stdout, os.Stderr
+	service.Env = os.Environ()
+	for key, value := range env {
+		service.Env = append(service.Env, key+"="+value)
+	}
+	err := service.Run()
+	if errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		return nil // as it was asked to
+	}
+	return err
+}
