@@ -109,6 +109,10 @@ var importRules = []importRule{
 		why: "it holds tests of the service on an emulator only",
 	},
 	{
+		pkg: "deploy/peertest",
+		why: "whether tests need another program is decided in one place",
+	},
+	{
 		pkg: "deploy/local/emulator",
 		why: "whoever needs an emulator needs nothing else for it",
 	},

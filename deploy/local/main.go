@@ -7,12 +7,12 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -81,9 +81,22 @@ func createTables(ctx context.Context, e *emulator.Emulator) error {
 	return nil
 }
 
-// serve runs the service until ctx ends, and then lets it finish what is under way.
+// serve runs the service until ctx ends, and then lets it finish what is under way. It is built
+// first: go run would not hand a signal on.
 func serve(ctx context.Context, env map[string]string) error {
-	service := exec.CommandContext(ctx, "go", "run", "-tags", "minicore_disabled", "./cmd/server")
+	folder, err := os.MkdirTemp("", "echo-in-snowflake-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	program := filepath.Join(folder, "server")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "minicore_disabled", "-o", program,
+		"github.com/echo-in-snowflake/echo-in-snowflake/cmd/server")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w: %s", err, out)
+	}
+
+	service := exec.CommandContext(ctx, program)
 	service.Cancel = func() error { return service.Process.Signal(os.Interrupt) }
 	service.WaitDelay = 30 * time.Second
 	service.Stdout, service.Stderr = os.Stdout, os.Stderr
@@ -91,8 +104,8 @@ func serve(ctx context.Context, env map[string]string) error {
 	for key, value := range env {
 		service.Env = append(service.Env, key+"="+value)
 	}
-	err := service.Run()
-	if errors.Is(err, context.Canceled) || ctx.Err() != nil {
+	err = service.Run()
+	if ctx.Err() != nil {
 		return nil // as it was asked to
 	}
 	return err

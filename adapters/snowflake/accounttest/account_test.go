@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports/portstest"
@@ -34,28 +34,18 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	flag.Parse()
-	set("test.testlogfile", "") // the account is nothing that go test could know
-	if env("ACCOUNT") == "" {
-		fmt.Println("the store was not tried on a real account: set SNOWFLAKE_TEST_ACCOUNT and what the README names for that")
-		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
-		return m.Run()
+	wanted := env("ACCOUNT") != ""
+	if wanted {
+		_ = sf.GetLogger().SetLogLevel("OFF")
+		os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
+		drop, err := prepare()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer drop()
 	}
-	_ = sf.GetLogger().SetLogLevel("OFF")
-	os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
-	drop, err := prepare()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer drop()
-	return m.Run()
-}
-
-func set(name, value string) {
-	if err := flag.Set(name, value); err != nil {
-		panic(err)
-	}
+	return peertest.Run(m, wanted, "the store was not tried on a real account: set SNOWFLAKE_TEST_ACCOUNT and what the README names for that")
 }
 
 // prepare makes the schema, which must not hold anything yet, and returns what drops it.

@@ -3,7 +3,6 @@ package fakesnowtest
 import (
 	"context"
 	"database/sql"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
 var fakesnow *emulator.Emulator
@@ -24,30 +24,18 @@ var fakesnow *emulator.Emulator
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	flag.Parse()
-	// Go test must not take a result from its cache: it knows nothing of the emulator.
-	set("test.testlogfile", "")
-	if os.Getenv("CI") == "" && os.Getenv("ECHO_TEST_PEERS") != "1" {
-		fmt.Println("the store was not tried on an emulator: set ECHO_TEST_PEERS=1 for that")
-		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
-		return m.Run()
+	if peertest.Wanted() {
+		_ = sf.GetLogger().SetLogLevel("OFF")
+		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute) // the first time it is installed
+		defer cancel()
+		var err error
+		if fakesnow, err = emulator.Start(ctx, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer fakesnow.Close()
 	}
-	_ = sf.GetLogger().SetLogLevel("OFF")
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute) // the first time it is installed
-	defer cancel()
-	var err error
-	if fakesnow, err = emulator.Start(ctx, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer fakesnow.Close()
-	return m.Run()
-}
-
-func set(name, value string) {
-	if err := flag.Set(name, value); err != nil {
-		panic(err)
-	}
+	return peertest.Run(m, peertest.Wanted(), "the store was not tried on an emulator: set ECHO_TEST_PEERS=1 for that")
 }
 
 // connect returns the driver's own pool for a schema, which the emulator makes by itself.

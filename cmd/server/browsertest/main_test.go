@@ -3,8 +3,6 @@ package browsertest
 import (
 	"bufio"
 	"encoding/json"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -15,27 +13,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
 // patience bounds each step that waits for another process.
 const patience = time.Minute
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	// Go test must not take a result from its cache: it knows neither of the variables below, which
-	// are read too early, nor of the files of the program, which go build reads.
-	set("test.testlogfile", "")
-	if os.Getenv("CI") == "" && os.Getenv("ECHO_TEST_PEERS") != "1" {
-		fmt.Println("the pages were not tried in a browser: set ECHO_TEST_PEERS=1 for that")
-		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
-	}
-	os.Exit(m.Run())
-}
-
-func set(name, value string) {
-	if err := flag.Set(name, value); err != nil {
-		panic(err)
-	}
+	os.Exit(peertest.Run(m, peertest.Wanted(), "the pages were not tried in a browser: set ECHO_TEST_PEERS=1 for that"))
 }
 
 // startServer builds the program, runs it with nothing configured but its address, and returns its

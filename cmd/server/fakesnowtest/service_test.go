@@ -2,8 +2,6 @@ package fakesnowtest
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -16,23 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	// Go test must not take a result from its cache: it knows nothing of the emulator.
-	set("test.testlogfile", "")
-	if os.Getenv("CI") == "" && os.Getenv("ECHO_TEST_PEERS") != "1" {
-		fmt.Println("the service was not tried on an emulator: set ECHO_TEST_PEERS=1 for that")
-		set("test.run", "^$") // so that go test itself says that no tests ran, which it does not of skipped ones
-	}
-	os.Exit(m.Run())
-}
-
-func set(name, value string) {
-	if err := flag.Set(name, value); err != nil {
-		panic(err)
-	}
+	os.Exit(peertest.Run(m, peertest.Wanted(), "the service was not tried on an emulator: set ECHO_TEST_PEERS=1 for that"))
 }
 
 func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {

@@ -1,0 +1,93 @@
+package emulator
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// machine is one with nothing but a python that is this script, and an empty cache folder.
+func machine(t *testing.T, script string) {
+	t.Helper()
+	bin := t.TempDir()
+	if script != "" {
+		require.NoError(t, os.WriteFile(filepath.Join(bin, "python3"), []byte("#!/bin/sh\n"+script), 0o755))
+	}
+	t.Setenv("PATH", bin)
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
+}
+
+// pretends is a python that makes virtual environments which hold itself; counted in made.
+const pretends = `
+case "$2" in
+venv) echo x >>"$HOME/made"; /bin/mkdir -p "$3/bin"; /bin/cp "$0" "$3/bin/python" ;;
+pip) ;;
+*) [ "$1" = -c ] && case "$2" in *READY*) echo READY; read _ ;; esac ;;
+esac
+exit 0
+`
+
+func TestAMissingPythonIsSaidWithWhatToInstall(t *testing.T) {
+	machine(t, "")
+	_, err := Start(t.Context(), io.Discard)
+	assert.EqualError(t, err, "the emulator needs Python 3.10 or newer with its venv module: install it, on Debian by: apt-get install python3 python3-venv")
+}
+
+func TestAPythonThatIsTooOldIsNone(t *testing.T) {
+	machine(t, "exit 1")
+	_, err := Start(t.Context(), io.Discard)
+	assert.ErrorIs(t, err, errNoPython)
+}
+
+func TestAnInstallationThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
+	machine(t, strings.Replace(pretends, "pip) ;;", `pip) echo "no such package"; exit 1 ;;`, 1))
+	_, err := Start(t.Context(), io.Discard)
+	require.ErrorContains(t, err, "-m pip install: exit status 1: no such package")
+	cache, err := os.UserCacheDir()
+	require.NoError(t, err)
+	left, err := os.ReadDir(filepath.Join(cache, "echo-in-snowflake"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "so that the next start installs it anew")
+}
+
+func TestTheEnvironmentIsMadeOnceAndByWhoeverIsFirst(t *testing.T) {
+	machine(t, pretends)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			e, err := Start(t.Context(), io.Discard)
+			if assert.NoError(t, err) {
+				assert.NoError(t, e.Close())
+			}
+		})
+	}
+	all.Wait()
+	made, err := os.ReadFile(filepath.Join(os.Getenv("HOME"), "made"))
+	require.NoError(t, err)
+
+	e, err := Start(t.Context(), io.Discard)
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	again, err := os.ReadFile(filepath.Join(os.Getenv("HOME"), "made"))
+	require.NoError(t, err)
+	assert.Equal(t, made, again)
+	cache, err := os.UserCacheDir()
+	require.NoError(t, err)
+	there, err := os.ReadDir(filepath.Join(cache, "echo-in-snowflake"))
+	require.NoError(t, err)
+	assert.Len(t, there, 1)
+}
+
+func TestAnEmulatorThatDoesNotStartSaysWhy(t *testing.T) {
+	machine(t, strings.Replace(pretends, "*READY*) echo READY; read _ ;;", `*READY*) echo "ImportError: fakesnow" >&2; exit 1 ;;`, 1))
+	_, err := Start(t.Context(), io.Discard)
+	assert.ErrorContains(t, err, "the emulator ended before it was ready: exit status 1: ImportError: fakesnow")
+}
