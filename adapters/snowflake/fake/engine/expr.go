@@ -151,7 +151,7 @@ func (p *parser) primary() expr {
 		x := unary{"EXISTS", subquery{p.query()}}
 		p.expect(")")
 		return x
-	case strings.HasPrefix(t, "'"):
+	case strings.HasPrefix(t, "'") && len(t) > 1:
 		p.next()
 		return literal{strings.ReplaceAll(t[1:len(t)-1], "''", "'")}
 	case t != "" && t[0] >= '0' && t[0] <= '9':
