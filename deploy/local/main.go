@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command local runs the service on an emulator of Snowflake, without an account: it starts the
 // emulator, makes the tables of setup.sql there and runs the service with what it needs to find them.
 // Both end with it, and so does the data. What works here may fail in Snowflake; see package emulator.
@@ -44,17 +46,22 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 
+	password := rand.Text()
 	env := map[string]string{
 		"HTTP_ADDR":                "127.0.0.1:8000",
 		"JWT_SECRET_KEY":           rand.Text() + rand.Text(),
-		"FIRST_SUPERUSER_PASSWORD": rand.Text(),
+		"FIRST_SUPERUSER":          "admin@example.com",
+		"FIRST_SUPERUSER_PASSWORD": password,
 	}
 	for key := range env { // unless somebody wants another
 		if value := os.Getenv(key); value != "" {
 			env[key] = value
 		}
 	}
-	fmt.Fprintf(out, "The service will be at http://%s/ ; sign in as admin@example.com with %s\n", env["HTTP_ADDR"], env["FIRST_SUPERUSER_PASSWORD"])
+	if env["FIRST_SUPERUSER_PASSWORD"] != password {
+		password = "the password of FIRST_SUPERUSER_PASSWORD"
+	}
+	fmt.Fprintf(out, "The service will be at http://%s/ ; sign in as %s with %s\n", env["HTTP_ADDR"], env["FIRST_SUPERUSER"], password)
 	for key, value := range map[string]string{
 		"STORAGE": "snowflake", "SNOWFLAKE_ACCOUNT": "fakesnow", "SNOWFLAKE_AUTH_TYPE": "password",
 		"SNOWFLAKE_USER": "local", "SNOWFLAKE_PASSWORD": "local",
@@ -99,6 +106,8 @@ func serve(ctx context.Context, env map[string]string) error {
 	service := exec.CommandContext(ctx, program)
 	service.Cancel = func() error { return service.Process.Signal(os.Interrupt) }
 	service.WaitDelay = 30 * time.Second
+	// Ctrl-C reaches the whole group of processes, and then ours would be a second signal, which kills.
+	service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	service.Stdout, service.Stderr = os.Stdout, os.Stderr
 	service.Env = os.Environ()
 	for key, value := range env {

@@ -1,12 +1,18 @@
+//go:build unix
+
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,14 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestOneCommandRunsTheServiceOnAnEmulator(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	addr := listener.Addr().String()
-	t.Setenv("HTTP_ADDR", addr)
-	t.Setenv("FIRST_SUPERUSER_PASSWORD", "correct horse battery staple")
-	t.Setenv("GOFLAGS", "") // those of a coverage profile are for this run alone
-
+	service := choose(t)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, io.Discard) }()
@@ -36,18 +35,69 @@ func TestOneCommandRunsTheServiceOnAnEmulator(t *testing.T) {
 		stop()
 		assert.NoError(t, <-ended)
 	})
+	awaitReady(t, service)
+	status, err := signIn(service)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, status)
+}
+
+func TestAfterCtrlCInATerminalTheServiceFinishesWhatIsUnderWay(t *testing.T) {
+	service := choose(t)
+	program := filepath.Join(t.TempDir(), "local")
+	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	var output bytes.Buffer
+	local := exec.CommandContext(t.Context(), program)
+	local.Stdout, local.Stderr = &output, &output
+	local.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does
+	ctrlC := func() error { return syscall.Kill(-local.Process.Pid, syscall.SIGINT) }
+	local.Cancel = ctrlC
+	require.NoError(t, local.Start())
+	awaitReady(t, service)
+
+	require.NoError(t, ctrlC())
+	for {
+		status, err := signIn(service)
+		if err != nil {
+			break // it does not listen any more
+		}
+		require.Equal(t, http.StatusOK, status)
+	}
+	require.NoError(t, local.Wait())
+	assert.Contains(t, output.String(), `"msg":"stopped"`)
+}
+
+const password = "correct horse battery staple"
+
+// choose configures an address that is free and the password, and returns the URL of the service.
+func choose(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	t.Setenv("HTTP_ADDR", listener.Addr().String())
+	t.Setenv("FIRST_SUPERUSER_PASSWORD", password)
+	t.Setenv("LOG_FORMAT", "json")
+	t.Setenv("GOFLAGS", "") // those of a coverage profile are for this run alone
+	return "http://" + listener.Addr().String()
+}
+
+func awaitReady(t *testing.T, service string) {
+	t.Helper()
 	require.Eventually(t, func() bool {
-		reply, err := http.Get("http://" + addr + "/readyz")
+		reply, err := http.Get(service + "/readyz")
 		if err != nil {
 			return false
 		}
 		defer reply.Body.Close()
 		return reply.StatusCode == http.StatusOK
-	}, 8*time.Minute, 100*time.Millisecond)
-	reply, err := http.PostForm("http://"+addr+"/api/v1/auth/login", url.Values{
-		"username": {"admin@example.com"}, "password": {"correct horse battery staple"},
-	})
-	require.NoError(t, err)
-	defer reply.Body.Close()
-	assert.Equal(t, http.StatusOK, reply.StatusCode)
+	}, 8*time.Minute, 100*time.Millisecond) // the first time the emulator is installed
+}
+
+func signIn(service string) (status int, err error) {
+	reply, err := http.PostForm(service+"/api/v1/auth/login", url.Values{"username": {"admin@example.com"}, "password": {password}})
+	if err != nil {
+		return 0, err
+	}
+	return reply.StatusCode, reply.Body.Close()
 }

@@ -7,6 +7,7 @@ package emulator
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -99,7 +100,9 @@ func (e *Emulator) Close() error {
 	case <-e.ended:
 		return nil
 	case <-time.After(longestEnd):
-		return e.process.Process.Kill()
+		err := e.process.Process.Kill()
+		<-e.ended
+		return err
 	}
 }
 
@@ -165,7 +168,7 @@ func findPython(ctx context.Context) (string, error) {
 			return path, nil
 		}
 	}
-	return "", errNoPython
+	return "", cmp.Or(ctx.Err(), errNoPython)
 }
 
 func freePort() (int, error) {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -45,6 +46,15 @@ func TestAPythonThatIsTooOldIsNone(t *testing.T) {
 	machine(t, "exit 1")
 	_, err := Start(t.Context(), io.Discard)
 	assert.ErrorIs(t, err, errNoPython)
+}
+
+func TestWhoGivesUpIsNotToldToInstallPython(t *testing.T) {
+	machine(t, pretends)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Start(ctx, io.Discard)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.NotErrorIs(t, err, errNoPython)
 }
 
 func TestAnInstallationThatFailsSaysWhyAndLeavesNothing(t *testing.T) {

@@ -8,7 +8,11 @@ pinned: errors of the engine have a number instead of being an HTTP 500, and a t
 arrives as NULL.
 """
 
+import signal
 import sys
+
+# Ctrl-C in a terminal is for who started this, and who may still need it for a moment.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 import duckdb
 import fakesnow
