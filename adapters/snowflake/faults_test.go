@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -248,12 +249,33 @@ func TestAClientThatIsKilledUnderTheLockBlocksNothingElse(t *testing.T) {
 	assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 3)
 }
 
+func TestThoseWhoWaitForTheLockLeaveTheConnectionsToOthers(t *testing.T) {
+	s := set(t, func(o *Options) { o.Connections = 2 })
+	release := holdLock(t, s)
+	var all sync.WaitGroup
+	ctx := ending(t, 10*time.Second)
+	for i := range 20 {
+		all.Go(func() { assert.NoError(t, s.CreateUser(ctx, s.admin.Actor(), user(fmt.Sprint("u", i)))) })
+	}
+	require.Eventually(t, func() bool { return s.server.Waiters() == 1 }, 10*time.Second, time.Millisecond)
+	for range 10 {
+		require.NoError(t, s.read(t.Context()))
+	}
+	assert.Equal(t, 1, s.server.Waiters())
+	release()
+	all.Wait()
+	assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 22)
+}
+
 func TestALockThatDoesNotComeFreeIsGivenUpBeforeTheRequest(t *testing.T) {
 	const deadline = 2 * time.Second
 	s := set(t, func(o *Options) { o.RequestTimeout = deadline })
 	holdLock(t, s)
 	start := time.Now()
-	err := transact(ending(t, deadline), s.db, func(ctx context.Context, tx *sql.Tx) error { return lock(ctx, tx, takeLock) })
+	err := transact(ending(t, deadline), s.db, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := exec(ctx, tx, takeLock)
+		return err
+	})
 	assert.ErrorIs(t, err, domain.ErrContended)
 	assert.ErrorContains(t, err, "lock timeout", "the log says why")
 	assert.Less(t, time.Since(start), deadline)

@@ -28,14 +28,6 @@ func unlessDone(err error) error {
 	return err
 }
 
-func lock(ctx context.Context, tx *sql.Tx, st statement) error {
-	n, err := exec(ctx, tx, st)
-	if err == nil && n != 1 {
-		err = errLockRow(int(n)) // no row is no lock: fail closed
-	}
-	return err
-}
-
 func errLockRow(rows int) error {
 	return domain.ErrUnavailable.Because(fmt.Errorf("account_lock has %d rows and must have 1: %s", rows, runSetup))
 }
@@ -49,19 +41,40 @@ func (s *Store) write(ctx context.Context, st statement, diagnose func(context.C
 // writeAccount is write, under the lock if that is asked for. There, then executes as well, in the
 // same transaction.
 func (s *Store) writeAccount(ctx context.Context, locked bool, st statement, then *statement, diagnose func(context.Context, querier) error) error {
-	_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (none struct{}, err error) {
-		if !locked {
-			return none, unlessDone(settle(ctx, db, st, diagnose))
+	if !locked {
+		_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (struct{}, error) {
+			return struct{}{}, settle(ctx, db, st, diagnose)
+		})
+		return unlessDone(err)
+	}
+	return unlessDone(s.locked(ctx, takeLock, errLockRow(0), func(ctx context.Context, tx *sql.Tx) error {
+		err := settle(ctx, tx, st, diagnose)
+		if err == nil && then != nil {
+			_, err = exec(ctx, tx, *then)
 		}
-		return none, transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
-			if err := lock(ctx, tx, takeLock); err != nil {
+		return err
+	}))
+}
+
+// locked runs f in a transaction that begins with take, which updates the row of account_lock; none
+// is the error when it finds none to update: no row is no lock.
+func (s *Store) locked(ctx context.Context, take statement, none error, f func(context.Context, *sql.Tx) error) error {
+	if err := s.locking.enter(ctx); err != nil {
+		return err
+	}
+	defer s.locking.leave()
+	_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (struct{}, error) {
+		return struct{}{}, transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
+			n, err := exec(ctx, tx, take)
+			switch {
+			case err != nil:
 				return err
+			case n == 0:
+				return none
+			case n > 1:
+				return errLockRow(int(n))
 			}
-			err := settle(ctx, tx, st, diagnose)
-			if err == nil && then != nil {
-				_, err = exec(ctx, tx, *then)
-			}
-			return err
+			return f(ctx, tx)
 		})
 	})
 	return err
@@ -79,7 +92,7 @@ func settle(ctx context.Context, q querier, st statement, diagnose func(context.
 	return domain.ErrUnavailable.Because(errors.New("a write touched no row, and nothing says why"))
 }
 
-// transact runs f in a transaction and commits, unless f returns an error; errDone is none. The
+// transact runs f in a transaction and commits, unless f returns an error. The
 // locks of a transaction are held until its end is known, so its end does not depend on a caller who
 // may have gone: beginning and end have a context of their own, f has the caller's.
 func transact(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
@@ -90,7 +103,7 @@ func transact(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) 
 			break
 		}
 	}
-	return unlessDone(err)
+	return err
 }
 
 func transactOnce(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {

@@ -49,6 +49,7 @@ type Store struct {
 	fresh     *sql.DB // makes a connection for each use: a new session sees what was committed before
 	connector *connector
 	queue     *queue
+	locking   *queue // of those who want the lock
 	breaker   *gobreaker.CircuitBreaker[any]
 	hybrid    atomic.Bool // whether users is a hybrid table, where the e-mail is unique by itself
 	idle      int
@@ -71,7 +72,10 @@ func Open(opts Options) (*Store, error) {
 	c := newConnector(opts)
 	s := &Store{
 		db: sql.OpenDB(c), fresh: sql.OpenDB(c), connector: c, idle: opts.Connections,
-		queue:   newQueue(opts.Connections, waitersPerConnection*opts.Connections, longestWait),
+		queue: newQueue(opts.Connections, waitersPerConnection*opts.Connections, longestWait),
+		// One at a time can have it anyway. The others wait here, where it costs no connection: they
+		// must not take those away from everybody else.
+		locking: newQueue(1, waitersPerConnection*opts.Connections, opts.RequestTimeout/2),
 		breaker: newBreaker(),
 	}
 	s.db.SetMaxOpenConns(opts.Connections)

@@ -22,34 +22,15 @@ func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, 
 	if err != nil || bootstrapped {
 		return false, err
 	}
-	return run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (bool, error) {
-		first := false
-		err := transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
-			n, err := exec(ctx, tx, statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = ? WHERE bootstrapped_at IS NULL", []any{u.CreatedAt}})
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				return errDone // another instance was first
-			}
-			first = true
-			return addUser(ctx, tx, u)
-		})
-		return first && err == nil, err
-	})
+	first := statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = ? WHERE bootstrapped_at IS NULL", []any{u.CreatedAt}}
+	err = s.locked(ctx, first, errDone, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
+	return err == nil, unlessDone(err) // done is what another instance has
 }
 
 // CreateSuperuserForOperator implements [ports.Store].
 func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
-	_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (struct{}, error) {
-		return struct{}{}, transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
-			if err := lock(ctx, tx, statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = COALESCE(bootstrapped_at, ?)", []any{u.CreatedAt}}); err != nil {
-				return err
-			}
-			return addUser(ctx, tx, u)
-		})
-	})
-	return err
+	mark := statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = COALESCE(bootstrapped_at, ?)", []any{u.CreatedAt}}
+	return s.locked(ctx, mark, errLockRow(0), func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
 }
 
 // addUser adds u under the lock.

@@ -64,9 +64,14 @@ func open(t testing.TB) *snowflake.Store {
 	t.Helper()
 	schema := newSchema()
 	setUp(t, connect(t, schema))
+	return openIn(t, schema, 10*time.Second)
+}
+
+func openIn(t testing.TB, schema string, timeout time.Duration) *snowflake.Store {
+	t.Helper()
 	s, err := snowflake.Open(snowflake.Options{
 		Account: "fakesnow", Host: fakesnow.Host, Port: fakesnow.Port, Protocol: "http", Database: "contract", Schema: schema,
-		Auth: snowflake.Auth{User: "u", Password: "p"}, RequestTimeout: 10 * time.Second, Connections: 8, Version: "test",
+		Auth: snowflake.Auth{User: "u", Password: "p"}, RequestTimeout: timeout, Connections: 8, Version: "test",
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
