@@ -140,8 +140,8 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // setServerTiming says what a reply cost in the store (W3C Server Timing).
 func setServerTiming(h http.Header, cost ports.Cost) {
 	if cost.Statements > 0 {
-		h.Set("Server-Timing", fmt.Sprintf(`store;dur=%.1f;desc="%d statements", wait;dur=%.1f`,
-			milliseconds(cost.Ran), cost.Statements, milliseconds(cost.Waited)))
+		h.Set("Server-Timing", fmt.Sprintf(`store;dur=%.1f, wait;dur=%.1f, statements;desc="%d"`,
+			milliseconds(cost.Ran), milliseconds(cost.Waited), cost.Statements))
 	}
 }
 

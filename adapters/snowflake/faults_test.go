@@ -176,6 +176,19 @@ func TestWhatHangsLeavesNothingBehind(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
+func TestAProcessThatStopsDoesNotWaitForADatabaseThatHangs(t *testing.T) {
+	s := set(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { assert.NoError(t, s.read(t.Context())) })
+	}
+	all.Wait()
+	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
+	start := time.Now()
+	assert.ErrorContains(t, s.Close(), "it did not answer")
+	assert.Less(t, time.Since(start), longestFarewell+slack)
+}
+
 func TestACallerWhoLeavesFreesItsTurn(t *testing.T) {
 	s := set(t, func(o *Options) { o.Connections = 1 })
 	for name, call := range map[string]func(context.Context) error{

@@ -13,6 +13,7 @@ package snowflake
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -86,14 +87,17 @@ func Open(opts Options) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the sessions.
+// Close ends the sessions, as far as Snowflake answers: it ends those of clients that went by itself,
+// and a process that is being stopped has no time to wait.
 func (s *Store) Close() error {
-	// Whatever runs must not come back to a pool that has gone.
-	err := s.db.Close()
-	if e := s.fresh.Close(); err == nil {
-		err = e
+	closed := make(chan error, 1)
+	go func() { closed <- errors.Join(s.db.Close(), s.fresh.Close()) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(longestFarewell):
+		return errors.New("the sessions in Snowflake were not ended: it did not answer")
 	}
-	return err
 }
 
 // statement is SQL with the values of its placeholders, in their order.
