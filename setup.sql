@@ -1,5 +1,5 @@
--- All that the service needs in a Snowflake account. Run it as ACCOUNTADMIN, or as a role that may
--- create databases, warehouses, roles and compute pools and grant BIND SERVICE ENDPOINT:
+-- All that the service needs in a Snowflake account. Run all of it as ACCOUNTADMIN: it grants rights
+-- on what it has just handed to echo_owner, which takes MANAGE GRANTS, and rights on the account.
 --
 --     snow sql -f setup.sql
 --
@@ -22,7 +22,7 @@ CREATE ROLE IF NOT EXISTS echo_role COMMENT = 'Runs the service Echo in Snowflak
 
 -- Administrators inherit both, as Snowflake recommends for every role of an application.
 GRANT ROLE echo_owner TO ROLE SYSADMIN;
--- Likewise; deployments run as this one.
+-- Likewise.
 GRANT ROLE echo_role TO ROLE SYSADMIN;
 
 -- Runs the statements. The smallest size is enough for look-ups of single rows; a minute after the
@@ -36,6 +36,8 @@ CREATE DATABASE IF NOT EXISTS echo_db COMMENT = 'Echo in Snowflake';
 -- The tables, the image and the specification of the service.
 CREATE SCHEMA IF NOT EXISTS echo_db.echo_schema COMMENT = 'Echo in Snowflake';
 
+-- The one row that is inserted below takes a warehouse.
+USE WAREHOUSE echo_wh;
 -- The tables below are named without their schema, so that tests can make them in one of their own.
 USE SCHEMA echo_db.echo_schema;
 
@@ -94,7 +96,7 @@ CREATE COMPUTE POOL IF NOT EXISTS echo_pool
     AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE AUTO_SUSPEND_SECS = 300
     COMMENT = 'Containers of Echo in Snowflake';
 
--- Whoever ran this script owns what it created; from here on it is echo_owner.
+-- Whoever ran this script owns what it created; database, schema and tables go to echo_owner.
 GRANT OWNERSHIP ON DATABASE echo_db TO ROLE echo_owner COPY CURRENT GRANTS;
 -- Likewise.
 GRANT OWNERSHIP ON SCHEMA echo_db.echo_schema TO ROLE echo_owner COPY CURRENT GRANTS;

@@ -30,7 +30,7 @@ var known = regexp.MustCompile(`^(` + strings.Join([]string{
 	`CREATE (ROLE|WAREHOUSE|DATABASE|SCHEMA|TABLE|IMAGE REPOSITORY|STAGE|COMPUTE POOL) IF NOT EXISTS `,
 	`ALTER TABLE \w+ ADD COLUMN IF NOT EXISTS `,
 	`INSERT INTO account_lock \(n\)\s+SELECT 0\s+WHERE NOT EXISTS `,
-	`USE SCHEMA echo_db\.echo_schema$`,
+	`USE (WAREHOUSE echo_wh|SCHEMA echo_db\.echo_schema)$`,
 	`GRANT ROLE \w+ TO ROLE SYSADMIN$`,
 	`GRANT OWNERSHIP ON (DATABASE|SCHEMA|ALL TABLES IN SCHEMA) [\w.]+ TO ROLE echo_owner COPY CURRENT GRANTS$`,
 	`GRANT [\w, ]+ ON [\w .]+ TO ROLE echo_role$`,

@@ -40,15 +40,20 @@ func recordOf(ctx context.Context) *record {
 
 var usableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// W3C Trace Context Level 1, §3.2.
-var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}`)
+// W3C Trace Context Level 1, §3.2: version 00 ends with its flags, a later one may go on after a dash.
+var traceparent = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$`)
 
+// traceID returns the trace id of a traceparent header, or nothing of one that is not valid.
 func traceID(header string) string {
 	m := traceparent.FindStringSubmatch(header)
-	if m == nil || strings.HasPrefix(header, "ff") || strings.Trim(m[1], "0") == "" {
+	if m == nil {
 		return ""
 	}
-	return m[1]
+	version, trace, parent, more := m[1], m[2], m[3], m[4]
+	if version == "ff" || version == "00" && more != "" || strings.Trim(trace, "0") == "" || strings.Trim(parent, "0") == "" {
+		return ""
+	}
+	return trace
 }
 
 // everywhere are the headers that every reply has; pages have a policy of their own.

@@ -110,6 +110,10 @@ func TestATraceparentThatIsNotOneIsIgnored(t *testing.T) {
 		"00-" + strings.ToUpper(id) + "-00f067aa0ba902b7-01":     "",
 		"00-" + strings.Repeat("0", 32) + "-00f067aa0ba902b7-01": "",
 		"00-" + id + `"; drop-00f067aa0ba902b7-01`:               "",
+		"00-" + id + "-00f067aa0ba902b7-01-later":                "",
+		"00-" + id + "-00f067aa0ba902b7-01later":                 "",
+		"01-" + id + "-00f067aa0ba902b7-01later":                 "",
+		"00-" + id + "-0000000000000000-01":                      "",
 	} {
 		assert.Equal(t, want, traceID(header), header)
 	}

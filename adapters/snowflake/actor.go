@@ -25,17 +25,20 @@ type seen struct {
 	active sql.NullBool
 }
 
-// errStaleRead is a sign-out that cannot be: tokens are issued under an Epoch that was committed, so
-// whoever reads an earlier one reads the past. Under READ_CONSISTENCY_MODE = SESSION that happens,
-// and a new connection sees the present.
-var errStaleRead = fmt.Errorf("%w: the session sees an earlier epoch than the token's", domain.ErrSignedOut)
+// Under READ_CONSISTENCY_MODE = SESSION a session may read the past, and a new one sees the present.
+var (
+	// A token is issued under an Epoch that was committed: who reads an earlier one reads the past.
+	errEarlierEpoch = fmt.Errorf("%w: the session sees an earlier epoch than the token's", domain.ErrSignedOut)
+	// An account that is not there was deleted, or is too new for this session.
+	errNotSeen = fmt.Errorf("%w: the session does not see the account", domain.ErrSignedOut)
+)
 
 func (s seen) admit(by domain.Actor) error {
 	switch {
 	case !s.found:
-		return domain.ErrSignedOut
+		return errNotSeen
 	case s.epoch < by.Epoch:
-		return errStaleRead
+		return errEarlierEpoch
 	case s.epoch > by.Epoch || !s.active.Bool:
 		return domain.ErrSignedOut
 	}

@@ -79,7 +79,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.hybrid.Load() {
 		config.Params = withParameter(config.Params, "READ_LATEST_WRITES", "true")
 	}
-	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withBudget(ctx))
+	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withCall(ctx))
 	ports.TraceOf(ctx).Add(ports.Cost{Waited: time.Since(start)})
 	if err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
@@ -126,7 +126,9 @@ func sessionEnded(e *sf.SnowflakeError) bool {
 	return false
 }
 
-func (c *conn) check(err error) error {
+// check returns the error of a call as database/sql has to see it, which repeats a statement for
+// driver.ErrBadConn; lost is whether an answer of that call was.
+func (c *conn) check(err error, lost bool) error {
 	if err == nil {
 		return nil
 	}
@@ -137,6 +139,9 @@ func (c *conn) check(err error) error {
 	}
 	if sessionEnded(answered) {
 		c.broken.Store(true)
+		if lost {
+			return fmt.Errorf("the session ended after an answer was lost: %s", answered.Message)
+		}
 		return driver.ErrBadConn
 	}
 	if answered.Number == sf.ErrFailedToPostQuery {
@@ -148,12 +153,19 @@ func (c *conn) check(err error) error {
 // IsValid implements [driver.Validator].
 func (c *conn) IsValid() bool { return !c.broken.Load() }
 
-// observed calls the driver with all that a statement takes along, and counts it.
+// observed makes a call of the driver with all that a statement takes along, and counts it.
 func (c *conn) observed(ctx context.Context, call func(context.Context) error) error {
+	ctx = withCall(ctx)
+	return c.counted(ctx, callOf(ctx), func() error {
+		return call(sf.WithQueryTag(ctx, queryTag(ctx, c.connector.version)))
+	})
+}
+
+func (c *conn) counted(ctx context.Context, state *call, call func() error) error {
 	start := time.Now()
-	err := call(sf.WithQueryTag(withBudget(ctx), queryTag(ctx, c.connector.version)))
+	err := call()
 	ports.TraceOf(ctx).Add(ports.Cost{Statements: 1, Ran: time.Since(start)})
-	return c.check(err)
+	return c.check(err, state.lost.Load())
 }
 
 // QueryContext implements [driver.QueryerContext].
@@ -188,6 +200,7 @@ func (c *conn) Ping(ctx context.Context) error {
 func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	t := &tx{conn: c, ctx: ctx}
 	err := c.observed(ctx, func(ctx context.Context) (err error) {
+		t.call = callOf(ctx)
 		t.Tx, err = c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
 		return err
 	})
@@ -203,6 +216,7 @@ type tx struct {
 	driver.Tx
 	conn *conn
 	ctx  context.Context
+	call *call // of that context
 }
 
 var errBrokenTransaction = errors.New("the session broke inside the transaction, which is rolled back")
@@ -220,7 +234,9 @@ func (t *tx) Commit() error {
 func (t *tx) Rollback() error { return t.end(t.Tx.Rollback) }
 
 func (t *tx) end(how func() error) error {
-	err := t.conn.observed(t.ctx, func(context.Context) error { return how() })
+	t.call.requests.Store(0)
+	t.call.lost.Store(false)
+	err := t.conn.counted(t.ctx, t.call, how)
 	if err != nil {
 		t.conn.broken.Store(true)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
@@ -39,7 +40,10 @@ func (s badStatus) Error() string { return fmt.Sprintf("HTTP status %d", int(s))
 // sources; the number of a lock time-out is not documented, hence its text.
 const (
 	numberTooManyWaiters = 625
-	numberNoSuchObject   = 2003
+	numberNoSuchTable    = 2003
+	numberNoSuchSchema   = 2043
+	numberNoDatabase     = 90105 // chosen in this session
+	numberNoSchema       = 90106
 	numberNoSuchColumn   = 904
 	numberDuplicateKey   = 200001
 	numberLoginDenied    = 390000 // and those above it: sign-in to Snowflake
@@ -69,7 +73,7 @@ func translate(err error, lost *domain.Error) error {
 		// Only hybrid tables have keys, and besides ids, which are never used twice, only the e-mail
 		// is one.
 		return domain.ErrEmailTaken.Because(err)
-	case answered.Number == numberNoSuchObject, answered.Number == numberNoSuchColumn, answered.SQLState == "42S02":
+	case slices.Contains([]int{numberNoSuchTable, numberNoSuchSchema, numberNoDatabase, numberNoSchema, numberNoSuchColumn}, answered.Number):
 		return domain.ErrUnavailable.Because(fmt.Errorf("%w: %s", err, runSetup))
 	case answered.Number >= numberLoginDenied && answered.Number < numberLoginDenied+1000:
 		return domain.ErrUnavailable.Because(outage{err})

@@ -39,6 +39,8 @@ func TestTranslate(t *testing.T) {
 		"a duplicate primary key":            {answered(200001, "22000", ""), domain.ErrEmailTaken, domain.ErrEmailTaken, false},
 		"a duplicate unique key, by text":    {answered(1, "22000", `Duplicate key value violates unique constraint "E"`), domain.ErrEmailTaken, domain.ErrEmailTaken, false},
 		"a missing table":                    {answered(2003, "42S02", "Object 'USERS' does not exist"), domain.ErrUnavailable, domain.ErrUnavailable, false},
+		"a missing schema":                   {answered(2043, "02000", "Object does not exist"), domain.ErrUnavailable, domain.ErrUnavailable, false},
+		"a session without a database":       {answered(90105, "22000", "This session does not have a current database"), domain.ErrUnavailable, domain.ErrUnavailable, false},
 		"a missing column":                   {answered(904, "42000", "invalid identifier 'EPOCH'"), domain.ErrUnavailable, domain.ErrUnavailable, false},
 		"a login that is refused":            {answered(390100, "08004", "Incorrect username or password"), domain.ErrUnavailable, domain.ErrUnavailable, true},
 		"a warehouse that cannot be resumed": {answered(606, "57P03", "No active warehouse"), domain.ErrUnavailable, domain.ErrUnavailable, false},
@@ -70,12 +72,18 @@ func TestOnlyWhatEndsASessionMakesADeadConnection(t *testing.T) {
 		390100: false, 625: false, 1003: false,
 	} {
 		c := &conn{}
-		err := c.check(&sf.SnowflakeError{Number: number})
+		err := c.check(&sf.SnowflakeError{Number: number}, false)
 		assert.Equal(t, dead, errors.Is(err, driver.ErrBadConn), number)
 		assert.Equal(t, !dead, c.IsValid(), number)
 	}
 	c := &conn{}
-	assert.NoError(t, c.check(nil))
-	assert.ErrorIs(t, c.check(io.EOF), io.EOF)
+	assert.NoError(t, c.check(nil, false))
+	assert.ErrorIs(t, c.check(io.EOF, false), io.EOF)
 	assert.False(t, c.IsValid(), "what a session does after its connection broke is not known")
+
+	c = &conn{}
+	err := c.check(&sf.SnowflakeError{Number: 390111}, true)
+	assert.NotErrorIs(t, err, driver.ErrBadConn, "database/sql would repeat a statement that may have taken effect")
+	assert.ErrorIs(t, translate(err, unconfirmed), domain.ErrOutcomeUnknown)
+	assert.False(t, c.IsValid())
 }

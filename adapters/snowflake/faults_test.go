@@ -1,7 +1,6 @@
 package snowflake
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,7 +42,7 @@ func breaking(n int, text string, fault fake.Fault) func(*fake.Request) *fake.Fa
 	var left atomic.Int64
 	left.Store(int64(n))
 	return func(r *fake.Request) *fake.Fault {
-		if r.Path == fake.QueryPath && bytes.Contains([]byte(r.SQL), []byte(text)) && left.Add(-1) >= 0 {
+		if r.Path == fake.QueryPath && strings.Contains(r.SQL, text) && left.Add(-1) >= 0 {
 			return &fault
 		}
 		return nil
@@ -87,6 +87,50 @@ func TestAWriteWhoseReplyIsLostTakesEffectOnce(t *testing.T) {
 			assert.Equal(t, 2, s.items(), "one row at most")
 		})
 	}
+}
+
+// inTurn breaks the statements that contain text, each by the next of these faults.
+func inTurn(text string, faults ...fake.Fault) func(*fake.Request) *fake.Fault {
+	var n atomic.Int64
+	return func(r *fake.Request) *fake.Fault {
+		if r.Path != fake.QueryPath || !strings.Contains(r.SQL, text) {
+			return nil
+		}
+		if i := int(n.Add(1)) - 1; i < len(faults) {
+			return &faults[i]
+		}
+		return nil
+	}
+}
+
+func TestWhatFollowsALostReplyDoesNotMakeItAWriteThatNeverWas(t *testing.T) {
+	lost := fake.Fault{After: true, Drop: true}
+	for name, next := range map[string]fake.Fault{
+		"the session has ended": {Code: "390111"}, "too many requests": {Status: http.StatusTooManyRequests}, "half an answer": {Truncate: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := set(t)
+			s.server.Intercept(inTurn("INSERT", lost, next))
+			assert.ErrorIs(t, s.write(t.Context(), "new"), domain.ErrOutcomeUnknown)
+			assert.Equal(t, 1, s.items(), "never two rows")
+
+			s.server.Intercept(inTurn("COMMIT", lost, next))
+			err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Optional[int64]{})
+			assert.ErrorIs(t, err, domain.ErrOutcomeUnknown)
+			assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 1)
+		})
+	}
+	t.Run("the database goes down", func(t *testing.T) {
+		s := set(t)
+		s.server.Intercept(func(r *fake.Request) *fake.Fault {
+			if strings.Contains(r.SQL, "INSERT") {
+				go s.server.Stop()
+				return &lost
+			}
+			return nil
+		})
+		assert.ErrorIs(t, s.write(t.Context(), "new"), domain.ErrOutcomeUnknown)
+	})
 }
 
 func TestACommitWhoseReplyIsLost(t *testing.T) {
@@ -220,9 +264,7 @@ func TestWhoWaitsForTheLockCanLeave(t *testing.T) {
 	require.Eventually(t, func() bool { return s.server.Waiters() == 1 }, 10*time.Second, time.Millisecond)
 	leave()
 	left := time.Now()
-	err := <-gone
-	assert.ErrorIs(t, err, domain.ErrUnavailable)
-	assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown, "without a COMMIT nothing takes effect")
+	assert.ErrorIs(t, <-gone, domain.ErrContended, "without a COMMIT nothing takes effect")
 	require.NoError(t, s.read(t.Context()))
 	assert.Less(t, time.Since(left), slack)
 	release()
@@ -248,7 +290,7 @@ func TestAClientThatIsKilledUnderTheLockBlocksNothingElse(t *testing.T) {
 	holdLock(t, s)
 	killed := time.Now()
 
-	assert.ErrorIs(t, s.CreateUser(ending(t, deadline), s.admin.Actor(), user("bob")), domain.ErrUnavailable)
+	assert.ErrorIs(t, s.CreateUser(ending(t, deadline), s.admin.Actor(), user("bob")), domain.ErrContended)
 	start := time.Now()
 	assert.NoError(t, s.read(t.Context()))
 	assert.NoError(t, s.write(t.Context(), "new"))
@@ -278,6 +320,33 @@ func TestThoseWhoWaitForTheLockLeaveTheConnectionsToOthers(t *testing.T) {
 	release()
 	all.Wait()
 	assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 22)
+}
+
+func TestAWaitForTheLockIsNoOutage(t *testing.T) {
+	s := set(t)
+	holdLock(t, s)
+	for range 2 * failuresToOpen {
+		err := s.CreateUser(ending(t, 50*time.Millisecond), s.admin.Actor(), user("bob"))
+		assert.ErrorIs(t, err, domain.ErrContended)
+		assert.NoError(t, s.read(t.Context()))
+	}
+}
+
+func TestWhoWaitsForTheLockIsNoProbeForAnOutage(t *testing.T) {
+	s := set(t)
+	release := holdLock(t, s)
+	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Status: http.StatusBadGateway} })
+	for range failuresToOpen {
+		require.Error(t, s.read(t.Context()))
+	}
+	s.server.Intercept(nil)
+	time.Sleep(openFor + 10*time.Millisecond) // the breaker asks again from now on
+	waits := make(chan error)
+	go func() { waits <- s.CreateUser(ending(t, 10*time.Second), s.admin.Actor(), user("bob")) }()
+	require.Eventually(t, func() bool { return s.server.Waiters() == 1 }, 10*time.Second, time.Millisecond)
+	assert.NoError(t, s.read(t.Context()))
+	release()
+	assert.NoError(t, <-waits)
 }
 
 func TestALockThatDoesNotComeFreeIsGivenUpBeforeTheRequest(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -63,10 +65,18 @@ func (s *Store) locked(ctx context.Context, take statement, none error, f func(c
 		return err
 	}
 	defer s.locking.leave()
+	if s.breaker.State() != gobreaker.StateClosed {
+		// Who may have to wait for the lock is no probe of whether Snowflake answers.
+		if _, err := s.bootstrapped(ctx); err != nil {
+			return err
+		}
+	}
 	_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (struct{}, error) {
 		return struct{}{}, transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
 			n, err := exec(ctx, tx, take)
 			switch {
+			case err != nil && ctx.Err() != nil && !errors.As(err, new(notSent)):
+				return domain.ErrContended.Because(ctx.Err()) // it waited for others, which is no outage
 			case err != nil:
 				return err
 			case n == 0:

@@ -52,10 +52,12 @@ func page[R, E any](ctx context.Context, q querier, by domain.Actor, list statem
 	}
 	st := statement{
 		withMe + ", listed AS (" + list.text + ")" +
-			", page AS (SELECT " + names + " FROM listed" + behind + " ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?)" +
+			", page AS (SELECT " + names + " FROM listed" + behind + " ORDER BY created_at DESC, id DESC" +
+			// Snowflake documentation: LIMIT and OFFSET take constants.
+			fmt.Sprintf(" LIMIT %d OFFSET %d)", req.Limit+1, req.Skip) +
 			" SELECT me.epoch, me.is_active, " + total + " AS total, page." + strings.ReplaceAll(names, ", ", ", page.") +
 			" FROM me LEFT JOIN page ON TRUE ORDER BY page.created_at DESC, page.id DESC",
-		append(args, req.Limit+1, req.Skip),
+		args,
 	}
 
 	var me seen

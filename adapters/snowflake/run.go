@@ -34,13 +34,18 @@ func run[T any](ctx context.Context, s *Store, abandoned *domain.Error, op func(
 	db := s.db
 	err := domain.Retry(ctx, domain.ErrContended, func() (err error) {
 		result, err = once(ctx, s, db, abandoned, op)
-		if errors.Is(err, errStaleRead) && db == s.db {
+		if s.mayBePast(err) && db == s.db {
 			db = s.fresh
 			result, err = once(ctx, s, db, abandoned, op)
 		}
 		return err
 	})
 	return result, err
+}
+
+// mayBePast reports whether another session may see what this one did not.
+func (s *Store) mayBePast(err error) bool {
+	return errors.Is(err, errEarlierEpoch) || errors.Is(err, errNotSeen) && !s.global.Load()
 }
 
 func once[T any](ctx context.Context, s *Store, db *sql.DB, abandoned *domain.Error, op func(context.Context, *sql.DB) (T, error)) (T, error) {

@@ -143,7 +143,7 @@ func TestRun(t *testing.T) {
 		var asked []*sql.DB
 		_, err := run(t.Context(), s, unanswered, func(_ context.Context, db *sql.DB) (int, error) {
 			asked = append(asked, db)
-			return 0, errStaleRead
+			return 0, errEarlierEpoch
 		})
 		assert.ErrorIs(t, err, domain.ErrSignedOut)
 		require.Len(t, asked, 2)

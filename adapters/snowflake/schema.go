@@ -53,6 +53,7 @@ func (s *Store) Check(ctx context.Context) (Finding, error) {
 			Consistency: consistency(ctx, db),
 		}, nil
 	})
+	s.global.Store(err == nil && f.Weakened() == "")
 	if err == nil && f.Hybrid && !s.hybrid.Swap(true) {
 		s.connector.hybrid.Store(true)
 		// Sessions that were opened before do not read the latest writes of others.

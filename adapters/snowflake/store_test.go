@@ -165,6 +165,12 @@ func TestATokenIsNeverRefusedForWhatASessionDoesNotSeeYet(t *testing.T) {
 	assert.Equal(t, next, got)
 	assert.Equal(t, 1, server.Logins(), "one new session saw it")
 
+	ann := user("ann")
+	require.NoError(t, writer.CreateUser(t.Context(), next.Actor(), ann))
+	got, err = reader.User(t.Context(), ann.Actor(), ann.ID)
+	require.NoError(t, err, "an account that is newer than the session")
+	assert.Equal(t, ann, got)
+
 	forged := next.Actor()
 	forged.Epoch = 3
 	server.Reset()

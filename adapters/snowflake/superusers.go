@@ -10,7 +10,18 @@ import (
 // CreateFirstSuperuser implements [ports.SignInStore]. Every start of an instance comes here, so it
 // looks before it locks.
 func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
-	bootstrapped, err := run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (bool, error) {
+	bootstrapped, err := s.bootstrapped(ctx)
+	if err != nil || bootstrapped {
+		return false, err
+	}
+	first := statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = ? WHERE bootstrapped_at IS NULL", []any{u.CreatedAt}}
+	err = s.locked(ctx, first, errDone, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
+	return err == nil, unlessDone(err) // done is what another instance has
+}
+
+// bootstrapped reports whether there ever was a first superuser.
+func (s *Store) bootstrapped(ctx context.Context) (bool, error) {
+	return run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (bool, error) {
 		var rows, marked int
 		err := query(ctx, db, statement{text: "SELECT COUNT(*), COUNT(bootstrapped_at) FROM account_lock"},
 			func(scan func(...any) error) error { return scan(&rows, &marked) })
@@ -19,12 +30,6 @@ func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, 
 		}
 		return marked > 0, err
 	})
-	if err != nil || bootstrapped {
-		return false, err
-	}
-	first := statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = ? WHERE bootstrapped_at IS NULL", []any{u.CreatedAt}}
-	err = s.locked(ctx, first, errDone, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
-	return err == nil, unlessDone(err) // done is what another instance has
 }
 
 // CreateSuperuserForOperator implements [ports.Store].

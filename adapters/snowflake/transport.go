@@ -3,6 +3,7 @@ package snowflake
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,37 +42,45 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method != http.MethodPost {
 		return t.next.RoundTrip(req) // further parts of a large result
 	}
-	budget, ok := req.Context().Value(budgetKey{}).(*atomic.Int32)
-	if !ok {
+	c := callOf(req.Context())
+	if c == nil {
 		return t.farewell(req)
 	}
-	resp, err := t.send(req, budget)
+	resp, err := t.send(req, c)
 	if err == nil || req.URL.Path != queryPath || req.GetBody == nil || req.Context().Err() != nil ||
 		errors.As(err, new(notSent)) || errors.As(err, new(badStatus)) {
 		return resp, err
 	}
+	c.lost.Store(true)
 	again := req.Clone(req.Context())
 	if again.Body, err = req.GetBody(); err != nil {
 		return nil, err
 	}
-	return t.send(again, budget)
+	return t.send(again, c)
 }
 
-// send sends req and reads the whole answer. It tells, if that fails, whether anything left at all.
-func (t transport) send(req *http.Request, budget *atomic.Int32) (*http.Response, error) {
-	if budget.Add(-1) < 0 {
-		return nil, notSent{fmt.Errorf("the driver wanted more than %d requests for one call", requestsPerCall)}
+// send sends req and reads the whole answer. It tells, if that fails, whether anything of this call
+// left at all.
+func (t transport) send(req *http.Request, c *call) (*http.Response, error) {
+	unsent := func(err error) error {
+		if c.lost.Load() {
+			return err // an earlier request of the call did
+		}
+		return notSent{err}
+	}
+	if c.requests.Add(1) > requestsPerCall {
+		return nil, unsent(fmt.Errorf("the driver wanted more than %d requests for one call", requestsPerCall))
 	}
 	var wrote atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
 	resp, err := t.whole(req.WithContext(ctx))
 	switch {
 	case err != nil && !wrote.Load():
-		return nil, notSent{err}
+		return nil, unsent(err)
 	case err != nil:
 		return nil, err
 	case resp.StatusCode == http.StatusTooManyRequests:
-		return nil, notSent{badStatus(resp.StatusCode)}
+		return nil, unsent(badStatus(resp.StatusCode))
 	case resp.StatusCode >= http.StatusInternalServerError:
 		return nil, badStatus(resp.StatusCode)
 	}
@@ -86,6 +95,9 @@ func (t transport) whole(req *http.Request) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusOK && !json.Valid(body) {
+		err = errors.New("the answer is not whole")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +115,21 @@ func (t transport) farewell(req *http.Request) (*http.Response, error) {
 // that expires over and over made it send thousands.
 const requestsPerCall = 6
 
-type budgetKey struct{}
+// call is what the requests of one call of the driver know of each other.
+type call struct {
+	requests atomic.Int32
+	lost     atomic.Bool // an answer was, so that a statement may have taken effect
+}
 
-func withBudget(ctx context.Context) context.Context {
-	budget := new(atomic.Int32)
-	budget.Store(requestsPerCall)
-	return context.WithValue(ctx, budgetKey{}, budget)
+type callKey struct{}
+
+// withCall returns a context for one call of the driver.
+func withCall(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callKey{}, new(call))
+}
+
+// callOf returns nil outside of a call: for what the driver sends by itself.
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
 }

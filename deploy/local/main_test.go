@@ -26,14 +26,19 @@ func TestMain(m *testing.M) {
 	os.Exit(peertest.Run(m, peertest.Wanted(), "the local start was not tried: set ECHO_TEST_PEERS=1 for that"))
 }
 
-func TestOneCommandRunsTheServiceOnAnEmulator(t *testing.T) {
+func TestOneCommandRunsTheServiceOnAnEmulatorAndLeavesNoFiles(t *testing.T) {
 	service := choose(t)
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, io.Discard) }()
 	t.Cleanup(func() {
 		stop()
 		assert.NoError(t, <-ended)
+		left, err := os.ReadDir(temporary)
+		assert.NoError(t, err)
+		assert.Empty(t, left)
 	})
 	awaitReady(t, service)
 	status, err := signIn(service)

@@ -213,6 +213,15 @@ func TestAClientThatVanishedKeepsItsLocksForAWhile(t *testing.T) {
 	assert.Equal(t, int64(2), n(s), "its transaction is rolled back")
 }
 
+func TestAClientThatWasAwayForLongBlocksNobodyWhoComesLater(t *testing.T) {
+	s := start(t, engine.Rules{})
+	s.VanishAfter = time.Nanosecond
+	lock(t, client(t, s))
+	_, err := client(t, s).Exec(add)
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), n(s))
+}
+
 func TestAClientThatWaitsHasNotVanished(t *testing.T) {
 	s := start(t, engine.Rules{})
 	s.Exec("INSERT INTO t (id, n) VALUES ('two', 1)")
@@ -278,6 +287,12 @@ func TestFaults(t *testing.T) {
 			})
 		}
 	}
+	t.Run("what takes effect does so once", func(t *testing.T) {
+		s := start(t, engine.Rules{})
+		s.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{After: true} })
+		require.NoError(t, client(t, s).Ping())
+		assert.Equal(t, 1, s.Logins())
+	})
 	t.Run("a delay ends when the client goes", func(t *testing.T) {
 		s := start(t, engine.Rules{})
 		s.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Delay: time.Hour} })

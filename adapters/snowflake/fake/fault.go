@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,7 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, r *http.Request, answer 
 	if f.Delay > 0 && !s.wait(r, time.After(f.Delay)) {
 		return
 	}
+	answer = sync.OnceValue(answer)
 	if f.After {
 		answer()
 	}

@@ -32,10 +32,11 @@ func (s *Server) query(r *http.Request, request Request) any {
 	if again {
 		select {
 		case <-a.done:
+			return a.reply
 		case <-s.ended:
 		case <-r.Context().Done():
 		}
-		return a.reply
+		return failure("604", "57014", "SQL execution canceled")
 	}
 	defer close(a.done)
 	one.busy.Lock()
@@ -98,14 +99,16 @@ func (s *Server) execute(r *http.Request, one *session, a *answer, request Reque
 			waits = true
 			s.waiters++
 		}
-		s.endVanished()
-		s.changed.Wait()
+		if !s.endVanished() {
+			s.changed.Wait()
+		}
 	}
 }
 
 // endVanished sees to it that a client that went away inside a transaction does not block others for
-// longer than VanishAfter.
-func (s *Server) endVanished() {
+// longer than VanishAfter. It reports whether it has just ended one.
+func (s *Server) endVanished() bool {
+	ended := false
 	for _, one := range s.sessions {
 		if one.working || !one.InTransaction() {
 			continue
@@ -114,6 +117,7 @@ func (s *Server) endVanished() {
 		if idle >= s.VanishAfter {
 			one.Close()
 			s.changed.Broadcast()
+			ended = true
 			continue
 		}
 		time.AfterFunc(s.VanishAfter-idle, func() {
@@ -125,6 +129,7 @@ func (s *Server) endVanished() {
 			}
 		})
 	}
+	return ended
 }
 
 // bind is a value of a placeholder, as the driver sends it.

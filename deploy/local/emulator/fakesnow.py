@@ -10,9 +10,14 @@ arrives as NULL.
 
 import signal
 import sys
+import tempfile
 
 # Ctrl-C in a terminal is for who started this, and who may still need it for a moment.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+# fakesnow makes a folder for stages when it is imported, and leaves it; this one goes at the end.
+folder = tempfile.TemporaryDirectory(prefix="echo-in-snowflake-", ignore_cleanup_errors=True)
+tempfile.tempdir = folder.name
 
 import duckdb
 import fakesnow

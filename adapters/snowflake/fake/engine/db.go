@@ -282,19 +282,22 @@ func (db *DB) Fingerprint() string {
 		fmt.Fprintf(&b, "%s:", name)
 		for _, r := range db.tables[name].records {
 			for _, v := range r.versions {
-				fmt.Fprintf(&b, "%v", v.row)
+				fmt.Fprintf(&b, "%#v", v.row) // quoted, so that "a b", "c" is not "a", "b c"
 				if db.rules.StaleSessions || db.rules.SnapshotSubqueries {
 					fmt.Fprintf(&b, "@%d/%d", v.commit, v.session)
 				}
 			}
 			if r.pending != nil {
-				fmt.Fprintf(&b, "!%d%v", r.pending.session, r.pending.row)
+				fmt.Fprintf(&b, "!%d%#v", r.pending.session, r.pending.row)
 			}
 			b.WriteByte(';')
 		}
 	}
 	for _, s := range db.sessions {
 		fmt.Fprintf(&b, "|%t%t", s.in, s.aborted)
+		if db.rules.StaleSessions {
+			fmt.Fprintf(&b, "@%d", s.opened)
+		}
 		if s.waiting != nil {
 			fmt.Fprintf(&b, "%s", s.waiting.sql)
 			if db.rules.SnapshotSubqueries {

@@ -36,6 +36,9 @@ func (db *DB) define(st *statement) (Result, error) {
 						r.versions[i].row = append(slices.Clone(v.row), nil)
 					}
 				}
+				if p := r.pending; p != nil && p.row != nil {
+					r.pending = &version{session: p.session, row: append(slices.Clone(p.row), nil)}
+				}
 			}
 		}
 	case "drop":

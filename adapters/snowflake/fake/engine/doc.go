@@ -8,5 +8,5 @@
 // rules across rows runs recorded statements in it in every order. It says nothing about Snowflake
 // itself; where the documentation is silent, [Rules] has both answers.
 //
-// Read db.go first, then write.go for the locks; parse.go, expr.go and query.go are the SQL.
+// Read db.go first, then write.go for the locks; parse.go, expr.go, eval.go and query.go are the SQL.
 package engine

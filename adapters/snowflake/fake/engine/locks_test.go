@@ -185,6 +185,8 @@ func TestAUniqueColumnHasNoDuplicates(t *testing.T) {
 	assert.Equal(t, 200001, number(t, err))
 	_, err = s.Do("UPDATE t SET id = 'a' WHERE id = 'b'")
 	assert.Equal(t, 200001, number(t, err))
+	_, err = s.Do("INSERT INTO t (id) SELECT 'x' FROM t")
+	assert.Equal(t, 200001, number(t, err), "within one statement too")
 	c.ok(s, "UPDATE t SET id = 'a' WHERE id = 'a'")
 
 	c.ok(s, "BEGIN")

@@ -98,7 +98,7 @@ func (p *parser) expect(words ...string) {
 }
 
 // keywords cannot be names, so that a missing name or alias is noticed.
-var keywords = regexp.MustCompile(`(?i)^(select|from|where|join|left|on|order|by|limit|offset|and|or|not|as|is|in|exists|null|true|false|with|set|values|into|desc|asc)$`)
+var keywords = regexp.MustCompile(`(?i)^(select|from|where|join|left|on|order|by|limit|offset|and|or|not|as|is|in|exists|null|true|false|with|set|values|into|desc|asc|right|full|cross|inner|natural|group|having|union|qualify)$`)
 
 func (p *parser) isName() bool {
 	t := p.peek()
@@ -325,6 +325,8 @@ func (p *parser) query() *query {
 			j.on = p.expr()
 			q.joins = append(q.joins, j)
 		}
+	} else if slices.ContainsFunc(q.items, func(i item) bool { return i.star }) {
+		p.fail() // of what?
 	}
 	if p.take("where") {
 		q.where = p.expr()

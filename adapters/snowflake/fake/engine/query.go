@@ -49,6 +49,9 @@ func (q *query) run(e *env) (relation, error) {
 	if err != nil {
 		return relation{}, err
 	}
+	if err := q.resolve(e); err != nil {
+		return relation{}, err
+	}
 	if q.where != nil {
 		if found, err = filter(e, found, q.where); err != nil {
 			return relation{}, err
@@ -103,6 +106,46 @@ func (q *query) sources(e *env) ([]*scope, error) {
 		found = joined
 	}
 	return found, nil
+}
+
+// resolve reports names that are not known, which no row would do where there is none.
+func (q *query) resolve(e *env) error {
+	var blank *scope
+	if q.from != nil {
+		sources := []*source{q.from}
+		for _, j := range q.joins {
+			sources = append(sources, j.source)
+		}
+		for _, s := range sources {
+			r, err := s.rows(e)
+			if err != nil {
+				return err
+			}
+			blank = append2(blank, s.scope(r, nil, nil))
+		}
+	}
+	e = e.within(blank)
+	exprs := []expr{q.where}
+	for _, j := range q.joins {
+		exprs = append(exprs, j.on)
+	}
+	for _, o := range q.order {
+		exprs = append(exprs, o.by)
+	}
+	for _, i := range q.items {
+		if i.star {
+			if i.of != "" && !blank.knows(i.of) {
+				return noSuchColumn(i.of)
+			}
+			continue
+		}
+		if c, ok := i.value.(call); ok && c.name == "count" {
+			exprs = append(exprs, c.args...)
+			continue
+		}
+		exprs = append(exprs, i.value)
+	}
+	return unknown(e, exprs...)
 }
 
 // append2 returns the chain of scopes with one more at its end, and leaves the old one alone.
@@ -193,12 +236,16 @@ func (q *query) sort(e *env, found []*scope) error {
 			if err != nil {
 				failed = err
 			}
-			if x == nil || y == nil { // Snowflake sorts NULL as if it were greater than anything
-				continue
-			}
-			c, err := compare(x, y)
-			if err != nil {
-				failed = err
+			c := 0
+			switch {
+			case x != nil && y != nil:
+				if c, err = compare(x, y); err != nil {
+					failed = err
+				}
+			case x != nil: // NULL is greater than anything
+				c = -1
+			case y != nil:
+				c = 1
 			}
 			if o.descending {
 				c = -c

@@ -65,6 +65,15 @@ type change struct {
 // changed returns what UPDATE and DELETE do, or ErrLocked. The rows that they change are their
 // newest versions.
 func (s *Session) changed(st *statement, t *table, e *env, now int) ([]change, error) {
+	for _, name := range st.columns {
+		if _, err := t.index(name); err != nil {
+			return nil, err
+		}
+	}
+	blank := e.within(&scope{alias: st.table, table: st.table, columns: t.names()})
+	if err := unknown(blank, append([]expr{st.where}, st.values...)...); err != nil {
+		return nil, err
+	}
 	var changes []change
 	for _, r := range t.records {
 		row := r.at(s.number, now)
@@ -111,6 +120,11 @@ func (s *Session) inserted(st *statement, t *table, e *env) ([]change, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range st.columns {
+		if _, err := t.index(name); err != nil {
+			return nil, err
+		}
+	}
 	var changes []change
 	for _, values := range from.rows {
 		if len(values) != len(st.columns) {
@@ -144,13 +158,21 @@ func (s *Session) unique(name string, t *table, changes []change) error {
 	if err != nil {
 		return err
 	}
+	seen := map[any]bool{}
+	duplicate := &Error{200001, "22000", fmt.Sprintf("Duplicate key value violates unique constraint %q", strings.ToUpper(name+"_"+key))}
 	for _, c := range changes {
+		if c.row != nil {
+			if seen[c.row[at]] {
+				return duplicate
+			}
+			seen[c.row[at]] = true
+		}
 		for _, r := range t.records {
 			if c.row == nil || r == c.record {
 				continue
 			}
 			if row := r.at(s.number, s.db.commits); row != nil && row[at] == c.row[at] {
-				return &Error{200001, "22000", fmt.Sprintf("Duplicate key value violates unique constraint %q", strings.ToUpper(name+"_"+key))}
+				return duplicate
 			}
 			if p := r.pending; p != nil && p.session != s.number && p.row != nil && p.row[at] == c.row[at] {
 				return ErrLocked
