@@ -33,7 +33,7 @@ func sessionParameters(timeout time.Duration) map[string]*string {
 		"CLIENT_TELEMETRY_ENABLED":     text("false"), // else there are two requests per statement
 		"TIMEZONE":                     text("UTC"),
 		"TRANSACTION_ABORT_ON_ERROR":   text("true"),
-		"LOCK_TIMEOUT":                 number(seconds - 1),
+		"LOCK_TIMEOUT":                 number(seconds/2 - 1), // the other half is for the wait in this process
 		"STATEMENT_TIMEOUT_IN_SECONDS": number(seconds),
 		// A joined UPDATE whose result is not determined is an error of ours.
 		"ERROR_ON_NONDETERMINISTIC_UPDATE": text("true"),
@@ -253,9 +253,9 @@ func queryTag(ctx context.Context, version string) string {
 		Route   string `json:"route"`
 		Request string `json:"rid"`
 		Trace   string `json:"trace"`
-	}{"echo-in-snowflake", cut(version), cut(t.Route), cut(t.RequestID), cut(t.TraceID)})
+	}{"echo-in-snowflake", cut(version, 40), cut(t.Route, 64), cut(t.RequestID, 128), cut(t.TraceID, 32)})
 	return string(tag)
 }
 
-// cut bounds a part of the tag; what JSON escapes grows by six at most.
-func cut(s string) string { return s[:min(len(s), 64)] }
+// cut bounds a part of the tag; what JSON escapes becomes six times as long at most.
+func cut(s string, most int) string { return s[:min(len(s), most)] }

@@ -35,7 +35,7 @@ func TestTheQueryTagIsBounded(t *testing.T) {
 
 func TestASessionIsBoundedByTheRequest(t *testing.T) {
 	for timeout, want := range map[time.Duration][2]string{
-		10 * time.Second:       {"10", "9"},
+		10 * time.Second:       {"10", "4"},
 		time.Second:            {"1", "1"},
 		200 * time.Millisecond: {"1", "1"},
 	} {

@@ -19,6 +19,10 @@ var (
 	unconfirmed = domain.ErrOutcomeUnknown // it may have taken effect
 )
 
+// ErrLoginRefused is what Snowflake has against the user or password. It locks users for whom that is
+// tried too often.
+var ErrLoginRefused = errors.New("user or password refused by Snowflake")
+
 const runSetup = "run setup.sql"
 
 // outage is an error that says that Snowflake was not reached or did not answer.
@@ -46,7 +50,9 @@ const (
 	numberNoSchema       = 90106
 	numberNoSuchColumn   = 904
 	numberDuplicateKey   = 200001
-	numberLoginDenied    = 390000 // and those above it: sign-in to Snowflake
+	numberSignIn         = 390000 // and those above it: sign-in to Snowflake
+	numberWrongPassword  = 390100
+	numberUserLocked     = 390102
 )
 
 // translate is the one place that knows what the errors of the driver mean. lost is what to answer
@@ -56,6 +62,8 @@ func translate(err error, lost *domain.Error) error {
 	switch {
 	case err == nil, errors.As(err, new(*domain.Error)):
 		return err
+	case errors.As(err, &answered) && (answered.Number == numberWrongPassword || answered.Number == numberUserLocked):
+		return domain.ErrUnavailable.Because(outage{fmt.Errorf("%w: %w", ErrLoginRefused, err)})
 	case errors.As(err, new(notSent)), errors.Is(err, driver.ErrBadConn):
 		return domain.ErrUnavailable.Because(outage{err})
 	case !errors.As(err, &answered) || answered.Number == sf.ErrFailedToPostQuery:
@@ -75,11 +83,12 @@ func translate(err error, lost *domain.Error) error {
 		return domain.ErrEmailTaken.Because(err)
 	case slices.Contains([]int{numberNoSuchTable, numberNoSuchSchema, numberNoDatabase, numberNoSchema, numberNoSuchColumn}, answered.Number):
 		return domain.ErrUnavailable.Because(fmt.Errorf("%w: %s", err, runSetup))
-	case answered.Number >= numberLoginDenied && answered.Number < numberLoginDenied+1000:
+	case answered.Number >= numberSignIn && answered.Number < numberSignIn+1000:
 		return domain.ErrUnavailable.Because(outage{err})
-	case strings.HasPrefix(answered.SQLState, "42"), strings.HasPrefix(answered.SQLState, "22"):
+	case strings.HasPrefix(answered.SQLState, "42") && answered.SQLState != "42501", strings.HasPrefix(answered.SQLState, "22"):
 		return err // a fault of ours
 	}
-	// Warehouse suspended, credits used up, statement cancelled or timed out: it was not executed.
+	// Warehouse suspended, credits used up, statement cancelled or timed out, a grant that is missing:
+	// the statement failed, and so took no effect.
 	return domain.ErrUnavailable.Because(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -57,6 +58,14 @@ func TestTranslate(t *testing.T) {
 	t.Run("what SQL of ours is to blame for is an internal error", func(t *testing.T) {
 		for _, err := range []error{answered(1003, "42000", "syntax error"), answered(100072, "22000", "NULL result in a non-nullable column")} {
 			assert.Equal(t, domain.Internal, domain.KindOf(translate(err, unconfirmed)), err)
+		}
+	})
+	t.Run("a user whom Snowflake refuses is told from one that it cannot reach", func(t *testing.T) {
+		for number, refused := range map[int]bool{390100: true, 390102: true, 390303: false, 390201: false} {
+			err := translate(notSent{fmt.Errorf("log in: %w", answered(number, "08004", ""))}, unconfirmed)
+			assert.Equal(t, refused, errors.Is(err, ErrLoginRefused), number)
+			assert.ErrorIs(t, err, domain.ErrUnavailable)
+			assert.True(t, isOutage(err))
 		}
 	})
 	t.Run("what setup.sql mends says so", func(t *testing.T) {

@@ -155,6 +155,25 @@ func TestACommitWhoseReplyIsLost(t *testing.T) {
 	assert.NoError(t, s.CreateUser(t.Context(), s.admin.Actor(), user("eve")), "nor does anybody hold the lock")
 }
 
+func TestWhatIsNotKnownOfATransactionIsItsCommit(t *testing.T) {
+	const deadline = 300 * time.Millisecond
+	for text, want := range map[string]error{
+		"BEGIN": domain.ErrUnavailable, "UPDATE account_lock": domain.ErrContended, "INSERT": domain.ErrUnavailable, "COMMIT": domain.ErrOutcomeUnknown,
+	} {
+		s := set(t, func(o *Options) { o.RequestTimeout = deadline })
+		s.server.Intercept(func(r *fake.Request) *fake.Fault {
+			if r.Path != fake.QueryPath || strings.HasPrefix(r.SQL, text) { // nor is an abort answered
+				return &fake.Fault{Hang: true}
+			}
+			return nil
+		})
+		assert.ErrorIs(t, s.CreateUser(ending(t, deadline), s.admin.Actor(), user("bob")), want, text)
+		s.server.Intercept(nil)
+		time.Sleep(deadline) // of what could still be on its way
+		assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 2, text)
+	}
+}
+
 func TestNothingIsCommittedAfterAStatementFailed(t *testing.T) {
 	for name, fault := range map[string]fake.Fault{
 		"with an answer": {Code: "1003"}, "without one": {Drop: true}, "with its effect": {After: true, Status: http.StatusBadGateway},
@@ -185,7 +204,7 @@ func TestADatabaseThatIsSlowOrHangsIsGivenUpAtTheDeadline(t *testing.T) {
 			}{
 				"a read":        {func(ctx context.Context, s *scene) error { return s.read(ctx) }, domain.ErrUnavailable},
 				"a write":       {func(ctx context.Context, s *scene) error { return s.write(ctx, "new") }, domain.ErrOutcomeUnknown},
-				"a transaction": {func(ctx context.Context, s *scene) error { return s.CreateUser(ctx, s.admin.Actor(), user("bob")) }, domain.ErrOutcomeUnknown},
+				"a transaction": {func(ctx context.Context, s *scene) error { return s.CreateUser(ctx, s.admin.Actor(), user("bob")) }, domain.ErrUnavailable},
 			} {
 				s := set(t, func(o *Options) { o.RequestTimeout = deadline })
 				s.server.Intercept(func(*fake.Request) *fake.Fault { return &fault }) // also of what cancels a statement
@@ -229,8 +248,8 @@ func TestAProcessThatStopsDoesNotWaitForADatabaseThatHangs(t *testing.T) {
 	all.Wait()
 	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
 	start := time.Now()
-	assert.ErrorContains(t, s.Close(), "it did not answer")
-	assert.Less(t, time.Since(start), longestFarewell+slack)
+	assert.ErrorContains(t, s.Close(), "not all sessions")
+	assert.Less(t, time.Since(start), 2*longestFarewell+slack)
 }
 
 func TestACallerWhoLeavesFreesItsTurn(t *testing.T) {
@@ -349,12 +368,24 @@ func TestWhoWaitsForTheLockIsNoProbeForAnOutage(t *testing.T) {
 	assert.NoError(t, <-waits)
 }
 
+func TestACallerWhoWaitedForTheLockIsToldSoOverASlowNetwork(t *testing.T) {
+	const deadline = 2 * time.Second
+	s := set(t, func(o *Options) { o.RequestTimeout = deadline })
+	holdLock(t, s)
+	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Delay: 60 * time.Millisecond} })
+	for range 2 {
+		err := s.CreateUser(ending(t, deadline), s.admin.Actor(), user("bob"))
+		assert.ErrorIs(t, err, domain.ErrContended)
+		assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown)
+	}
+}
+
 func TestALockThatDoesNotComeFreeIsGivenUpBeforeTheRequest(t *testing.T) {
 	const deadline = 2 * time.Second
 	s := set(t, func(o *Options) { o.RequestTimeout = deadline })
 	holdLock(t, s)
 	start := time.Now()
-	err := transact(ending(t, deadline), s.db, func(ctx context.Context, tx *sql.Tx) error {
+	err := transact(ending(t, deadline), s.db, new(atomic.Bool), func(ctx context.Context, tx *sql.Tx) error {
 		_, err := exec(ctx, tx, takeLock)
 		return err
 	})

@@ -19,7 +19,7 @@ const (
 
 // Item implements [ports.Store].
 func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
-	return run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (domain.Item, error) {
+	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (domain.Item, error) {
 		return itemOf(ctx, db, by, scope, id)
 	})
 }
@@ -37,7 +37,7 @@ func itemOf(ctx context.Context, q querier, by domain.Actor, scope domain.Scope,
 
 // Items implements [ports.Store].
 func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string, req domain.PageRequest) (domain.Page[domain.Item], error) {
-	return run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (domain.Page[domain.Item], error) {
+	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (domain.Page[domain.Item], error) {
 		list := statement{ownedItems + " WHERE i.owner_id = ?", []any{ownerID}}
 		return page(ctx, db, by, list, itemColumns, req, (*itemRow).columns, (*itemRow).item)
 	})
@@ -47,9 +47,16 @@ func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string, req 
 func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
 	st := statement{"INSERT INTO items (" + itemColumns + ")" +
 		" SELECT ?, u.id, ?, ?, ?, ?, ? FROM users u WHERE u.id = ? AND u.is_active AND u.epoch = ?",
-		append([]any{i.ID, i.Title.String(), nullable(i.Description), i.Version, i.CreatedAt, i.UpdatedAt}, asArgs(by)...)}
+		append([]any{i.ID, i.Title.String(), nullable(i.Description), i.Version, i.CreatedAt, i.UpdatedAt}, asArgs(by)...)}.
+		and("(SELECT COUNT(*) FROM items WHERE id = ?) = 0", i.ID) // ids are in the order of time, so this reads little
 	return s.write(ctx, st, func(ctx context.Context, q querier) error {
-		_, err := lookAt(ctx, q, by, "", domain.Email{})
+		_, err := itemOf(ctx, q, by, domain.OwnedBy(by.ID), i.ID)
+		switch {
+		case err == nil:
+			return errDone // our own id: an earlier try of this same statement took effect
+		case errors.Is(err, domain.ErrNotFound):
+			return nil
+		}
 		return err
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -44,7 +45,7 @@ func (s *Store) write(ctx context.Context, st statement, diagnose func(context.C
 // same transaction.
 func (s *Store) writeAccount(ctx context.Context, locked bool, st statement, then *statement, diagnose func(context.Context, querier) error) error {
 	if !locked {
-		_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (struct{}, error) {
+		_, err := run(ctx, s, abandonedWrite, func(ctx context.Context, db *sql.DB) (struct{}, error) {
 			return struct{}{}, settle(ctx, db, st, diagnose)
 		})
 		return unlessDone(err)
@@ -71,12 +72,24 @@ func (s *Store) locked(ctx context.Context, take statement, none error, f func(c
 			return err
 		}
 	}
-	_, err := run(ctx, s, unconfirmed, func(ctx context.Context, db *sql.DB) (struct{}, error) {
-		return struct{}{}, transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
+	// Before its COMMIT nothing is written, and a wait for others is no outage.
+	var waiting, committing atomic.Bool
+	late := func(ctx context.Context) error {
+		switch {
+		case committing.Load():
+			return abandonedWrite(ctx)
+		case waiting.Load():
+			return domain.ErrContended.Because(ctx.Err())
+		}
+		return abandonedRead(ctx)
+	}
+	_, err := run(ctx, s, late, func(ctx context.Context, db *sql.DB) (struct{}, error) {
+		return struct{}{}, transact(ctx, db, &committing, func(ctx context.Context, tx *sql.Tx) error {
+			waiting.Store(true)
 			n, err := exec(ctx, tx, take)
 			switch {
 			case err != nil && ctx.Err() != nil && !errors.As(err, new(notSent)):
-				return domain.ErrContended.Because(ctx.Err()) // it waited for others, which is no outage
+				return late(ctx)
 			case err != nil:
 				return err
 			case n == 0:
@@ -84,6 +97,7 @@ func (s *Store) locked(ctx context.Context, take statement, none error, f func(c
 			case n > 1:
 				return errLockRow(int(n))
 			}
+			waiting.Store(false)
 			return f(ctx, tx)
 		})
 	})
@@ -102,21 +116,22 @@ func settle(ctx context.Context, q querier, st statement, diagnose func(context.
 	return domain.ErrUnavailable.Because(errors.New("a write touched no row, and nothing says why"))
 }
 
-// transact runs f in a transaction and commits, unless f returns an error. The
-// locks of a transaction are held until its end is known, so its end does not depend on a caller who
-// may have gone: beginning and end have a context of their own, f has the caller's.
-func transact(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
+// transact runs f in a transaction and commits, unless f returns an error or ctx has ended. The locks
+// of a transaction are held until its end is known, so its end does not depend on a caller who may
+// have gone: beginning and end have a context of their own, f has the caller's. committing is set
+// before it is too late to think better of it.
+func transact(ctx context.Context, db *sql.DB, committing *atomic.Bool, f func(context.Context, *sql.Tx) error) error {
 	var err error
 	for range 2 {
 		// A session that ended took the transaction with it, so that it can be made again.
-		if err = transactOnce(ctx, db, f); !errors.Is(err, driver.ErrBadConn) {
+		if err = transactOnce(ctx, db, committing, f); !errors.Is(err, driver.ErrBadConn) {
 			break
 		}
 	}
 	return err
 }
 
-func transactOnce(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
+func transactOnce(ctx context.Context, db *sql.DB, committing *atomic.Bool, f func(context.Context, *sql.Tx) error) error {
 	const longestEnd = 5 * time.Second
 	own := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -128,7 +143,12 @@ func transactOnce(ctx context.Context, db *sql.DB, f func(context.Context, *sql.
 	if err != nil {
 		return translate(err, unanswered)
 	}
-	if err := f(ctx, tx); err != nil {
+	err = f(ctx, tx)
+	committing.Store(err == nil)
+	if err == nil {
+		err = inTime(ctx)
+	}
+	if err != nil {
 		// Never commit after an error: what the rest would commit is not what was meant. A failed
 		// rollback costs the connection, which ends the transaction too.
 		_ = tx.Rollback()

@@ -19,24 +19,34 @@ const (
 	longestWait          = time.Second
 
 	failuresToOpen = 5           // in a row; then the breaker opens
-	openFor        = time.Second // so there is at most one probe a second
+	openFor        = time.Second // then one call is let through, to see
 
 	// grace is how long after its deadline a caller waits for a driver that heeds it, which tells
 	// what became of a write.
 	grace = 50 * time.Millisecond
 )
 
+// What to answer to a caller whose time is up while the driver is still at it.
+var (
+	abandonedRead  = abandoned(unanswered)
+	abandonedWrite = abandoned(unconfirmed)
+)
+
+func abandoned(e *domain.Error) func(context.Context) error {
+	return func(ctx context.Context) error { return e.Because(outage{ctx.Err()}) }
+}
+
 // run does op, which is a whole operation of the store, for one caller: in its turn, not while
-// Snowflake is known to be away, and never for longer than ctx, whatever the driver does. abandoned
-// is the error when op had not ended by then. What op lost to others it does again.
-func run[T any](ctx context.Context, s *Store, abandoned *domain.Error, op func(context.Context, *sql.DB) (T, error)) (T, error) {
+// Snowflake is known to be away, and never for longer than ctx, whatever the driver does; then late
+// says what to answer. What op lost to others it does again.
+func run[T any](ctx context.Context, s *Store, late func(context.Context) error, op func(context.Context, *sql.DB) (T, error)) (T, error) {
 	var result T
 	db := s.db
 	err := domain.Retry(ctx, domain.ErrContended, func() (err error) {
-		result, err = once(ctx, s, db, abandoned, op)
+		result, err = once(ctx, s, db, late, op)
 		if s.mayBePast(err) && db == s.db {
 			db = s.fresh
-			result, err = once(ctx, s, db, abandoned, op)
+			result, err = once(ctx, s, db, late, op)
 		}
 		return err
 	})
@@ -48,7 +58,7 @@ func (s *Store) mayBePast(err error) bool {
 	return errors.Is(err, errEarlierEpoch) || errors.Is(err, errNotSeen) && !s.global.Load()
 }
 
-func once[T any](ctx context.Context, s *Store, db *sql.DB, abandoned *domain.Error, op func(context.Context, *sql.DB) (T, error)) (T, error) {
+func once[T any](ctx context.Context, s *Store, db *sql.DB, late func(context.Context) error, op func(context.Context, *sql.DB) (T, error)) (T, error) {
 	type outcome struct {
 		result T
 		err    error
@@ -80,7 +90,7 @@ func once[T any](ctx context.Context, s *Store, db *sql.DB, abandoned *domain.Er
 		case got = <-done:
 			return nil, got.err
 		case <-time.After(grace):
-			return nil, abandoned.Because(outage{ctx.Err()})
+			return nil, late(ctx)
 		}
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -126,8 +136,8 @@ func newQueue(running, waiting int, patience time.Duration) *queue {
 // enter waits for a turn, which ends with leave. Errors: ErrBusy when too many wait or the wait is
 // too long, ErrUnavailable when ctx ends first.
 func (q *queue) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return domain.ErrUnavailable.Because(err)
+	if err := inTime(ctx); err != nil {
+		return err
 	}
 	select {
 	case q.admitted <- struct{}{}:
@@ -149,6 +159,14 @@ func (q *queue) enter(ctx context.Context) error {
 	}
 	<-q.admitted
 	return err
+}
+
+// inTime refuses a call whose context has ended.
+func inTime(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return domain.ErrUnavailable.Because(err)
+	}
+	return nil
 }
 
 func (q *queue) leave() {

@@ -22,7 +22,7 @@ func unopened(running, waiting int) *Store {
 }
 
 func do(ctx context.Context, s *Store, f func(context.Context) error) error {
-	_, err := run(ctx, s, unconfirmed, func(ctx context.Context, _ *sql.DB) (struct{}, error) { return struct{}{}, f(ctx) })
+	_, err := run(ctx, s, abandonedWrite, func(ctx context.Context, _ *sql.DB) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
 }
 
@@ -141,7 +141,7 @@ func TestRun(t *testing.T) {
 		s := unopened(1, 1)
 		s.db, s.fresh = new(sql.DB), new(sql.DB)
 		var asked []*sql.DB
-		_, err := run(t.Context(), s, unanswered, func(_ context.Context, db *sql.DB) (int, error) {
+		_, err := run(t.Context(), s, abandonedRead, func(_ context.Context, db *sql.DB) (int, error) {
 			asked = append(asked, db)
 			return 0, errEarlierEpoch
 		})

@@ -39,7 +39,7 @@ func (f Finding) Weakened() string {
 // they are. It runs no statement that needs a warehouse. Errors: ErrUnavailable, whose cause names
 // what is missing and what to do.
 func (s *Store) Check(ctx context.Context) (Finding, error) {
-	f, err := run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (Finding, error) {
+	f, err := run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (Finding, error) {
 		schema := s.connector.config.Schema
 		if err := checkColumns(ctx, db, schema); err != nil {
 			return Finding{}, err

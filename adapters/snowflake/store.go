@@ -96,8 +96,8 @@ func (s *Store) Close() error {
 	select {
 	case err := <-closed:
 		return err
-	case <-time.After(longestFarewell):
-		return errors.New("the sessions in Snowflake were not ended: it did not answer")
+	case <-time.After(2 * longestFarewell):
+		return errors.New("not all sessions in Snowflake were ended in time")
 	}
 }
 

@@ -21,7 +21,7 @@ func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, 
 
 // bootstrapped reports whether there ever was a first superuser.
 func (s *Store) bootstrapped(ctx context.Context) (bool, error) {
-	return run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (bool, error) {
+	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (bool, error) {
 		var rows, marked int
 		err := query(ctx, db, statement{text: "SELECT COUNT(*), COUNT(bootstrapped_at) FROM account_lock"},
 			func(scan func(...any) error) error { return scan(&rows, &marked) })

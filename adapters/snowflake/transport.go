@@ -10,8 +10,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	sf "github.com/snowflakedb/gosnowflake/v2"
 )
 
 // transport is what the driver sends its requests with. Given one, the driver makes no calls of its
@@ -20,13 +23,11 @@ type transport struct{ next http.RoundTripper }
 
 func newTransport() transport {
 	return transport{&http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   3 * time.Second,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       30 * time.Minute,
-		ForceAttemptHTTP2:     false, // one session, one connection
-		ExpectContinueTimeout: time.Second,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 3 * time.Second,
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     30 * time.Minute,
 	}}
 }
 
@@ -40,7 +41,7 @@ const queryPath = "/queries/v1/query-request"
 // once: its request id tells Snowflake that it is the same, so that it is not executed twice.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method != http.MethodPost {
-		return t.next.RoundTrip(req) // further parts of a large result
+		return t.next.RoundTrip(req) // parts of a large result, which come from elsewhere
 	}
 	c := callOf(req.Context())
 	if c == nil {
@@ -56,6 +57,13 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if again.Body, err = req.GetBody(); err != nil {
 		return nil, err
 	}
+	// As the driver itself marks a repetition.
+	q := again.URL.Query()
+	q.Set("retryCount", "1")
+	q.Set("retryReason", "0")
+	q.Set("clientStartTime", strconv.FormatInt(time.Now().UnixMilli(), 10))
+	q.Set("request_guid", sf.NewUUID().String())
+	again.URL.RawQuery = q.Encode()
 	return t.send(again, c)
 }
 

@@ -15,7 +15,7 @@ var userColumnsOfU = "u." + strings.ReplaceAll(userColumns, ", ", ", u.")
 
 // User implements [ports.Store].
 func (s *Store) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
-	return run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (domain.User, error) {
+	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (domain.User, error) {
 		st := statement{withMe + " SELECT me.epoch, me.is_active, " + userColumnsOfU + " FROM me LEFT JOIN users u ON u.id = ?", []any{by.ID, id}}
 		return one(ctx, db, by, st, (*userRow).columns, (*userRow).user)
 	})
@@ -23,7 +23,7 @@ func (s *Store) User(ctx context.Context, by domain.Actor, id string) (domain.Us
 
 // Users implements [ports.Store].
 func (s *Store) Users(ctx context.Context, by domain.Actor, req domain.PageRequest) (domain.Page[domain.User], error) {
-	return run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (domain.Page[domain.User], error) {
+	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (domain.Page[domain.User], error) {
 		list := statement{text: "SELECT id, email, full_name, '' AS password_hash, is_active, is_superuser, version, epoch, created_at, updated_at FROM users"}
 		return page(ctx, db, by, list, userColumns, req, (*userRow).columns, (*userRow).user)
 	})
@@ -111,7 +111,7 @@ const otherSuperusers = "(SELECT COUNT(*) FROM users WHERE is_active AND is_supe
 
 // UserForSignIn implements [ports.SignInStore].
 func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
-	return run(ctx, s, unanswered, func(ctx context.Context, db *sql.DB) (u domain.User, err error) {
+	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (u domain.User, err error) {
 		found := false
 		st := statement{"SELECT " + userColumns + " FROM users WHERE email = ?", []any{email.String()}}
 		err = query(ctx, db, st, func(scan func(...any) error) (err error) {

@@ -98,7 +98,9 @@ func superuserCommand() *cobra.Command {
 			}
 			defer store.end()
 			log := newLogger(cfg, cmd.ErrOrStderr())
-			return act(wireUsers(store, newHasher(), httpapi.Audit(log)), cmd.Context(), address, password)
+			ctx, cancel := context.WithTimeout(cmd.Context(), cfg.RequestTimeout)
+			defer cancel()
+			return act(wireUsers(store, newHasher(), httpapi.Audit(log)), ctx, address, password)
 		})}
 	}
 	cmd := group("superuser", "Create a superuser, or reset one's password; the password is read from standard input",

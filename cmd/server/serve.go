@@ -68,11 +68,15 @@ func (s *service) serve(ctx context.Context, cfg config.Config, listener net.Lis
 // which may not hang, from being made.
 const longestTry = 10 * time.Second
 
+// longestCheck bounds its first part, which costs a database nothing, so that one that hangs and then
+// recovers is noticed within five seconds.
+const longestCheck = 3 * time.Second
+
 // start reaches the store, sees to it that there is a first superuser, and only then is ready. It
 // goes on trying for as long as ctx lasts: a store that is away must not take the process down.
 func (s *service) start(ctx context.Context, log *zap.Logger) {
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, time.Second
 	_, err := backoff.Retry(ctx,
 		func() (bool, error) {
 			ctx, cancel := context.WithTimeout(ctx, longestTry)

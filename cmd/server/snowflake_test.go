@@ -204,6 +204,29 @@ func TestTheStartSaysWhichConsistencyItFoundAndWhatThatWeakens(t *testing.T) {
 	}
 }
 
+func TestASnowflakeThatHangsAtTheStartIsNoticedSoonAfterItRecovers(t *testing.T) {
+	server := fakeSnowflake(t)
+	configured(t, server)
+	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
+	r := launch(t, nil)
+	require.Eventually(t, func() bool { return len(server.Requests()) > 0 }, waitLimit, pollInterval)
+	server.Intercept(nil)
+	back := time.Now()
+	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
+	assert.Less(t, time.Since(back), 5*time.Second)
+}
+
+func TestAUserWhomSnowflakeRefusesIsNotTriedAgainAndAgain(t *testing.T) {
+	server := fakeSnowflake(t)
+	configured(t, server)
+	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Code: "390100"} })
+	r := launch(t, nil)
+	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() == 1 }, waitLimit, pollInterval)
+	line := r.logs.FilterMessage("the store is not ready").All()[0].ContextMap()
+	assert.Contains(t, line["error"], "user or password refused by Snowflake")
+	assert.Equal(t, time.Minute, line["next_try"])
+}
+
 func TestAnOutageOfSnowflakeIsA503OfEachRequestAndEndsByItself(t *testing.T) {
 	r, server := startOnSnowflake(t)
 	admin := r.admin(t)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -48,6 +49,8 @@ func (s storage) ready(ctx context.Context, log *zap.Logger) error {
 	if s.check == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, longestCheck)
+	defer cancel()
 	return s.check(ctx, log)
 }
 
@@ -117,6 +120,10 @@ func openSnowflake(cfg config.Config) (storage, error) {
 	}
 	check := func(ctx context.Context, log *zap.Logger) error {
 		found, err := store.Check(ctx)
+		if errors.Is(err, snowflake.ErrLoginRefused) {
+			// Whoever mends that needs some minutes, and Snowflake locks users who try too often.
+			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(60))
+		}
 		if err != nil {
 			return err
 		}
