@@ -91,13 +91,13 @@ func (p *proof) explore(s *state) {
 			p.explore(next)
 		}
 		if s.killed < p.kills {
-			next := s.clone()
-			p.session(next, i).Close()
-			next.ended[i] = "killed"
-			next.killed++
-			next.path = append(next.path, w.name+": killed")
 			moved = true
-			p.explore(next)
+			p.explore(p.kill(s, i, w))
+			if next, ok := p.advance(s, i, w); ok && next.ended[i] == "done" {
+				next.ended[i] = "killed" // after its COMMIT, whose reply nobody hears
+				next.killed++
+				p.explore(next)
+			}
 		}
 	}
 	switch {
@@ -110,6 +110,16 @@ func (p *proof) explore(s *state) {
 	case !moved:
 		p.found = "nobody can go on:\n" + strings.Join(s.path, "\n")
 	}
+}
+
+// kill ends a writer's session where it is.
+func (p *proof) kill(s *state, i int, w writer) *state {
+	next := s.clone()
+	p.session(next, i).Close()
+	next.ended[i] = "killed"
+	next.killed++
+	next.path = append(next.path, w.name+": killed")
+	return next
 }
 
 // advance lets a writer do its next step, and reports whether that changed anything.
