@@ -85,8 +85,10 @@ func translate(err error, lost *domain.Error) error {
 		return domain.ErrUnavailable.Because(fmt.Errorf("%w: %s", err, runSetup))
 	case answered.Number >= numberSignIn && answered.Number < numberSignIn+1000:
 		return domain.ErrUnavailable.Because(outage{err})
-	case strings.HasPrefix(answered.SQLState, "42") && answered.SQLState != "42501", strings.HasPrefix(answered.SQLState, "22"):
-		return err // a fault of ours
+	case strings.HasPrefix(answered.SQLState, "22"): // a fault of ours; the text may quote a value, and would be logged
+		return fmt.Errorf("a value was refused: %06d (%s), query %s", answered.Number, answered.SQLState, answered.QueryID)
+	case strings.HasPrefix(answered.SQLState, "42") && answered.SQLState != "42501": // likewise ours
+		return err
 	}
 	// Warehouse suspended, credits used up, statement cancelled or timed out, a grant that is missing:
 	// the statement failed, and so took no effect.

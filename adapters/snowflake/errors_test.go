@@ -60,6 +60,11 @@ func TestTranslate(t *testing.T) {
 			assert.Equal(t, domain.Internal, domain.KindOf(translate(err, unconfirmed)), err)
 		}
 	})
+	t.Run("a value that Snowflake quotes does not come into the log", func(t *testing.T) {
+		err := translate(answered(100078, "22000", "String 'ann@example.com' is too long"), unconfirmed)
+		assert.ErrorContains(t, err, "100078 (22000)")
+		assert.NotContains(t, err.Error(), "ann@example.com")
+	})
 	t.Run("a user whom Snowflake refuses is told from one that it cannot reach", func(t *testing.T) {
 		for number, refused := range map[int]bool{390100: true, 390102: true, 390303: false, 390201: false} {
 			err := translate(notSent{fmt.Errorf("log in: %w", answered(number, "08004", ""))}, unconfirmed)
