@@ -21,7 +21,7 @@ type connector struct {
 	config  sf.Config
 	auth    Auth
 	version string
-	hybrid  atomic.Bool
+	hybrid  atomic.Bool // whether users is a hybrid table, where the e-mail is unique by itself
 }
 
 // sessionParameters bound statements and locks below what a caller waits for.
@@ -57,12 +57,6 @@ func newConnector(o Options) *connector {
 	// The driver takes 0 for its own default, which is minutes.
 	//lint:ignore SA1019 announced to be reorganized, and until then nothing else bounds a request
 	c.config.LoginTimeout, c.config.RequestTimeout, c.config.ClientTimeout, c.config.JWTClientTimeout = o.RequestTimeout, o.RequestTimeout, o.RequestTimeout+time.Second, o.RequestTimeout
-	if c.config.Protocol == "" {
-		c.config.Protocol = "https"
-	}
-	if c.config.Port == 0 {
-		c.config.Port = 443 // also the driver's default for http
-	}
 	c.auth.prepare(&c.config)
 	return c
 }
@@ -154,16 +148,16 @@ func (c *conn) check(err error, lost bool) error {
 func (c *conn) IsValid() bool { return !c.broken.Load() }
 
 // observed makes a call of the driver with all that a statement takes along, and counts it.
-func (c *conn) observed(ctx context.Context, call func(context.Context) error) error {
+func (c *conn) observed(ctx context.Context, do func(context.Context) error) error {
 	ctx = withCall(ctx)
 	return c.counted(ctx, callOf(ctx), func() error {
-		return call(sf.WithQueryTag(ctx, queryTag(ctx, c.connector.version)))
+		return do(sf.WithQueryTag(ctx, queryTag(ctx, c.connector.version)))
 	})
 }
 
-func (c *conn) counted(ctx context.Context, state *call, call func() error) error {
+func (c *conn) counted(ctx context.Context, state *call, do func() error) error {
 	start := time.Now()
-	err := call()
+	err := do()
 	ports.TraceOf(ctx).Add(ports.Cost{Statements: 1, Ran: time.Since(start)})
 	return c.check(err, state.lost.Load())
 }

@@ -12,21 +12,16 @@ import (
 // one reads the entity that st selects behind the columns of the actor. R is its row: columns says
 // where the values go, entity what they mean. Errors: those of admit, then ErrNotFound.
 func one[R, E any](ctx context.Context, q querier, by domain.Actor, st statement, columns func(*R) []any, entity func(*R) (E, bool, error)) (E, error) {
-	var me seen
 	var result E
 	found := false
-	err := query(ctx, q, st, func(scan func(...any) error) (err error) {
+	err := queryAs(ctx, q, by, st, func(scan func(...any) error) (err error) {
 		var r R
-		me.found = true
-		if err := scan(append([]any{&me.epoch, &me.active}, columns(&r)...)...); err != nil {
+		if err := scan(columns(&r)...); err != nil {
 			return err
 		}
 		result, found, err = read(&r, entity)
 		return err
 	})
-	if err == nil {
-		err = me.admit(by)
-	}
 	if err == nil && !found {
 		err = domain.ErrNotFound
 	}
@@ -60,13 +55,11 @@ func page[R, E any](ctx context.Context, q querier, by domain.Actor, list statem
 		args,
 	}
 
-	var me seen
 	var count sql.NullInt64
 	p := domain.Page[E]{Rows: []E{}}
-	err := query(ctx, q, st, func(scan func(...any) error) error {
+	err := queryAs(ctx, q, by, st, func(scan func(...any) error) error {
 		var r R
-		me.found = true
-		if err := scan(append([]any{&me.epoch, &me.active, &count}, columns(&r)...)...); err != nil {
+		if err := scan(append([]any{&count}, columns(&r)...)...); err != nil {
 			return err
 		}
 		e, found, err := read(&r, entity)
@@ -75,9 +68,6 @@ func page[R, E any](ctx context.Context, q querier, by domain.Actor, list statem
 		}
 		return err
 	})
-	if err == nil {
-		err = me.admit(by)
-	}
 	if err != nil {
 		return domain.Page[E]{}, err
 	}

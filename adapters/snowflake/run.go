@@ -161,15 +161,15 @@ func (q *queue) enter(ctx context.Context) error {
 	return err
 }
 
+func (q *queue) leave() {
+	<-q.running
+	<-q.admitted
+}
+
 // inTime refuses a call whose context has ended.
 func inTime(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return domain.ErrUnavailable.Because(err)
 	}
 	return nil
-}
-
-func (q *queue) leave() {
-	<-q.running
-	<-q.admitted
 }

@@ -54,8 +54,7 @@ func (s *Store) Check(ctx context.Context) (Finding, error) {
 		}, nil
 	})
 	s.global.Store(err == nil && f.Weakened() == "")
-	if err == nil && f.Hybrid && !s.hybrid.Swap(true) {
-		s.connector.hybrid.Store(true)
+	if err == nil && f.Hybrid && !s.connector.hybrid.Swap(true) {
 		// Sessions that were opened before do not read the latest writes of others.
 		s.db.SetMaxIdleConns(-1)
 		s.db.SetMaxIdleConns(s.idle)

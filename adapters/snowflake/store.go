@@ -52,7 +52,6 @@ type Store struct {
 	queue     *queue
 	locking   *queue // of those who want the lock
 	breaker   *gobreaker.CircuitBreaker[any]
-	hybrid    atomic.Bool // whether users is a hybrid table, where the e-mail is unique by itself
 	global    atomic.Bool // whether every session sees what others have committed
 	idle      int
 }

@@ -32,7 +32,7 @@ func (s *Store) Users(ctx context.Context, by domain.Actor, req domain.PageReque
 // CreateUser implements [ports.Store].
 func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
 	st := insertUser(u).and(signedIn, asArgs(by)...)
-	return s.writeAccount(ctx, !s.hybrid.Load(), st, nil, func(ctx context.Context, q querier) error {
+	return s.writeAccount(ctx, !s.connector.hybrid.Load(), st, nil, func(ctx context.Context, q querier) error {
 		l, err := lookAt(ctx, q, by, u.ID, u.Email)
 		switch {
 		case err != nil:
@@ -66,7 +66,7 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read doma
 		st = st.and(otherSuperusers+" > 0", next.ID)
 	}
 	st = st.and(signedIn, asArgs(by)...)
-	return s.writeAccount(ctx, stepsDown || moves && !s.hybrid.Load(), st, nil, func(ctx context.Context, q querier) error {
+	return s.writeAccount(ctx, stepsDown || moves && !s.connector.hybrid.Load(), st, nil, func(ctx context.Context, q querier) error {
 		l, err := lookAt(ctx, q, by, next.ID, next.Email)
 		switch {
 		case err != nil:
@@ -150,19 +150,14 @@ func lookAt(ctx context.Context, q querier, by domain.Actor, id string, email do
 	st := statement{withMe + " SELECT me.epoch, me.is_active, u.version, u.is_active AND u.is_superuser," +
 		" (SELECT COUNT(*) FROM users WHERE email = ? AND id <> ?), " + otherSuperusers +
 		" FROM me LEFT JOIN users u ON u.id = ?", []any{by.ID, email.String(), id, id, id}}
-	var me seen
 	var l look
-	err := query(ctx, q, st, func(scan func(...any) error) error {
+	err := queryAs(ctx, q, by, st, func(scan func(...any) error) error {
 		var version sql.NullInt64
 		var activeSuperuser sql.NullBool
-		me.found = true
-		err := scan(&me.epoch, &me.active, &version, &activeSuperuser, &l.holders, &l.others)
+		err := scan(&version, &activeSuperuser, &l.holders, &l.others)
 		l.found, l.version, l.activeSuperuser = version.Valid, version.Int64, activeSuperuser.Bool
 		return err
 	})
-	if err == nil {
-		err = me.admit(by)
-	}
 	return l, err
 }
 

@@ -113,14 +113,15 @@ var importRules = []importRule{
 		why: "whether tests need another program is decided in one place",
 	},
 	{
-		pkg: "deploy/local/emulator",
-		why: "whoever needs an emulator needs nothing else for it",
+		pkg:    "deploy/local/emulator",
+		ours:   []string{strings.TrimSuffix(module, "/")},
+		others: []string{"github.com/snowflakedb/gosnowflake/v2"},
+		why:    "whoever needs an emulator needs the tables in it, and nothing else",
 	},
 	{
-		pkg:    "deploy/local",
-		ours:   []string{"deploy/local/emulator", strings.TrimSuffix(module, "/")},
-		others: []string{"github.com/snowflakedb/gosnowflake/v2"},
-		why:    "it runs the service as a process, as anybody would",
+		pkg:  "deploy/local",
+		ours: []string{"deploy/local/emulator"},
+		why:  "it runs the service as a process, as anybody would",
 	},
 	{
 		pkg: strings.TrimSuffix(module, "/"),

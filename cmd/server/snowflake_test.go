@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -20,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	sf "github.com/snowflakedb/gosnowflake/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -30,6 +28,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
@@ -48,7 +47,7 @@ func openTestStore(t testing.TB, cfg config.Config) storage {
 	}
 	host, port, schema := "", 0, "s"
 	if where == "fake" {
-		server := fakeSnowflake(t)
+		server := fakeSnowflake(t, engine.Rules{})
 		host, port = server.Host(), server.Port()
 	} else {
 		h, p, err := net.SplitHostPort(where)
@@ -56,7 +55,8 @@ func openTestStore(t testing.TB, cfg config.Config) storage {
 		host, schema = h, "s"+strings.ReplaceAll(newID(), "-", "")
 		port, err = strconv.Atoi(p)
 		require.NoError(t, err)
-		createTables(t, host, port, schema)
+		fakesnow := emulator.Emulator{Host: host, Port: port}
+		require.NoError(t, fakesnow.CreateTables(context.Background(), "e2e", schema))
 	}
 	store, err := snowflake.Open(snowflake.Options{
 		Account: "test", Host: host, Port: port, Protocol: "http", Database: "e2e", Schema: schema,
@@ -66,23 +66,10 @@ func openTestStore(t testing.TB, cfg config.Config) storage {
 	return storage{Store: store, close: store.Close}
 }
 
-// createTables makes the tables of setup.sql in a schema of an emulator, which makes that by itself.
-func createTables(t testing.TB, host string, port int, schema string) {
-	t.Helper()
-	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
-		Account: "test", User: "u", Password: "p", Host: host, Port: port, Protocol: "http", Database: "e2e", Schema: schema, MaxRetryCount: -1,
-	}))
-	defer db.Close()
-	for _, st := range echoinsnowflake.Tables() {
-		_, err := db.ExecContext(context.Background(), st)
-		require.NoError(t, err, st)
-	}
-}
-
 // fakeSnowflake starts a fake of Snowflake with the tables of setup.sql.
-func fakeSnowflake(t testing.TB) *fake.Server {
+func fakeSnowflake(t testing.TB, rules engine.Rules) *fake.Server {
 	t.Helper()
-	server := fake.New(engine.Rules{})
+	server := fake.New(rules)
 	t.Cleanup(server.Close)
 	for _, st := range echoinsnowflake.Tables() {
 		server.Exec(st)
@@ -106,7 +93,7 @@ func configured(t testing.TB, server *fake.Server) {
 // startOnSnowflake is start on a fake of Snowflake, as an operator would configure it.
 func startOnSnowflake(t testing.TB, flags ...string) (*running, *fake.Server) {
 	t.Helper()
-	server := fakeSnowflake(t)
+	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
 	return start(t, flags...), server
 }
@@ -159,7 +146,7 @@ func endToEndOn(t *testing.T, where string) {
 }
 
 func TestTheServiceStartsBeforeSnowflakeIsThere(t *testing.T) {
-	server := fakeSnowflake(t)
+	server := fakeSnowflake(t, engine.Rules{})
 	server.Stop()
 	configured(t, server)
 	r := launch(t, nil)
@@ -175,7 +162,7 @@ func TestTheServiceStartsBeforeSnowflakeIsThere(t *testing.T) {
 }
 
 func TestWhatIsMissingInTheAccountIsNamedUntilItIsThere(t *testing.T) {
-	server := fakeSnowflake(t)
+	server := fakeSnowflake(t, engine.Rules{})
 	server.Exec("DROP TABLE items")
 	configured(t, server)
 	r := launch(t, nil)
@@ -190,11 +177,7 @@ func TestWhatIsMissingInTheAccountIsNamedUntilItIsThere(t *testing.T) {
 
 func TestTheStartSaysWhichConsistencyItFoundAndWhatThatWeakens(t *testing.T) {
 	for mode, rules := range map[string]engine.Rules{"GLOBAL": {}, "SESSION": {StaleSessions: true}} {
-		server := fake.New(rules)
-		t.Cleanup(server.Close)
-		for _, st := range echoinsnowflake.Tables() {
-			server.Exec(st)
-		}
+		server := fakeSnowflake(t, rules)
 		configured(t, server)
 		lines := start(t).logs.FilterMessage("Snowflake").All()
 		require.Len(t, lines, 1)
@@ -205,7 +188,7 @@ func TestTheStartSaysWhichConsistencyItFoundAndWhatThatWeakens(t *testing.T) {
 }
 
 func TestASnowflakeThatHangsAtTheStartIsNoticedSoonAfterItRecovers(t *testing.T) {
-	server := fakeSnowflake(t)
+	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
 	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
 	r := launch(t, nil)
@@ -217,7 +200,7 @@ func TestASnowflakeThatHangsAtTheStartIsNoticedSoonAfterItRecovers(t *testing.T)
 }
 
 func TestAUserWhomSnowflakeRefusesIsNotTriedAgainAndAgain(t *testing.T) {
-	server := fakeSnowflake(t)
+	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
 	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Code: "390100"} })
 	r := launch(t, nil)

@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"fmt"
 	"io"
 	"os"
@@ -19,9 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	sf "github.com/snowflakedb/gosnowflake/v2"
-
-	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
 )
 
@@ -42,7 +38,7 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer snowflake.Close()
-	if err := createTables(ctx, snowflake); err != nil {
+	if err := snowflake.CreateTables(ctx, database, schema); err != nil {
 		return err
 	}
 
@@ -71,21 +67,6 @@ func run(ctx context.Context, out io.Writer) error {
 		env[key] = value
 	}
 	return serve(ctx, env)
-}
-
-// createTables makes the tables; the emulator makes database and schema when somebody logs in.
-func createTables(ctx context.Context, e *emulator.Emulator) error {
-	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
-		Account: "fakesnow", User: "local", Password: "local", Host: e.Host, Port: e.Port, Protocol: "http",
-		Database: database, Schema: schema, MaxRetryCount: -1,
-	}))
-	defer db.Close()
-	for _, st := range echoinsnowflake.Tables() {
-		if _, err := db.ExecContext(ctx, st); err != nil {
-			return fmt.Errorf("%s: %w", st, err)
-		}
-	}
-	return nil
 }
 
 // serve runs the service until ctx ends, and then lets it finish what is under way. It is built

@@ -39,7 +39,7 @@ func newUser(t testing.TB, email string, superuser bool) domain.User {
 func TestOf64InEightInstancesOneGetsTheEmailByTryingAgainForTheLock(t *testing.T) {
 	const patience = time.Minute
 	schema := newSchema()
-	setUp(t, connect(t, schema))
+	require.NoError(t, fakesnow.CreateTables(t.Context(), "contract", schema))
 	var instances [8]*snowflake.Store
 	for i := range instances {
 		instances[i] = openIn(t, schema, patience)
@@ -93,13 +93,18 @@ func TestSetupOfAnyVersionLeavesTheRowsOfAnyOther(t *testing.T) {
 		_, err := db.ExecContext(t.Context(), st)
 		require.NoError(t, err)
 	}
-	setUp(t, db)
+	setUp := func() {
+		t.Helper()
+		require.NoError(t, fakesnow.CreateTables(t.Context(), "contract", schema))
+	}
+	setUp()
 	insert("1")
 	do("UPDATE account_lock SET n = n + 1")
-	setUp(t, db, later)
+	setUp()
+	do(later)
 	do("UPDATE items SET colour = 'red'")
 	insert("2") // by an instance of the earlier version, during the upgrade
-	setUp(t, db)
+	setUp()
 	insert("3")
 
 	rows, err := db.QueryContext(t.Context(), "SELECT id, COALESCE(colour, 'none') FROM items ORDER BY id")

@@ -13,7 +13,6 @@ import (
 	sf "github.com/snowflakedb/gosnowflake/v2"
 	"github.com/stretchr/testify/require"
 
-	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
@@ -51,19 +50,11 @@ func connect(t testing.TB, schema string) *sql.DB {
 
 func newSchema() string { return "s" + strings.ReplaceAll(uuid.NewString(), "-", "") }
 
-func setUp(t testing.TB, db *sql.DB, more ...string) {
-	t.Helper()
-	for _, st := range append(echoinsnowflake.Tables(), more...) {
-		_, err := db.ExecContext(context.Background(), st)
-		require.NoError(t, err, st)
-	}
-}
-
 // open returns a store on the tables of setup.sql in a schema of its own.
 func open(t testing.TB) *snowflake.Store {
 	t.Helper()
 	schema := newSchema()
-	setUp(t, connect(t, schema))
+	require.NoError(t, fakesnow.CreateTables(context.Background(), "contract", schema))
 	return openIn(t, schema, 10*time.Second)
 }
 
