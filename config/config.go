@@ -44,14 +44,15 @@ type Config struct {
 	ShutdownDelay   time.Duration // how long to serve on while unready
 	ShutdownTimeout time.Duration // how long, after that, requests under way may take
 
-	JWTSecretKey         Secret // at least 32 bytes
-	JWTPreviousSecretKey Secret // still accepted after a rotation; may be empty
-	AccessTokenLifetime  time.Duration
+	JWTSecretKey        Secret   // at least 32 bytes
+	JWTAcceptedKeys     []Secret // those whose tokens are good as well; may repeat JWTSecretKey
+	AccessTokenLifetime time.Duration
 
 	FirstSuperuser         string // an e-mail, not checked here
 	FirstSuperuserPassword Secret // not checked here, save that DefaultPassword is for development
 
 	Snowflake Snowflake
+	Telemetry Telemetry
 
 	CORSOrigins  []string // scheme://host[:port] in lower case, or *
 	ServerTiming bool     // whether replies say what they cost in the store
@@ -79,6 +80,13 @@ type Snowflake struct {
 	Password       Secret // of AuthPassword
 	PrivateKey     Secret // of AuthKeyPair: PEM, not checked here
 	PAT            Secret // of AuthPAT: a programmatic access token
+}
+
+// Telemetry says where traces and metrics go, by OTLP over gRPC.
+type Telemetry struct {
+	TracesEndpoint   string // URL; empty: no traces
+	MetricsEndpoint  string // URL; empty: no metrics
+	TrustTraceparent bool   // whether requests belong to the traces that their clients name
 }
 
 // Development reports whether the service is tried out on somebody's own machine: its store ends

@@ -23,7 +23,7 @@ func assertIsSample(t *testing.T, c config.Config) {
 	assert.Equal(t, time.Second, c.ShutdownDelay)
 	assert.Equal(t, 9*time.Second, c.ShutdownTimeout)
 	assert.Equal(t, sample["JWT_SECRET_KEY"], c.JWTSecretKey.Reveal())
-	assert.Equal(t, sample["JWT_PREVIOUS_SECRET_KEY"], c.JWTPreviousSecretKey.Reveal())
+	assert.Equal(t, []config.Secret{config.NewSecret(sample["JWT_PREVIOUS_SECRET_KEY"])}, c.JWTAcceptedKeys)
 	assert.Equal(t, 5*time.Minute, c.AccessTokenLifetime)
 	assert.Equal(t, "root@example.org", c.FirstSuperuser)
 	assert.Equal(t, "correct horse", c.FirstSuperuserPassword.Reveal())

@@ -74,9 +74,10 @@ var keys = withFileKeys([]Key{
 
 	{Name: "JWT_SECRET_KEY", Secret: true,
 		Description: "signs the access tokens, at least 32 bytes; random at each start in development",
-		set:         signingKey(func(c *Config) *Secret { return &c.JWTSecretKey })},
-	{Name: "JWT_PREVIOUS_SECRET_KEY", Secret: true, Description: "the key before a rotation, whose tokens are still accepted",
-		set: signingKey(func(c *Config) *Secret { return &c.JWTPreviousSecretKey })},
+		set:         func(c *Config, s string) (err error) { c.JWTSecretKey, err = parseSigningKey(s); return }},
+	{Name: "JWT_PREVIOUS_SECRET_KEY", Secret: true,
+		Description: "further keys whose tokens are accepted, one per line: those before a rotation, or the next one",
+		set:         func(c *Config, s string) (err error) { c.JWTAcceptedKeys, err = parseSigningKeys(s); return }},
 	{Name: "JWT_ALGORITHM", Default: "HS256", Description: "HS256, the only one supported",
 		set: hs256},
 	{Name: "ACCESS_TOKEN_EXPIRE_MINUTES", Default: "60", Description: "lifetime of an access token, 1 to 1440 minutes",
@@ -119,6 +120,18 @@ var keys = withFileKeys([]Key{
 	{Name: "SNOWFLAKE_PAT", Secret: true, Description: "pat: programmatic access token of the user",
 		set: secret(func(c *Config) *Secret { return &c.Snowflake.PAT })},
 
+	{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Description: "OpenTelemetry collector (OTLP over gRPC) that traces and metrics are sent to; without one, none are made",
+		set: func(c *Config, s string) (err error) {
+			c.Telemetry.TracesEndpoint, err = parseEndpoint(s)
+			c.Telemetry.MetricsEndpoint = c.Telemetry.TracesEndpoint
+			return
+		}},
+	{Name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Description: "another one for traces; set by the platform inside Snowflake",
+		set: endpoint(func(c *Config) *string { return &c.Telemetry.TracesEndpoint })},
+	{Name: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", Description: "another one for metrics; set by the platform inside Snowflake",
+		set: endpoint(func(c *Config) *string { return &c.Telemetry.MetricsEndpoint })},
+	{Name: "OTEL_PROPAGATORS", Default: "tracecontext", Description: "tracecontext: a request belongs to the trace that its traceparent header names; none, as Snowsight needs it: to one of its own",
+		set: func(c *Config, s string) (err error) { c.Telemetry.TrustTraceparent, err = parsePropagators(s); return }},
 	{Name: "SERVER_TIMING", Default: "false", Description: "true or false: whether replies say in a Server-Timing header what they cost in the store",
 		set: boolean(func(c *Config) *bool { return &c.ServerTiming })},
 	{Name: "LOG_LEVEL", Default: "info", Description: "debug, info, warn or error",

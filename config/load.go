@@ -110,15 +110,12 @@ func (c Config) conflicts() []problem {
 		if placeholder.MatchString(c.JWTSecretKey.Reveal()) {
 			report("JWT_SECRET_KEY", "is a placeholder, which is %s: %s", development, giveRandomKey)
 		}
-		if placeholder.MatchString(c.JWTPreviousSecretKey.Reveal()) {
-			report("JWT_PREVIOUS_SECRET_KEY", "is a placeholder, which is %s: remove it", development)
+		if slices.ContainsFunc(c.JWTAcceptedKeys, func(k Secret) bool { return placeholder.MatchString(k.Reveal()) }) {
+			report("JWT_PREVIOUS_SECRET_KEY", "has a placeholder, which is %s: remove it", development)
 		}
 		if c.FirstSuperuserPassword.Reveal() == DefaultPassword {
 			report("FIRST_SUPERUSER_PASSWORD", "is the default, which is %s: choose one of your own", development)
 		}
-	}
-	if c.JWTPreviousSecretKey != (Secret{}) && c.JWTPreviousSecretKey == c.JWTSecretKey {
-		report("JWT_PREVIOUS_SECRET_KEY", "is the same as JWT_SECRET_KEY: remove it, or set it to the key before")
 	}
 	if c.RequestTimeout > c.ShutdownTimeout {
 		report("REQUEST_TIMEOUT", "%v is longer than SHUTDOWN_TIMEOUT (%v), so that stopping could cut a request off: lower it",

@@ -13,7 +13,10 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-const signingKey = "q3v9Xz0mT7bR2kLw8sYd5uHn1pJf6cGa"
+const (
+	signingKey = "q3v9Xz0mT7bR2kLw8sYd5uHn1pJf6cGa"
+	otherKey   = "w8sYd5uHn1pJf6cGaq3v9Xz0mT7bR2kL"
+)
 
 // load runs Load in an empty directory and with no key in the environment but those given.
 func load(t *testing.T, env map[string]string, args ...string) (config.Config, error) {
@@ -59,38 +62,42 @@ func setting(t *testing.T, c config.Config, name string) config.Setting {
 
 // sample is for each key a valid value that is not its default.
 var sample = map[string]string{
-	"PROJECT_NAME":                "Another",
-	"API_V1_PREFIX":               "/v9",
-	"STORAGE":                     "snowflake",
-	"HTTP_ADDR":                   ":9000",
-	"CORS_ORIGINS":                "https://app.example.com,http://localhost:3000",
-	"REQUEST_TIMEOUT":             "3s",
-	"SHUTDOWN_DELAY":              "1s",
-	"SHUTDOWN_TIMEOUT":            "9s",
-	"JWT_SECRET_KEY":              signingKey,
-	"JWT_PREVIOUS_SECRET_KEY":     strings.ToUpper(signingKey),
-	"JWT_ALGORITHM":               "HS256",
-	"ACCESS_TOKEN_EXPIRE_MINUTES": "5",
-	"FIRST_SUPERUSER":             "root@example.org",
-	"FIRST_SUPERUSER_PASSWORD":    "correct horse",
-	"SNOWFLAKE_ACCOUNT":           "acme",
-	"SNOWFLAKE_HOST":              "127.0.0.1",
-	"SNOWFLAKE_PORT":              "8443",
-	"SNOWFLAKE_PROTOCOL":          "http",
-	"SNOWFLAKE_DATABASE":          "db",
-	"SNOWFLAKE_SCHEMA":            "sc",
-	"SNOWFLAKE_WAREHOUSE":         "wh",
-	"SNOWFLAKE_ROLE":              "ro",
-	"SNOWFLAKE_CONNECTIONS":       "4",
-	"SNOWFLAKE_AUTH_TYPE":         "password",
-	"SNOWFLAKE_OAUTH_TOKEN_PATH":  "/token",
-	"SNOWFLAKE_USER":              "someone",
-	"SNOWFLAKE_PASSWORD":          "battery staple",
-	"SNOWFLAKE_PRIVATE_KEY":       "PEM of a key",
-	"SNOWFLAKE_PAT":               "token of a program",
-	"SERVER_TIMING":               "true",
-	"LOG_LEVEL":                   "debug",
-	"LOG_FORMAT":                  "json",
+	"PROJECT_NAME":                        "Another",
+	"API_V1_PREFIX":                       "/v9",
+	"STORAGE":                             "snowflake",
+	"HTTP_ADDR":                           ":9000",
+	"CORS_ORIGINS":                        "https://app.example.com,http://localhost:3000",
+	"REQUEST_TIMEOUT":                     "3s",
+	"SHUTDOWN_DELAY":                      "1s",
+	"SHUTDOWN_TIMEOUT":                    "9s",
+	"JWT_SECRET_KEY":                      signingKey,
+	"JWT_PREVIOUS_SECRET_KEY":             otherKey,
+	"JWT_ALGORITHM":                       "HS256",
+	"ACCESS_TOKEN_EXPIRE_MINUTES":         "5",
+	"FIRST_SUPERUSER":                     "root@example.org",
+	"FIRST_SUPERUSER_PASSWORD":            "correct horse",
+	"SNOWFLAKE_ACCOUNT":                   "acme",
+	"SNOWFLAKE_HOST":                      "127.0.0.1",
+	"SNOWFLAKE_PORT":                      "8443",
+	"SNOWFLAKE_PROTOCOL":                  "http",
+	"SNOWFLAKE_DATABASE":                  "db",
+	"SNOWFLAKE_SCHEMA":                    "sc",
+	"SNOWFLAKE_WAREHOUSE":                 "wh",
+	"SNOWFLAKE_ROLE":                      "ro",
+	"SNOWFLAKE_CONNECTIONS":               "4",
+	"SNOWFLAKE_AUTH_TYPE":                 "password",
+	"SNOWFLAKE_OAUTH_TOKEN_PATH":          "/token",
+	"SNOWFLAKE_USER":                      "someone",
+	"SNOWFLAKE_PASSWORD":                  "battery staple",
+	"SNOWFLAKE_PRIVATE_KEY":               "PEM of a key",
+	"SNOWFLAKE_PAT":                       "token of a program",
+	"OTEL_EXPORTER_OTLP_ENDPOINT":         "http://collector:4317",
+	"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":  "https://traces:4317",
+	"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://metrics:4317",
+	"OTEL_PROPAGATORS":                    "none",
+	"SERVER_TIMING":                       "true",
+	"LOG_LEVEL":                           "debug",
+	"LOG_FORMAT":                          "json",
 }
 
 func TestWithoutAnySourceEveryKeyHasItsDefault(t *testing.T) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -28,23 +29,6 @@ func text(field func(*Config) *string) func(*Config, string) error {
 
 func secret(field func(*Config) *Secret) func(*Config, string) error {
 	return func(c *Config, s string) error {
-		*field(c) = NewSecret(s)
-		return nil
-	}
-}
-
-func signingKey(field func(*Config) *Secret) func(*Config, string) error {
-	return func(c *Config, s string) error {
-		if s != "" && len(s) < minSigningKey {
-			return fmt.Errorf("has %d bytes: %s", len(s), giveRandomKey)
-		}
-		distinct := map[byte]bool{}
-		for i := range len(s) {
-			distinct[s[i]] = true
-		}
-		if s != "" && len(distinct) < leastDistinct {
-			return fmt.Errorf("has only %d distinct byte values: %s", len(distinct), giveRandomKey)
-		}
 		*field(c) = NewSecret(s)
 		return nil
 	}
@@ -100,6 +84,47 @@ func number(field func(*Config) *int, least, most int) func(*Config, string) err
 	}
 }
 
+// endpoint leaves alone what another key has set when s is empty.
+func endpoint(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s == "" {
+			return nil
+		}
+		parsed, err := parseEndpoint(s)
+		*field(c) = parsed
+		return err
+	}
+}
+
+// parseEndpoint takes host:port too, as what speaks gRPC often calls its endpoint.
+func parseEndpoint(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	full := s
+	if !strings.Contains(s, "://") {
+		full = "http://" + s
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return "", fmt.Errorf("%q is not the address of a collector: write http://host:port, or https:// if it has TLS", s)
+	}
+	return full, nil
+}
+
+func parsePropagators(s string) (traceparent bool, err error) {
+	for name := range strings.SplitSeq(s, ",") {
+		switch strings.TrimSpace(name) {
+		case "tracecontext":
+			traceparent = true
+		case "baggage", "none": // there is nothing in baggage that we need
+		default:
+			return false, fmt.Errorf("%q is not supported: set it to tracecontext or none", name)
+		}
+	}
+	return traceparent, nil
+}
+
 func hs256(_ *Config, s string) error {
 	if s != "HS256" {
 		return fmt.Errorf("%q is not supported: tokens are signed with HS256 only, so remove this key or set it to HS256", s)
@@ -114,6 +139,43 @@ func parseMinutes(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%q is not a whole number of minutes from 1 to %d: give one, such as 60", s, most)
 	}
 	return time.Duration(n) * time.Minute, nil
+}
+
+// parseSigningKey takes the empty text for no key.
+func parseSigningKey(s string) (Secret, error) {
+	if s == "" {
+		return Secret{}, nil
+	}
+	if len(s) < minSigningKey {
+		return Secret{}, fmt.Errorf("has %d bytes: %s", len(s), giveRandomKey)
+	}
+	distinct := map[byte]bool{}
+	for i := range len(s) {
+		distinct[s[i]] = true
+	}
+	if len(distinct) < leastDistinct {
+		return Secret{}, fmt.Errorf("has only %d distinct byte values: %s", len(distinct), giveRandomKey)
+	}
+	if strings.ContainsAny(s, "\r\n") { // nor could it be one of several later on
+		return Secret{}, errors.New("has more than one line: give one key")
+	}
+	return NewSecret(s), nil
+}
+
+// parseSigningKeys reads one key per line.
+func parseSigningKeys(s string) ([]Secret, error) {
+	var keys []Secret
+	for line := range strings.Lines(s) {
+		key, err := parseSigningKey(strings.TrimRight(line, "\r\n"))
+		if err == nil && key == (Secret{}) {
+			err = errors.New("is empty: remove it")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d %w", len(keys)+1, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)

@@ -125,3 +125,20 @@ func TestASecretFileThatGivesNothingIsRefused(t *testing.T) {
 	_, err = loadHere(t, env)
 	assert.ErrorContains(t, err, "JWT_SECRET_KEY (file key): has 5 bytes: give at least 32 random bytes")
 }
+
+func TestAFileCanHoldSeveralAcceptedKeysOneALine(t *testing.T) {
+	for content, want := range map[string][]config.Secret{
+		otherKey:                                {config.NewSecret(otherKey)},
+		otherKey + "\n" + signingKey:            {config.NewSecret(otherKey), config.NewSecret(signingKey)},
+		otherKey + "\r\n" + signingKey + "\r\n": {config.NewSecret(otherKey), config.NewSecret(signingKey)},
+		" " + otherKey + " \n":                  {config.NewSecret(" " + otherKey + " ")},
+	} {
+		emptyPlace(t)
+		write(t, "keys", content)
+		c, err := loadHere(t, nil, "--jwt-previous-secret-key-file=keys")
+		require.NoError(t, err)
+		assert.Equal(t, want, c.JWTAcceptedKeys, "%q", content)
+		assert.Equal(t, config.Setting{Name: "JWT_PREVIOUS_SECRET_KEY", Value: "[redacted]", Origin: "file keys"},
+			setting(t, c, "JWT_PREVIOUS_SECRET_KEY"))
+	}
+}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
 // production is a valid configuration in which no default secret is accepted.
@@ -28,6 +30,10 @@ func TestAWrongValueIsRefused(t *testing.T) {
 		{"SNOWFLAKE_PORT", "https", `"https" is not a whole number`},
 		{"SNOWFLAKE_CONNECTIONS", "65", `"65" is not a whole number from 1 to 64`},
 		{"SERVER_TIMING", "maybe", `"maybe" is neither true nor false`},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://", `"http://" is not the address of a collector: write http://host:port`},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector:4317", `is not the address of a collector`},
+		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:43 17", `is not the address of a collector`},
+		{"OTEL_PROPAGATORS", "tracecontext,b3", `"b3" is not supported: set it to tracecontext or none`},
 		{"JWT_ALGORITHM", "RS256", `"RS256" is not supported: tokens are signed with HS256 only`},
 		{"JWT_ALGORITHM", "none", `"none" is not supported`},
 
@@ -87,9 +93,13 @@ func TestAWrongValueIsRefused(t *testing.T) {
 		{"JWT_SECRET_KEY", "please-change-this-before-production", `is a placeholder`},
 		{"JWT_SECRET_KEY", "CHANGEME" + signingKey, `is a placeholder`},
 		{"JWT_SECRET_KEY", "your-256-bit-secret-your-256-bit-secret", `is a placeholder`},
-		{"JWT_PREVIOUS_SECRET_KEY", "short", `has 5 bytes`},
-		{"JWT_PREVIOUS_SECRET_KEY", "please-change-this-before-production", `is a placeholder`},
-		{"JWT_PREVIOUS_SECRET_KEY", signingKey, `is the same as JWT_SECRET_KEY`},
+		{"JWT_SECRET_KEY", signingKey + "\n" + otherKey, `has more than one line: give one key`},
+		{"JWT_PREVIOUS_SECRET_KEY", "short", `line 1 has 5 bytes`},
+		{"JWT_PREVIOUS_SECRET_KEY", otherKey + "\n" + strings.Repeat("x", 32), `line 2 has only 1 distinct byte values`},
+		{"JWT_PREVIOUS_SECRET_KEY", otherKey + "\n\n" + signingKey, `line 2 is empty: remove it`},
+		{"JWT_PREVIOUS_SECRET_KEY", "\n", `line 1 is empty`},
+		{"JWT_PREVIOUS_SECRET_KEY", "please-change-this-before-production", `has a placeholder`},
+		{"JWT_PREVIOUS_SECRET_KEY", otherKey + "\nplease-change-this-before-production", `has a placeholder`},
 		{"FIRST_SUPERUSER_PASSWORD", "changethis", `is the default, which is accepted only with STORAGE=memory`},
 	}
 	for _, tt := range tests {
@@ -110,6 +120,7 @@ func TestARightValueIsAccepted(t *testing.T) {
 		{"LOG_LEVEL", "INFO"},
 		{"SERVER_TIMING", "True"},
 		{"SNOWFLAKE_CONNECTIONS", "64"},
+		{"OTEL_PROPAGATORS", "tracecontext, baggage"},
 		{"REQUEST_TIMEOUT", "20s"},
 		{"REQUEST_TIMEOUT", "1ms"},
 		{"SHUTDOWN_DELAY", "0"},
@@ -124,7 +135,10 @@ func TestARightValueIsAccepted(t *testing.T) {
 		{"CORS_ORIGINS", "*"},
 		{"CORS_ORIGINS", " https://A.example , http://[::1]:3000"},
 		{"CORS_ORIGINS", "capacitor://localhost"},
-		{"JWT_PREVIOUS_SECRET_KEY", strings.ToUpper(signingKey)},
+		{"JWT_PREVIOUS_SECRET_KEY", otherKey},
+		// So it is in the middle of a rotation: the next key is accepted first, and then signs.
+		{"JWT_PREVIOUS_SECRET_KEY", signingKey},
+		{"JWT_PREVIOUS_SECRET_KEY", otherKey + "\n" + signingKey},
 	}
 	for _, tt := range tests {
 		t.Run(tt.key+"="+tt.value, func(t *testing.T) {
@@ -134,6 +148,14 @@ func TestARightValueIsAccepted(t *testing.T) {
 			assert.NoError(t, err)
 		})
 	}
+}
+
+func TestACollectorForAllIsGivenUpForOneOfItsOwn(t *testing.T) {
+	c, err := load(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://other:4317"})
+	require.NoError(t, err)
+	assert.Equal(t, config.Telemetry{
+		TracesEndpoint: "http://collector:4317", MetricsEndpoint: "https://other:4317", TrustTraceparent: true,
+	}, c.Telemetry)
 }
 
 func TestOriginsAreInLowerCaseAsBrowsersSendThem(t *testing.T) {

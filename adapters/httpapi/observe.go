@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -40,22 +39,6 @@ func recordOf(ctx context.Context) *record {
 
 var usableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// W3C Trace Context Level 1, §3.2: version 00 ends with its flags, a later one may go on after a dash.
-var traceparent = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$`)
-
-// traceID returns the trace id of a traceparent header, or nothing of one that is not valid.
-func traceID(header string) string {
-	m := traceparent.FindStringSubmatch(header)
-	if m == nil {
-		return ""
-	}
-	version, trace, parent, more := m[1], m[2], m[3], m[4]
-	if version == "ff" || version == "00" && more != "" || strings.Trim(trace, "0") == "" || strings.Trim(parent, "0") == "" {
-		return ""
-	}
-	return trace
-}
-
 // everywhere are the headers that every reply has; pages have a policy of their own.
 var everywhere = map[string][]string{
 	echo.HeaderXContentTypeOptions:   {"nosniff"},
@@ -72,12 +55,15 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		rec := &record{Trace: ports.Trace{
 			RequestID: c.Request().Header.Get(echo.HeaderXRequestID),
 			Route:     c.Path(), // never the path: it holds ids, and whatever else a client sends
-			TraceID:   traceID(c.Request().Header.Get("Traceparent")),
 		}}
 		if !usableRequestID.MatchString(rec.RequestID) {
 			rec.RequestID = rand.Text()
 		}
-		ctx := context.WithValue(ports.WithTrace(c.Request().Context(), &rec.Trace), recordKey{}, rec)
+		ctx, span := s.instruments.begin(c, s.TrustTraceparent)
+		if its := span.SpanContext(); its.HasTraceID() {
+			rec.TraceID = its.TraceID().String()
+		}
+		ctx = context.WithValue(ports.WithTrace(ctx, &rec.Trace), recordKey{}, rec)
 		ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
@@ -96,7 +82,9 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := next(c); err != nil {
 			c.Error(err)
 		}
-		s.logRequest(c, rec, time.Since(start))
+		took := time.Since(start)
+		s.logRequest(c, rec, took)
+		s.instruments.end(c, rec, span, took)
 		return nil
 	}
 }

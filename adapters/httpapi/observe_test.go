@@ -115,7 +115,10 @@ func TestATraceparentThatIsNotOneIsIgnored(t *testing.T) {
 		"01-" + id + "-00f067aa0ba902b7-01later":                 "",
 		"00-" + id + "-0000000000000000-01":                      "",
 	} {
-		assert.Equal(t, want, traceID(header), header)
+		s, logs := serve(t, useCases{items: costly})
+		send(s, "GET", "/api/v1/items/", nil, "Traceparent", header)
+		got, _ := logs.TakeAll()[0].ContextMap()["trace_id"].(string)
+		assert.Equal(t, want, got, header)
 	}
 }
 

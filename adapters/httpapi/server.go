@@ -13,6 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -20,13 +22,17 @@ import (
 
 //go:generate go tool oapi-codegen -config oapi-codegen.yaml openapi.yaml
 
-// Options is what a Server is made of. All fields but CORSOrigins and ServerTiming are required.
+// Options is what a Server is made of. All fields are required, save those that switch something on.
 type Options struct {
 	Auth  ports.Auth
 	Users ports.Users
 	Items ports.Items
 	Log   *zap.Logger
 	Pages fs.FS // index.html and the files that it links to
+
+	Traces           trace.TracerProvider // nil: none are made
+	Metrics          metric.MeterProvider // nil: none are kept
+	TrustTraceparent bool                 // whether requests belong to the traces that their clients name
 
 	Name           string        // of the service, as its pages call it
 	Version        string        // of the program
@@ -40,10 +46,11 @@ type Options struct {
 // Server is the service as an HTTP handler, together with its readiness.
 type Server struct {
 	Options
-	echo     *echo.Echo
-	contract *contract
-	state    atomic.Int32
-	reached  atomic.Bool // whether it was ever Ready
+	echo        *echo.Echo
+	contract    *contract
+	instruments instruments
+	state       atomic.Int32
+	reached     atomic.Bool // whether it was ever Ready
 }
 
 var _ ServerInterface = (*Server)(nil)
@@ -57,6 +64,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.contract = c
+	if s.instruments, err = newInstruments(o.Traces, o.Metrics); err != nil {
+		return nil, err
+	}
 
 	e := s.echo
 	e.HTTPErrorHandler = s.writeProblem
@@ -106,7 +116,7 @@ func (s *Server) HTTPServer() *http.Server {
 		WriteTimeout:      s.RequestTimeout + 10*time.Second,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    maxHeaders - slop,
-		ErrorLog:          zap.NewStdLog(s.Log.Named("net/http")),
+		ErrorLog:          zap.NewStdLog(s.Log.With(zap.String("logger", "net/http"))),
 	}
 }
 

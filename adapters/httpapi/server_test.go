@@ -60,7 +60,7 @@ func serve(t testing.TB, u useCases) (*Server, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	s, err := New(Options{
 		Auth: u, Users: u.Users, Items: items{useCases: u}, Log: zap.New(core), Pages: static.Files,
-		Name: "Echo", Version: "1", Storage: "memory", Prefix: "/api/v1", RequestTimeout: 10 * time.Second,
+		Name: "Echo", Version: "1", Storage: "memory", Prefix: "/api/v1", RequestTimeout: 10 * time.Second, TrustTraceparent: true,
 	})
 	require.NoError(t, err)
 	return s, logs

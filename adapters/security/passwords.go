@@ -28,6 +28,9 @@ func NewPasswordHasher() *PasswordHasher {
 	return &PasswordHasher{newQueue(runtime.GOMAXPROCS(0), maxWaiting, maxWait)}
 }
 
+// Load returns how many hashes are being made or verified, and how many wait for that.
+func (h *PasswordHasher) Load() (working, waiting int) { return h.queue.load() }
+
 // Hash implements [ports.PasswordHasher].
 func (h *PasswordHasher) Hash(ctx context.Context, plain string) (string, error) {
 	var hash string

@@ -49,3 +49,9 @@ func (q *queue) do(ctx context.Context, work func()) error {
 	work()
 	return nil
 }
+
+// load returns how many work and how many wait.
+func (q *queue) load() (working, waiting int) {
+	working = len(q.working)
+	return working, max(0, len(q.admitted)-working)
+}

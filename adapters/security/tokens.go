@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -22,14 +23,20 @@ import (
 // RFC 9068, signed with HMAC-SHA-256. Nothing in a token chooses how it is verified, save that its
 // kid picks one of our own keys.
 type TokenIssuer struct {
-	keys     map[string][]byte // by kid
-	kid      string            // of the key that signs
+	ring     atomic.Pointer[ring]
 	lifetime time.Duration
 	now      func() time.Time
 	parser   *jwt.Parser
+}
+
+// ring is the keys of one time, which never change, and what was verified with them.
+type ring struct {
+	keys map[string][]byte // by kid
+	kid  string            // of the key that signs
 	// verified holds what was found in tokens, by the whole text of each: a client sends the same
 	// one with every request, and to verify it costs more than the rest of a request in memory.
-	// Nothing but the passing of time can make it untrue, for the keys do not change.
+	// Nothing but the passing of time can make it untrue. It ends with the ring, and with it all
+	// that was found under a key that is gone.
 	verified *lru.Cache[string, claims]
 }
 
@@ -50,29 +57,15 @@ const (
 	clockSkew = 5 * time.Second
 )
 
-// NewTokenIssuer returns one that signs with key and also accepts the tokens of previous keys.
+// NewTokenIssuer returns one that signs with key and also accepts the tokens of the accepted keys.
 // Tokens are valid for lifetime, at most [MaxTokenLifetime]. The error says which key is
 // unfit and why, and never shows it.
-func NewTokenIssuer(lifetime time.Duration, now func() time.Time, key []byte, previous ...[]byte) (*TokenIssuer, error) {
+func NewTokenIssuer(lifetime time.Duration, now func() time.Time, key []byte, accepted ...[]byte) (*TokenIssuer, error) {
 	if lifetime < time.Second || lifetime > MaxTokenLifetime {
 		return nil, fmt.Errorf("a token lifetime of %v is not between 1s and %v", lifetime, MaxTokenLifetime)
 	}
-	if err := checkKey(key); err != nil {
-		return nil, fmt.Errorf("the signing key %w", err)
-	}
-	keys := map[string][]byte{keyID(key): bytes.Clone(key)}
-	for _, k := range previous {
-		if err := checkKey(k); err != nil {
-			return nil, fmt.Errorf("a previous signing key %w", err)
-		}
-		keys[keyID(k)] = bytes.Clone(k)
-	}
-	verified, err := lru.New[string, claims](maxRemembered)
-	if err != nil {
-		return nil, err
-	}
-	return &TokenIssuer{
-		keys: keys, kid: keyID(key), lifetime: lifetime, now: now, verified: verified,
+	i := &TokenIssuer{
+		lifetime: lifetime, now: now,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 			jwt.WithStrictDecoding(),
@@ -83,7 +76,33 @@ func NewTokenIssuer(lifetime time.Duration, now func() time.Time, key []byte, pr
 			jwt.WithLeeway(clockSkew),
 			jwt.WithTimeFunc(now),
 		),
-	}, nil
+	}
+	if err := i.Rotate(key, accepted...); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Rotate replaces all keys at once: from now on tokens are signed with key, and only those of key
+// and of the accepted keys are good. An unfit key is an error as with [NewTokenIssuer], and changes
+// nothing. It may be called while tokens are issued and verified.
+func (i *TokenIssuer) Rotate(key []byte, accepted ...[]byte) error {
+	if err := checkKey(key); err != nil {
+		return fmt.Errorf("the signing key %w", err)
+	}
+	keys := map[string][]byte{keyID(key): bytes.Clone(key)}
+	for _, k := range accepted {
+		if err := checkKey(k); err != nil {
+			return fmt.Errorf("an accepted key %w", err)
+		}
+		keys[keyID(k)] = bytes.Clone(k)
+	}
+	verified, err := lru.New[string, claims](maxRemembered)
+	if err != nil {
+		return err
+	}
+	i.ring.Store(&ring{keys: keys, kid: keyID(key), verified: verified})
+	return nil
 }
 
 // checkKey refuses what nobody drew at random. Which words make a placeholder, and where one may
@@ -177,8 +196,9 @@ func (i *TokenIssuer) Issue(a domain.Actor) (domain.Token, error) {
 	}
 	token := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
 	token.Header["typ"] = tokenType
-	token.Header["kid"] = i.kid
-	signed, err := token.SignedString(i.keys[i.kid])
+	r := i.ring.Load()
+	token.Header["kid"] = r.kid
+	signed, err := token.SignedString(r.keys[r.kid])
 	if err != nil {
 		return domain.Token{}, err
 	}
@@ -193,12 +213,13 @@ func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
 	if strings.ContainsAny(token, "\r\n") { // encoding/base64 passes over them
 		return domain.Actor{}, domain.ErrInvalidToken.Because(jwt.ErrTokenMalformed)
 	}
-	c, known := i.verified.Get(token)
+	r := i.ring.Load() // once: what one ring has verified, another must not remember
+	c, known := r.verified.Get(token)
 	if !known {
-		if _, err := i.parser.ParseWithClaims(token, &c, i.keyOf); err != nil {
+		if _, err := i.parser.ParseWithClaims(token, &c, r.keyOf); err != nil {
 			return domain.Actor{}, domain.ErrInvalidToken.Because(err)
 		}
-		i.verified.Add(token, c)
+		r.verified.Add(token, c)
 	} else if !i.now().Before(time.Unix(c.ExpiresAt, 0).Add(clockSkew)) {
 		return domain.Actor{}, domain.ErrInvalidToken.Because(jwt.ErrTokenExpired)
 	}
@@ -206,7 +227,7 @@ func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
 }
 
 // keyOf implements [jwt.Keyfunc].
-func (i *TokenIssuer) keyOf(token *jwt.Token) (any, error) {
+func (r *ring) keyOf(token *jwt.Token) (any, error) {
 	if token.Header["typ"] != tokenType {
 		return nil, errWrongType
 	}
@@ -214,7 +235,7 @@ func (i *TokenIssuer) keyOf(token *jwt.Token) (any, error) {
 		return nil, errCritical
 	}
 	kid, _ := token.Header["kid"].(string)
-	key, ok := i.keys[kid]
+	key, ok := r.keys[kid]
 	if !ok {
 		return nil, errUnknownKey
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
@@ -21,6 +22,7 @@ type connector struct {
 	config  sf.Config
 	auth    Auth
 	version string
+	tracer  trace.Tracer
 	hybrid  atomic.Bool // whether users is a hybrid table, where the e-mail is unique by itself
 }
 
@@ -42,7 +44,7 @@ func sessionParameters(timeout time.Duration) map[string]*string {
 
 func newConnector(o Options) *connector {
 	c := &connector{
-		auth: o.Auth, version: o.Version,
+		auth: o.Auth, version: o.Version, tracer: newTracer(o.Traces),
 		config: sf.Config{
 			Account: o.Account, Host: o.Host, Port: o.Port, Protocol: o.Protocol,
 			Database: o.Database, Schema: o.Schema, Warehouse: o.Warehouse, Role: o.Role,
@@ -148,34 +150,35 @@ func (c *conn) check(err error, lost bool) error {
 func (c *conn) IsValid() bool { return !c.broken.Load() }
 
 // observed makes a call of the driver with all that a statement takes along, and counts it.
-func (c *conn) observed(ctx context.Context, do func(context.Context) error) error {
-	ctx = withCall(ctx)
-	return c.counted(ctx, callOf(ctx), func() error {
+func (c *conn) observed(ctx context.Context, text string, do func(context.Context) (answer any, err error)) error {
+	ctx, span := c.span(withCall(ctx), text)
+	return c.counted(ctx, callOf(ctx), span, func() (any, error) {
 		return do(sf.WithQueryTag(ctx, queryTag(ctx, c.connector.version)))
 	})
 }
 
-func (c *conn) counted(ctx context.Context, state *call, do func() error) error {
+func (c *conn) counted(ctx context.Context, state *call, span trace.Span, do func() (answer any, err error)) error {
 	start := time.Now()
-	err := do()
+	answer, err := do()
 	ports.TraceOf(ctx).Add(ports.Cost{Statements: 1, Ran: time.Since(start)})
+	endSpan(span, answer, err)
 	return c.check(err, state.lost.Load())
 }
 
 // QueryContext implements [driver.QueryerContext].
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	err = c.observed(ctx, func(ctx context.Context) error {
+	err = c.observed(ctx, query, func(ctx context.Context) (any, error) {
 		rows, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
-		return err
+		return rows, err
 	})
 	return rows, err
 }
 
 // ExecContext implements [driver.ExecerContext].
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
-	err = c.observed(ctx, func(ctx context.Context) error {
+	err = c.observed(ctx, query, func(ctx context.Context) (any, error) {
 		result, err = c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
-		return err
+		return result, err
 	})
 	return result, err
 }
@@ -187,16 +190,16 @@ func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
 
 // Ping implements [driver.Pinger].
 func (c *conn) Ping(ctx context.Context) error {
-	return c.observed(ctx, func(ctx context.Context) error { return c.Conn.(driver.Pinger).Ping(ctx) })
+	return c.observed(ctx, "PING", func(ctx context.Context) (any, error) { return nil, c.Conn.(driver.Pinger).Ping(ctx) })
 }
 
 // BeginTx implements [driver.ConnBeginTx].
 func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	t := &tx{conn: c, ctx: ctx}
-	err := c.observed(ctx, func(ctx context.Context) (err error) {
+	err := c.observed(ctx, "BEGIN", func(ctx context.Context) (_ any, err error) {
 		t.call = callOf(ctx)
 		t.Tx, err = c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
-		return err
+		return nil, err
 	})
 	if err != nil {
 		c.broken.Store(true)
@@ -221,16 +224,17 @@ func (t *tx) Commit() error {
 		_ = t.Rollback()
 		return notSent{errBrokenTransaction}
 	}
-	return t.end(t.Tx.Commit)
+	return t.end("COMMIT", t.Tx.Commit)
 }
 
 // Rollback implements [driver.Tx].
-func (t *tx) Rollback() error { return t.end(t.Tx.Rollback) }
+func (t *tx) Rollback() error { return t.end("ROLLBACK", t.Tx.Rollback) }
 
-func (t *tx) end(how func() error) error {
+func (t *tx) end(text string, how func() error) error {
 	t.call.requests.Store(0)
 	t.call.lost.Store(false)
-	err := t.conn.counted(t.ctx, t.call, how)
+	ctx, span := t.conn.span(t.ctx, text)
+	err := t.conn.counted(ctx, t.call, span, func() (any, error) { return nil, how() })
 	if err != nil {
 		t.conn.broken.Store(true)
 	}

@@ -166,6 +166,9 @@ func (q *queue) leave() {
 	<-q.admitted
 }
 
+// waiting returns how many wait for a turn.
+func (q *queue) waiting() int64 { return int64(max(0, len(q.admitted)-len(q.running))) }
+
 // inTime refuses a call whose context has ended.
 func inTime(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {

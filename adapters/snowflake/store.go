@@ -21,6 +21,8 @@ import (
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
@@ -42,6 +44,9 @@ type Options struct {
 	RequestTimeout time.Duration // what a caller waits for at most; bounds statements and locks
 	Connections    int           // at most
 	Version        string        // of the service, for query tags
+
+	Traces  trace.TracerProvider // nil: none are made
+	Metrics metric.MeterProvider // nil: none are kept
 }
 
 // Store implements [ports.Store]. Make one with [Open].
@@ -84,7 +89,7 @@ func Open(opts Options) (*Store, error) {
 	s.db.SetConnMaxIdleTime(15 * time.Minute)
 	s.db.SetConnMaxLifetime(time.Hour) // the master token of an idle session dies after four
 	s.fresh.SetMaxIdleConns(-1)
-	return s, nil
+	return s, s.register(opts.Metrics)
 }
 
 // Close ends the sessions, as far as Snowflake answers: it ends those of clients that went by itself,

@@ -83,6 +83,7 @@ var importRules = []importRule{
 		others: []string{
 			"github.com/snowflakedb/gosnowflake/v2",
 			"github.com/sony/gobreaker/v2",
+			"go.opentelemetry.io/otel",
 		},
 		why: "SQL and the driver stay here, so that no other package knows Snowflake",
 	},
@@ -139,6 +140,7 @@ var importRules = []importRule{
 			"github.com/oapi-codegen/nullable",
 			"github.com/oapi-codegen/runtime",
 			"github.com/swaggest/swgui",
+			"go.opentelemetry.io/otel",
 			"go.uber.org/zap",
 		},
 		why: "Echo and the OpenAPI libraries stay here, so that replacing one changes one package",
@@ -156,6 +158,17 @@ var importRules = []importRule{
 		why: "tokens and hashes are made in one place, whoever asks for them",
 	},
 	{
+		pkg: "adapters/telemetry",
+		others: []string{
+			"github.com/go-logr/logr",
+			"github.com/google/uuid",
+			"go.opentelemetry.io/otel",
+			"go.uber.org/zap",
+			"golang.org/x/time/rate",
+		},
+		why: "exporters stay here; whoever measures something knows the interfaces only",
+	},
+	{
 		pkg: "config",
 		others: []string{
 			"github.com/joho/godotenv",
@@ -171,7 +184,7 @@ var importRules = []importRule{
 	{
 		pkg: "cmd/server",
 		ours: []string{
-			"adapters/httpapi", "adapters/memory", "adapters/security", "adapters/snowflake",
+			"adapters/httpapi", "adapters/memory", "adapters/security", "adapters/snowflake", "adapters/telemetry",
 			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
 		},
 		others: []string{
@@ -179,6 +192,7 @@ var importRules = []importRule{
 			"github.com/google/uuid",
 			"github.com/spf13/cobra",
 			"github.com/spf13/pflag",
+			"go.opentelemetry.io/otel",
 			"go.uber.org/zap",
 		},
 		why: "wiring knows all of ours, and of the rest what it takes to start, log and stop",

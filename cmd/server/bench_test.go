@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -26,12 +27,12 @@ import (
 func BenchmarkHTTP(b *testing.B) {
 	cfg, err := config.Load(nil)
 	require.NoError(b, err)
-	store, err := openStore(cfg)
+	store, err := openStore(cfg, telemetry.None())
 	require.NoError(b, err)
 	logFile, err := os.Create(b.TempDir() + "/log")
 	require.NoError(b, err)
 	defer logFile.Close()
-	svc, err := wire(cfg, store, newLogger(cfg, logFile))
+	svc, err := wire(cfg, store, telemetry.None(), newLogger(cfg, logFile))
 	require.NoError(b, err)
 	_, err = svc.users.EnsureFirstSuperuser(b.Context(), svc.first.email, svc.first.password)
 	require.NoError(b, err)

@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
@@ -41,9 +43,15 @@ func printVersion(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// version is that of the module, as the go command stamps it into the binary: a tag, or the time
-// and hash of the commit.
+// stamped is the version that the linker is told, as the Dockerfile does.
+var stamped string
+
+// version is what was stamped, or else that of the module, as the go command finds it: a tag, or the
+// time and hash of the commit.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"
@@ -92,7 +100,7 @@ func superuserCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cfg)
+			store, err := openStore(cfg, telemetry.None())
 			if err != nil {
 				return err
 			}
@@ -100,7 +108,7 @@ func superuserCommand() *cobra.Command {
 			log := newLogger(cfg, cmd.ErrOrStderr())
 			ctx, cancel := context.WithTimeout(cmd.Context(), cfg.RequestTimeout)
 			defer cancel()
-			return act(wireUsers(store, newHasher(), httpapi.Audit(log)), ctx, address, password)
+			return act(wireUsers(store, security.NewPasswordHasher(), httpapi.Audit(log)), ctx, address, password)
 		})}
 	}
 	cmd := group("superuser", "Create a superuser, or reset one's password; the password is read from standard input",

@@ -19,6 +19,7 @@ import (
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
@@ -278,7 +279,7 @@ func TestTheOperatorsCommandsRefuseAStoreThatTheyCannotReach(t *testing.T) {
 
 func TestAnOperatorsSuperuserIsTheFirst(t *testing.T) {
 	store := memory.New()
-	operator := wireUsers(store, newHasher(), httpapi.Audit(zap.NewNop()))
+	operator := wireUsers(store, security.NewPasswordHasher(), httpapi.Audit(zap.NewNop()))
 	address, password, err := credentials("Operator@example.com", strings.NewReader(goodPassword+"\n"))
 	require.NoError(t, err)
 	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
@@ -297,7 +298,7 @@ func TestAnOperatorCanResetAPassword(t *testing.T) {
 	r := startOn(t, store)
 	before := r.admin(t)
 	before.newAccount("ann@example.com")
-	operator := wireUsers(store, newHasher(), httpapi.Audit(zap.NewNop()))
+	operator := wireUsers(store, security.NewPasswordHasher(), httpapi.Audit(zap.NewNop()))
 	reset := (*users.Service).ResetPassword
 
 	address, password, err := credentials(adminEmail, strings.NewReader("a password of the operator's"))

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -42,6 +43,7 @@ const (
 // running is the whole service under test, over real HTTP.
 type running struct {
 	service *service
+	sink    *telemetry.Telemetry
 	cfg     config.Config
 	origin  string // http://host:port
 	logs    *observer.ObservedLogs
@@ -71,13 +73,15 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 	require.NoError(t, fs.Parse(flags))
 	cfg, err := config.Load(fs)
 	require.NoError(t, err)
-	opened := storage{Store: store}
-	if store == nil {
-		opened = openTestStore(t, cfg)
-	}
 	core, logs := observer.New(zapcore.InfoLevel)
 	log := zap.New(core)
-	svc, err := wire(cfg, opened, log)
+	sink, err := startTelemetry(t.Context(), cfg, log)
+	require.NoError(t, err)
+	opened := storage{Store: store}
+	if store == nil {
+		opened = openTestStore(t, cfg, sink)
+	}
+	svc, err := wire(cfg, opened, sink, log)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -88,7 +92,7 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 		defer close(stopped)
 		stopped <- svc.serve(ctx, cfg, listener, log)
 	}()
-	r := &running{service: svc, cfg: cfg, origin: "http://" + listener.Addr().String(), logs: logs, stop: stop, stopped: stopped}
+	r := &running{service: svc, sink: sink, cfg: cfg, origin: "http://" + listener.Addr().String(), logs: logs, stop: stop, stopped: stopped}
 	t.Cleanup(func() {
 		// Connections that were never used would keep the server waiting for their first request.
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -96,6 +100,7 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 		for range stopped {
 		}
 		opened.end()
+		_ = sink.Close() // a test may have done so
 	})
 	return r
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -14,12 +13,7 @@ import (
 )
 
 func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "echo-in-snowflake")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
-	build.Env = append(os.Environ(), "GOFLAGS=") // no -race or -cover of this run
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
+	binary := buildBinary(t)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := startProcess(t, nil, binary, "--http-addr=127.0.0.1:0")
@@ -86,9 +80,9 @@ func startProcess(t *testing.T, env []string, binary string, args ...string) pro
 func (p process) waitFor(t *testing.T, message string) {
 	t.Helper()
 	for p.log.Scan() {
-		var line struct{ Msg string }
+		var line struct{ Body string }
 		require.NoError(t, json.Unmarshal(p.log.Bytes(), &line), "%s", p.log.Bytes())
-		if line.Msg == message {
+		if line.Body == message {
 			return
 		}
 	}

@@ -18,13 +18,22 @@ import (
 )
 
 func serve(cmd *cobra.Command, cfg config.Config) error {
-	store, err := openStore(cfg)
+	log := newLogger(cfg, cmd.OutOrStdout())
+	sink, err := startTelemetry(cmd.Context(), cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := sink.Close(); err != nil {
+			log.Warn("telemetry is lost", zap.Error(err))
+		}
+	}()
+	store, err := openStore(cfg, sink)
 	if err != nil {
 		return err
 	}
 	defer store.end()
-	log := newLogger(cfg, cmd.OutOrStdout())
-	svc, err := wire(cfg, store, log)
+	svc, err := wire(cfg, store, sink, log)
 	if err != nil {
 		return err
 	}
@@ -32,6 +41,8 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
+	load := func() (config.Config, error) { return loadConfig(cmd.Flags()) }
+	go followKeys(cfg, load, svc.tokens, log).run(cmd.Context(), rereadKeys)
 	return svc.serve(cmd.Context(), cfg, listener, log)
 }
 

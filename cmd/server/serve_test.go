@@ -18,6 +18,7 @@ import (
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
@@ -88,7 +89,7 @@ func wired(t *testing.T, f fault) (*service, config.Config) {
 	config.AddFlags(flags)
 	cfg, err := config.Load(flags)
 	require.NoError(t, err)
-	svc, err := wire(cfg, storage{Store: breakable{memory.New(), f.in("CreateFirstSuperuser")}}, zap.NewNop())
+	svc, err := wire(cfg, storage{Store: breakable{memory.New(), f.in("CreateFirstSuperuser")}}, telemetry.None(), zap.NewNop())
 	require.NoError(t, err)
 	return svc, cfg
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -37,11 +38,11 @@ import (
 const onSnowflake = "ECHO_TEST_SNOWFLAKE"
 
 // openTestStore opens the store that a test gets that wants any.
-func openTestStore(t testing.TB, cfg config.Config) storage {
+func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) storage {
 	t.Helper()
 	where := os.Getenv(onSnowflake)
 	if cfg.Storage == config.StorageSnowflake || where == "" {
-		opened, err := openStore(cfg)
+		opened, err := openStore(cfg, sink)
 		require.NoError(t, err)
 		return opened
 	}
@@ -101,7 +102,7 @@ func startOnSnowflake(t testing.TB, flags ...string) (*running, *fake.Server) {
 // anyStore is a store for a test that wants one of its own, whichever it is.
 func anyStore(t testing.TB) ports.Store {
 	t.Helper()
-	return openTestStore(t, config.Config{Storage: config.StorageMemory, RequestTimeout: 10 * time.Second}).Store
+	return openTestStore(t, config.Config{Storage: config.StorageMemory, RequestTimeout: 10 * time.Second}, telemetry.None()).Store
 }
 
 // endToEnd are the files whose tests need of a store only that it keeps its contract.

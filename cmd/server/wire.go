@@ -17,6 +17,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/auth"
@@ -34,6 +35,7 @@ const failureFloor = 500 * time.Millisecond
 type service struct {
 	users   *users.Service
 	http    *httpapi.Server
+	tokens  *security.TokenIssuer
 	first   firstSuperuser
 	storage storage
 }
@@ -61,7 +63,7 @@ func (s storage) end() {
 }
 
 // wire constructs the service on the given store.
-func wire(cfg config.Config, store storage, log *zap.Logger) (*service, error) {
+func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.Logger) (*service, error) {
 	first, err := firstSuperuserOf(cfg)
 	if err != nil {
 		return nil, err
@@ -70,8 +72,14 @@ func wire(cfg config.Config, store storage, log *zap.Logger) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	audit := httpapi.Audit(log)
-	hasher := newHasher()
+	audit, err := counted(sink.Metrics, httpapi.Audit(log))
+	if err != nil {
+		return nil, err
+	}
+	hasher := security.NewPasswordHasher()
+	if err := watchHashing(sink.Metrics, hasher); err != nil {
+		return nil, err
+	}
 	accounts := wireUsers(store, hasher, audit)
 	server, err := httpapi.New(httpapi.Options{
 		Auth: &auth.Service{
@@ -83,6 +91,10 @@ func wire(cfg config.Config, store storage, log *zap.Logger) (*service, error) {
 		Log:   log,
 		Pages: static.Files,
 
+		Traces:           sink.Traces,
+		Metrics:          sink.Metrics,
+		TrustTraceparent: cfg.Telemetry.TrustTraceparent,
+
 		Name:           cfg.ProjectName,
 		Version:        version(),
 		Storage:        cfg.Storage,
@@ -91,20 +103,20 @@ func wire(cfg config.Config, store storage, log *zap.Logger) (*service, error) {
 		CORSOrigins:    cfg.CORSOrigins,
 		ServerTiming:   cfg.ServerTiming,
 	})
-	return &service{users: accounts, http: server, first: first, storage: store}, err
+	return &service{users: accounts, http: server, tokens: tokens, first: first, storage: store}, err
 }
 
 // openStore is the one switch between storage adapters. It connects to nothing yet.
-func openStore(cfg config.Config) (storage, error) {
+func openStore(cfg config.Config, sink *telemetry.Telemetry) (storage, error) {
 	switch cfg.Storage {
 	case config.StorageMemory:
 		return storage{Store: memory.New()}, nil
 	default:
-		return openSnowflake(cfg)
+		return openSnowflake(cfg, sink)
 	}
 }
 
-func openSnowflake(cfg config.Config) (storage, error) {
+func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error) {
 	auth, err := snowflakeAuth(cfg)
 	if err != nil {
 		return storage{}, configError{err}
@@ -114,6 +126,7 @@ func openSnowflake(cfg config.Config) (storage, error) {
 		Account: c.Account, Host: c.Host, Port: c.Port, Protocol: c.Protocol,
 		Database: c.Database, Schema: c.Schema, Warehouse: c.Warehouse, Role: c.Role,
 		Auth: auth, RequestTimeout: cfg.RequestTimeout, Connections: c.Connections, Version: version(),
+		Traces: sink.Traces, Metrics: sink.Metrics,
 	})
 	if err != nil {
 		return storage{}, err
@@ -173,14 +186,9 @@ func wireUsers(store ports.Store, hasher ports.PasswordHasher, audit func(contex
 	}
 }
 
-func newHasher() ports.PasswordHasher { return security.NewPasswordHasher() }
-
-func newTokens(cfg config.Config) (ports.TokenIssuer, error) {
-	var previous [][]byte
-	if key := cfg.JWTPreviousSecretKey.Reveal(); key != "" {
-		previous = append(previous, []byte(key))
-	}
-	tokens, err := security.NewTokenIssuer(cfg.AccessTokenLifetime, time.Now, []byte(cfg.JWTSecretKey.Reveal()), previous...)
+func newTokens(cfg config.Config) (*security.TokenIssuer, error) {
+	key, accepted := signingKeys(cfg)
+	tokens, err := security.NewTokenIssuer(cfg.AccessTokenLifetime, time.Now, key, accepted...)
 	if err != nil {
 		return nil, configError{err}
 	}
@@ -213,23 +221,25 @@ func firstSuperuserOf(cfg config.Config) (firstSuperuser, error) {
 	return firstSuperuser{email, password}, errors.Join(errs...)
 }
 
-// newLogger logs JSON, or readable text when that is asked for or w is a terminal.
+// newLogger logs JSON, or readable text when that is asked for or w is a terminal. The JSON has the
+// form that Snowflake puts into the columns of an event table (its documentation, "Monitoring
+// services"): of a line with any other key at its top, that key is lost.
 func newLogger(cfg config.Config, w io.Writer) *zap.Logger {
-	encoding := zap.NewProductionEncoderConfig()
-	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoding.TimeKey = "time"
-	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(encoding)
-	if cfg.LogFormat == "text" || cfg.LogFormat == "auto" && isTerminal(w) {
-		encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	}
 	level, err := zapcore.ParseLevel(cfg.LogLevel)
 	if err != nil {
 		level = zapcore.InfoLevel
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeLevel = zapcore.CapitalLevelEncoder
+	encoding.EncodeDuration = zapcore.StringDurationEncoder
+	if cfg.LogFormat == "text" || cfg.LogFormat == "auto" && isTerminal(w) {
+		encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level))
+	}
+	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	encoding.TimeKey, encoding.LevelKey, encoding.MessageKey, encoding.NameKey = "timestamp", "severity_text", "body", ""
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level)).
+		With(zap.Namespace("attributes"))
 }
 
 func isTerminal(w io.Writer) bool {

@@ -32,6 +32,7 @@ type Request struct {
 	RequestID string
 	Token     string // of the session; of a login, the credential that it brought
 	Session   int    // number of the session; -1 outside of one
+	Header    http.Header
 	Body      string // as it came
 }
 
@@ -78,7 +79,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	request := Request{
-		Path: r.URL.Path, SQL: b.SQLText, Binds: values(b.Bindings), RequestID: r.URL.Query().Get("requestId"),
+		Header: r.Header,
+		Path:   r.URL.Path, SQL: b.SQLText, Binds: values(b.Bindings), RequestID: r.URL.Query().Get("requestId"),
 		Token:   strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Authorization"), `Snowflake Token="`), `"`),
 		Session: -1, Body: string(raw),
 	}

@@ -1,0 +1,97 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	nometrics "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	notraces "go.opentelemetry.io/otel/trace/noop"
+)
+
+// instruments measure requests, by the names of OpenTelemetry's semantic conventions where those
+// have one. Every label comes from a list of ours, for each value of it is kept for ever.
+type instruments struct {
+	tracer     trace.Tracer
+	duration   metric.Float64Histogram
+	active     metric.Int64UpDownCounter
+	statements metric.Int64Histogram
+}
+
+const scope = "github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+
+func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (i instruments, err error) {
+	i.tracer = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).Tracer(scope)
+	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(scope)
+	if i.duration, err = meter.Float64Histogram("http.server.request.duration",
+		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP server requests."),
+		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10)); err != nil {
+		return i, err
+	}
+	if i.active, err = meter.Int64UpDownCounter("http.server.active_requests",
+		metric.WithUnit("{request}"), metric.WithDescription("Number of requests that are under way.")); err != nil {
+		return i, err
+	}
+	i.statements, err = meter.Int64Histogram("echo.request.statements",
+		metric.WithUnit("{statement}"), metric.WithDescription("Statements that a request sent to the database."),
+		metric.WithExplicitBucketBoundaries(0, 1, 2, 3, 5, 8, 13))
+	return i, err
+}
+
+// begin opens the span of a request. What a client says of the trace that it is in makes this one
+// part of that if trusted, and otherwise is a link to it: whoever draws the ids decides whether
+// Snowsight finds a trace.
+func (i instruments) begin(c echo.Context, trusted bool) (context.Context, trace.Span) {
+	i.active.Add(c.Request().Context(), 1)
+	ctx := c.Request().Context()
+	theirs := propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(c.Request().Header))
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+	if trusted {
+		ctx = theirs
+	} else if parent := trace.SpanContextFromContext(theirs); parent.IsValid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: parent}))
+	}
+	return i.tracer.Start(ctx, strings.TrimSpace(methodOf(c)+" "+c.Path()), options...)
+}
+
+// end closes what begin opened.
+func (i instruments) end(c echo.Context, rec *record, span trace.Span, took time.Duration) {
+	ctx := c.Request().Context()
+	i.active.Add(ctx, -1)
+	if !span.IsRecording() && !i.duration.Enabled(ctx) {
+		return
+	}
+	route := semconv.HTTPRoute(c.Path())
+	labels := []attribute.KeyValue{
+		route, semconv.HTTPRequestMethodKey.String(methodOf(c)), semconv.HTTPResponseStatusCode(c.Response().Status),
+	}
+	statements := int64(rec.Cost().Statements)
+	i.duration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
+	i.statements.Record(ctx, statements, metric.WithAttributes(route))
+
+	span.SetAttributes(labels...)
+	span.SetAttributes(attribute.String("echo.request_id", rec.RequestID), attribute.Int64("echo.statements", statements))
+	if c.Response().Status >= http.StatusInternalServerError {
+		span.SetAttributes(semconv.ErrorTypeKey.String(rec.code))
+		span.SetStatus(codes.Error, "")
+	}
+	span.End()
+}
+
+// methodOf is the method of a request, or what stands for all that nobody knows.
+func methodOf(c echo.Context) string {
+	switch m := c.Request().Method; m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return semconv.HTTPRequestMethodOther.Value.AsString()
+}

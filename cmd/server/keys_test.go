@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+)
+
+const (
+	oldKey  = randomKey
+	nextKey = "Zt2cJ0o8h5XvU4nB7yQeKs1RgWfD9aLmPi6TzEx3HwM="
+)
+
+// keyFiles are secrets that are mounted as files.
+type keyFiles struct {
+	t      *testing.T
+	folder string
+}
+
+func newKeyFiles(t *testing.T) keyFiles {
+	f := keyFiles{t, t.TempDir()}
+	f.sign(oldKey)
+	f.accept(oldKey)
+	return f
+}
+
+func (f keyFiles) sign(content string) { f.write("key", content) }
+
+func (f keyFiles) accept(keys ...string) { f.write("accepted", strings.Join(keys, "\n")+"\n") }
+
+func (f keyFiles) write(name, content string) {
+	f.t.Helper()
+	require.NoError(f.t, os.WriteFile(filepath.Join(f.folder, name), []byte(content), 0o600))
+}
+
+func (f keyFiles) flags() []string {
+	return []string{
+		"--jwt-secret-key-file=" + filepath.Join(f.folder, "key"),
+		"--jwt-previous-secret-key-file=" + filepath.Join(f.folder, "accepted"),
+	}
+}
+
+func (f keyFiles) load() (config.Config, error) {
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.AddFlags(fs)
+	require.NoError(f.t, fs.Parse(f.flags()))
+	return loadConfig(fs)
+}
+
+// rotating is an instance that looks at its key files when a test says so.
+type rotating struct {
+	*running
+	keys    *keyFollower
+	noticed *observer.ObservedLogs
+}
+
+func startRotating(t *testing.T, store ports.Store, files keyFiles) rotating {
+	t.Helper()
+	core, logs := observer.New(zapcore.InfoLevel)
+	r := startOn(t, store, files.flags()...)
+	return rotating{r, followKeys(r.cfg, files.load, r.service.tokens, zap.New(core)), logs}
+}
+
+// notice looks as often as it takes to see a change.
+func (r rotating) notice() {
+	r.keys.look()
+	r.keys.look()
+}
+
+func (r rotating) accepts(t *testing.T, token string) {
+	t.Helper()
+	client{t, r.origin, token}.do("GET", "/users/me", nil).is(http.StatusOK)
+}
+
+func (r rotating) refuses(t *testing.T, token string) {
+	t.Helper()
+	client{t, r.origin, token}.do("GET", "/users/me", nil).refused(http.StatusUnauthorized, "invalid_token")
+}
+
+func TestAKeyIsReplacedWithoutARestart(t *testing.T) {
+	t.Parallel()
+	files := newKeyFiles(t)
+	r := startRotating(t, memory.New(), files)
+	old := r.admin(t).token
+	r.accepts(t, old)
+
+	files.sign(nextKey)
+	r.notice()
+	r.accepts(t, old)
+	next := r.admin(t).token
+	r.accepts(t, next)
+
+	files.accept(nextKey)
+	r.notice()
+	r.refuses(t, old) // which was verified a moment ago
+	r.accepts(t, next)
+
+	r.notice()
+	lines := r.noticed.AllUntimed()
+	require.Len(t, lines, 2)
+	for _, line := range lines {
+		assert.Equal(t, "signing keys changed", line.Message)
+		assert.Equal(t, map[string]any{"accepted": int64(1)}, line.ContextMap())
+	}
+}
+
+// Between the steps each instance goes on for a while with what it saw last. One file changes at a
+// time, for nothing says that two would change together.
+func TestARotationOverTwoInstancesRefusesNobody(t *testing.T) {
+	t.Parallel()
+	files, store := newKeyFiles(t), memory.New()
+	instances := []rotating{startRotating(t, store, files), startRotating(t, store, files)}
+	var tokens []string // those that have not expired
+	serve := func() {
+		t.Helper()
+		for _, r := range instances {
+			tokens = append(tokens, r.admin(t).token)
+		}
+		for _, token := range tokens {
+			for _, r := range instances {
+				r.accepts(t, token)
+			}
+		}
+	}
+	spread := func() {
+		t.Helper()
+		serve()
+		for _, r := range instances {
+			r.notice()
+			serve()
+		}
+		slices.Reverse(instances) // next time the other is the first to see it
+	}
+
+	files.accept(oldKey, nextKey)
+	spread()
+	before := tokens[0]
+	files.sign(nextKey)
+	spread()
+
+	tokens = nil // the lifetime of a token passes
+	serve()
+	files.accept(nextKey)
+	spread()
+	for _, r := range instances {
+		r.refuses(t, before)
+	}
+}
+
+func TestWhatCannotBeUsedLeavesTheKeysInUseAndIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	files := newKeyFiles(t)
+	r := startRotating(t, memory.New(), files)
+	token := r.admin(t).token
+	for name, spoil := range map[string]func(){
+		"an empty file":   func() { files.sign("") },
+		"half a key":      func() { files.sign(nextKey[:20]) },
+		"two keys":        func() { files.sign(nextKey + "\n" + oldKey) },
+		"no file":         func() { require.NoError(t, os.Remove(filepath.Join(files.folder, "key"))) },
+		"a bad other key": func() { files.sign(nextKey); files.accept(oldKey, nextKey[:20]) },
+	} {
+		spoil()
+		for range 3 {
+			r.notice()
+			r.accepts(t, token)
+		}
+		lines := r.noticed.TakeAll()
+		require.Len(t, lines, 1, name)
+		assert.Equal(t, "signing keys kept", lines[0].Message, name)
+		assert.Equal(t, zapcore.WarnLevel, lines[0].Level, name)
+		problem := lines[0].ContextMap()["error"]
+		assert.Regexp(t, `^the configuration cannot be used:\nJWT_\w+ \(.*\): `, problem, name)
+		assert.NotContains(t, problem, nextKey[:20], name)
+
+		files.sign(oldKey)
+		files.accept(oldKey)
+		r.notice()
+		assert.Zero(t, r.noticed.Len(), name)
+	}
+
+	for _, content := range []string{"", nextKey[:20], oldKey, nextKey[:20]} {
+		files.sign(content)
+		r.notice()
+	}
+	assert.Equal(t, 3, r.noticed.Len(), "another problem, or one that comes back, is another line")
+
+	files.sign(nextKey)
+	r.notice()
+	assert.Equal(t, 1, r.noticed.FilterMessage("signing keys changed").Len())
+	r.accepts(t, token)
+}
+
+func TestAFileThatIsBeingWrittenIsNotTakenForItsKeys(t *testing.T) {
+	t.Parallel()
+	files := newKeyFiles(t)
+	r := startRotating(t, memory.New(), files)
+	token := r.admin(t).token
+
+	files.sign(nextKey[:40]) // long enough for a key
+	r.keys.look()
+	files.sign(nextKey)
+	files.accept(nextKey) // the line of the old key is still to be written
+	r.keys.look()
+	files.accept(nextKey, oldKey)
+	r.keys.look()
+	assert.Zero(t, r.noticed.Len())
+	r.accepts(t, token)
+
+	r.keys.look()
+	assert.Equal(t, 1, r.noticed.FilterMessage("signing keys changed").Len())
+	r.accepts(t, token)
+}
+
+func TestKeysAreReadOncePerIntervalUntilTheEnd(t *testing.T) {
+	files := newKeyFiles(t)
+	cfg, err := files.load()
+	require.NoError(t, err)
+	inEnvironment, err := config.Load(nil)
+	require.NoError(t, err)
+	tokens, err := newTokens(cfg)
+	require.NoError(t, err)
+
+	for name, c := range map[string]struct {
+		cfg   config.Config
+		looks int
+	}{"in files": {cfg, 3}, "elsewhere": {inEnvironment, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				looks := 0
+				load := func() (config.Config, error) { looks++; return c.cfg, nil }
+				ctx, cancel := context.WithTimeout(t.Context(), 35*time.Second)
+				defer cancel()
+				followKeys(c.cfg, load, tokens, zap.NewNop()).run(ctx, 10*time.Second)
+				assert.Equal(t, c.looks, looks)
+			})
+		})
+	}
+}
+
+func TestServeFollowsKeysInFilesForAsLongAsItServes(t *testing.T) {
+	for name, value := range map[string]string{"JWT_SECRET_KEY_FILE": "key", "JWT_PREVIOUS_SECRET_KEY_FILE": "accepted"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, filepath.Join(newKeyFiles(t).folder, value))
+			follows := func() bool {
+				stacks := make([]byte, 1<<20)
+				return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*keyFollower).run(")
+			}
+			require.False(t, follows())
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan execution, 1)
+			go func() { ended <- executeUntil(ctx, "", "--http-addr=127.0.0.1:0") }()
+			require.Eventually(t, follows, waitLimit, pollInterval)
+			stop()
+			assert.Equal(t, exitOK, (<-ended).code)
+			require.Eventually(t, func() bool { return !follows() }, waitLimit, pollInterval)
+		})
+	}
+}

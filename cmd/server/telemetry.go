@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+func startTelemetry(ctx context.Context, cfg config.Config, log *zap.Logger) (*telemetry.Telemetry, error) {
+	return telemetry.Start(ctx, telemetry.Options{
+		TracesEndpoint:  cfg.Telemetry.TracesEndpoint,
+		MetricsEndpoint: cfg.Telemetry.MetricsEndpoint,
+		Name:            "echo-in-snowflake",
+		Version:         version(),
+		Log:             log,
+	})
+}
+
+const scope = "github.com/echo-in-snowflake/echo-in-snowflake/cmd/server"
+
+// counted is audit that also counts events by their names, failed sign-ins among them.
+func counted(metrics metric.MeterProvider, audit func(context.Context, domain.Event)) (func(context.Context, domain.Event), error) {
+	events, err := metrics.Meter(scope).Int64Counter("echo.audit.events",
+		metric.WithUnit("{event}"), metric.WithDescription("Events that an audit has to know, such as sign_in_failed."))
+	return func(ctx context.Context, e domain.Event) {
+		audit(ctx, e)
+		events.Add(ctx, 1, metric.WithAttributes(attribute.String("event", e.Name)))
+	}, err
+}
+
+// watchHashing has the load of the hasher read whenever metrics are collected.
+func watchHashing(metrics metric.MeterProvider, hasher *security.PasswordHasher) error {
+	state := func(s string) metric.ObserveOption { return metric.WithAttributes(attribute.String("state", s)) }
+	running, waits := state("running"), state("waiting")
+	_, err := metrics.Meter(scope).Int64ObservableGauge("echo.password_hashing",
+		metric.WithUnit("{hash}"), metric.WithDescription("Password hashes that are being made or wait for it."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			working, waiting := hasher.Load()
+			o.Observe(int64(working), running)
+			o.Observe(int64(waiting), waits)
+			return nil
+		}))
+	return err
+}

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	collectmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	collecttraces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
+	traces "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+)
+
+// collector is an OpenTelemetry collector in this process, which keeps what it gets.
+type collector struct {
+	collecttraces.UnimplementedTraceServiceServer
+	address string
+
+	mu      sync.Mutex
+	about   []*common.KeyValue
+	spans   []*traces.Span
+	metrics map[string]*metrics.Metric // the latest of each
+}
+
+// meters is the other service of a collector, whose method has the same name.
+type meters struct {
+	collectmetrics.UnimplementedMetricsServiceServer
+	*collector
+}
+
+func startCollector(t *testing.T) *collector {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c := &collector{address: listener.Addr().String(), metrics: map[string]*metrics.Metric{}}
+	server := grpc.NewServer()
+	collecttraces.RegisterTraceServiceServer(server, c)
+	collectmetrics.RegisterMetricsServiceServer(server, meters{collector: c})
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return c
+}
+
+func (c *collector) Export(_ context.Context, r *collecttraces.ExportTraceServiceRequest) (*collecttraces.ExportTraceServiceResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range r.ResourceSpans {
+		c.about = of.Resource.Attributes
+		for _, scope := range of.ScopeSpans {
+			c.spans = append(c.spans, scope.Spans...)
+		}
+	}
+	return &collecttraces.ExportTraceServiceResponse{}, nil
+}
+
+func (m meters) Export(_ context.Context, r *collectmetrics.ExportMetricsServiceRequest) (*collectmetrics.ExportMetricsServiceResponse, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, of := range r.ResourceMetrics {
+		for _, scope := range of.ScopeMetrics {
+			for _, metric := range scope.Metrics {
+				m.collector.metrics[metric.Name] = metric
+			}
+		}
+	}
+	return &collectmetrics.ExportMetricsServiceResponse{}, nil
+}
+
+// named returns the spans with that name.
+func (c *collector) named(name string) []*traces.Span {
+	return slices.DeleteFunc(slices.Clone(c.spans), func(s *traces.Span) bool { return s.Name != name })
+}
+
+// watched starts the service on a fake of Snowflake with a collector, lets act use it, and stops it,
+// after which the collector has everything.
+func watched(t *testing.T, act func(*running, *fake.Server), flags ...string) *collector {
+	t.Helper()
+	c := startCollector(t)
+	server := fakeSnowflake(t, engine.Rules{})
+	configured(t, server)
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"+c.address) // as the platform does
+	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", c.address)
+	r := start(t, flags...)
+	act(r, server)
+	r.stop()
+	for range r.stopped {
+	}
+	require.NoError(t, r.sink.Close())
+	return c
+}
+
+// labels are the attributes of a span or a data point, as text.
+func labels(attributes []*common.KeyValue) map[string]string {
+	all := map[string]string{}
+	for _, a := range attributes {
+		all[a.Key] = a.Value.GetStringValue()
+		if _, ok := a.Value.Value.(*common.AnyValue_IntValue); ok {
+			all[a.Key] = a.Value.String()
+		}
+	}
+	return all
+}
+
+func TestARequestIsATraceOfItsStatements(t *testing.T) {
+	var traceID string
+	var sent []string
+	c := watched(t, func(r *running, server *fake.Server) {
+		admin := r.admin(t)
+		before := len(server.Requests())
+		admin.do("GET", "/items/", nil).is(http.StatusOK)
+		lines := r.logs.FilterMessage("request").All()
+		traceID = lines[len(lines)-1].ContextMap()["trace_id"].(string)
+		for _, q := range server.Requests()[before:] {
+			sent = append(sent, q.Header.Get("Traceparent"))
+		}
+	})
+	requests := c.named("GET /api/v1/items/")
+	require.Len(t, requests, 1)
+	request := requests[0]
+	assert.Equal(t, traces.Span_SPAN_KIND_SERVER, request.Kind)
+	assert.Equal(t, hex.EncodeToString(request.TraceId), traceID, "the log line names the trace")
+	assert.Equal(t, "/api/v1/items/", labels(request.Attributes)["http.route"])
+
+	of := slices.DeleteFunc(c.named("SELECT"), func(s *traces.Span) bool { return !slices.Equal(s.ParentSpanId, request.SpanId) })
+	require.Len(t, of, 1)
+	statement := of[0]
+	assert.Equal(t, traces.Span_SPAN_KIND_CLIENT, statement.Kind)
+	assert.Equal(t, request.TraceId, statement.TraceId)
+	assert.Contains(t, labels(statement.Attributes)["db.query.text"], "FROM items")
+	assert.NotEmpty(t, labels(statement.Attributes)["snowflake.query_id"])
+	assert.Equal(t, []string{"00-" + traceID + "-" + hex.EncodeToString(statement.SpanId) + "-01"}, sent, "Snowflake learns of it")
+
+	minutes := time.Duration(binary.BigEndian.Uint32(request.TraceId)) * time.Minute
+	assert.WithinDuration(t, time.Now(), time.Unix(0, 0).Add(minutes), 2*time.Minute, "Snowsight needs the time in the id")
+	assert.Equal(t, "echo-in-snowflake", labels(c.about)["service.name"])
+	assert.NotEmpty(t, labels(c.about)["service.instance.id"])
+}
+
+func TestATransactionIsATraceOfItsSteps(t *testing.T) {
+	c := watched(t, func(r *running, _ *fake.Server) {
+		r.admin(t).do("POST", "/users/", fields{"email": "a@example.com", "password": goodPassword}).is(http.StatusCreated)
+	})
+	request := c.named("POST /api/v1/users/")[0]
+	var steps []string
+	for _, s := range c.spans {
+		if slices.Equal(s.ParentSpanId, request.SpanId) {
+			steps = append(steps, s.Name)
+		}
+	}
+	assert.Equal(t, []string{"BEGIN", "UPDATE", "INSERT", "COMMIT"}, steps)
+}
+
+func TestTheTraceOfAClientIsContinuedOrLinked(t *testing.T) {
+	const theirs, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	send := func(r *running, _ *fake.Server) {
+		r.client(t).do("GET", "/health", nil, "Traceparent", "00-"+theirs+"-"+parent+"-01").is(http.StatusOK)
+	}
+	t.Run("outside Snowflake it is continued", func(t *testing.T) {
+		span := watched(t, send).named("GET /api/v1/health")[0]
+		assert.Equal(t, theirs, hex.EncodeToString(span.TraceId))
+		assert.Equal(t, parent, hex.EncodeToString(span.ParentSpanId))
+		assert.Empty(t, span.Links)
+	})
+	t.Run("inside, where Snowsight would not find it, it is linked", func(t *testing.T) {
+		span := watched(t, send, "--otel-propagators=none").named("GET /api/v1/health")[0]
+		assert.NotEqual(t, theirs, hex.EncodeToString(span.TraceId))
+		assert.Empty(t, span.ParentSpanId)
+		require.Len(t, span.Links, 1)
+		assert.Equal(t, theirs, hex.EncodeToString(span.Links[0].TraceId))
+	})
+}
+
+func TestAnOutageIsSeenInTracesAndMetrics(t *testing.T) {
+	c := watched(t, func(r *running, server *fake.Server) {
+		admin := r.admin(t)
+		server.Stop()
+		for range 10 {
+			admin.do("GET", "/items/", nil).is(http.StatusServiceUnavailable)
+		}
+	})
+	for _, s := range c.named("GET /api/v1/items/") {
+		assert.Equal(t, traces.Status_STATUS_CODE_ERROR, s.Status.Code)
+		assert.Equal(t, "unavailable", labels(s.Attributes)["error.type"])
+	}
+	assert.Equal(t, int64(2), c.metrics["echo.breaker.state"].GetGauge().DataPoints[0].GetAsInt(), "open")
+}
+
+func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
+	c := watched(t, func(r *running, _ *fake.Server) {
+		admin := r.admin(t)
+		for range 3 {
+			admin.do("GET", "/items/", nil).is(http.StatusOK)
+		}
+		r.client(t).do("POST", "/auth/login", signInForm(adminEmail, "wrong")).is(http.StatusUnauthorized)
+	})
+	durations, counts := map[string]uint64{}, map[string]float64{}
+	for _, p := range c.metrics["http.server.request.duration"].GetHistogram().DataPoints {
+		of := labels(p.Attributes)
+		durations[strings.Join([]string{of["http.request.method"], of["http.route"], of["http.response.status_code"]}, " ")] = p.Count
+	}
+	assert.Equal(t, uint64(3), durations[`GET /api/v1/items/ int_value:200`], durations)
+	assert.Equal(t, uint64(1), durations[`POST /api/v1/auth/login int_value:401`], durations)
+	for _, p := range c.metrics["echo.request.statements"].GetHistogram().DataPoints {
+		counts[labels(p.Attributes)["http.route"]] = p.GetSum()
+	}
+	assert.Equal(t, 3.0, counts["/api/v1/items/"])
+
+	events := map[string]int64{}
+	for _, p := range c.metrics["echo.audit.events"].GetSum().DataPoints {
+		events[labels(p.Attributes)["event"]] = p.GetAsInt()
+	}
+	assert.Equal(t, map[string]int64{"first_superuser_created": 1, "signed_in": 1, "sign_in_failed": 1}, events)
+
+	assert.Zero(t, c.metrics["http.server.active_requests"].GetSum().DataPoints[0].GetAsInt())
+	states := map[string]int64{}
+	for _, name := range []string{"db.client.connection.count", "echo.password_hashing"} {
+		for _, p := range c.metrics[name].GetGauge().DataPoints {
+			states[labels(p.Attributes)["state"]+labels(p.Attributes)["db.client.connection.state"]] = p.GetAsInt()
+		}
+	}
+	assert.Equal(t, map[string]int64{"used": 0, "idle": 1, "running": 0, "waiting": 0}, states)
+	assert.Equal(t, int64(8), c.metrics["db.client.connection.max"].GetGauge().DataPoints[0].GetAsInt())
+	assert.Zero(t, c.metrics["db.client.connection.pending_requests"].GetGauge().DataPoints[0].GetAsInt())
+	assert.Zero(t, c.metrics["echo.breaker.state"].GetGauge().DataPoints[0].GetAsInt(), "closed")
+}
+
+func TestNoClientCanMakeALabel(t *testing.T) {
+	const theirs = "FROBNICATE"
+	c := watched(t, func(r *running, _ *fake.Server) {
+		for _, target := range []string{"GET /" + theirs, "GET /api/v1/items/" + theirs, "GET /api/v1/users/me/" + theirs, theirs + " /api/v1/items/"} {
+			method, path, _ := strings.Cut(target, " ")
+			request, err := http.NewRequest(method, r.origin+path, http.NoBody)
+			require.NoError(t, err)
+			reply, err := http.DefaultTransport.RoundTrip(request)
+			require.NoError(t, err)
+			require.NoError(t, reply.Body.Close())
+		}
+	})
+	points := c.metrics["http.server.request.duration"].GetHistogram().DataPoints
+	require.NotEmpty(t, points)
+	for _, p := range points {
+		assert.NotContains(t, fmt.Sprint(labels(p.Attributes)), theirs)
+	}
+	for _, s := range c.spans {
+		assert.NotContains(t, s.String(), theirs)
+	}
+}
+
+func TestWithoutACollectorNothingIsSent(t *testing.T) {
+	c := startCollector(t)
+	r, server := startOnSnowflake(t)
+	r.admin(t).do("GET", "/items/", nil).is(http.StatusOK)
+	assert.Empty(t, server.Requests()[len(server.Requests())-1].Header.Get("Traceparent"))
+	lines := r.logs.FilterMessage("request").All()
+	assert.NotContains(t, lines[len(lines)-1].ContextMap(), "trace_id")
+	assert.Empty(t, c.spans)
+}
+
+func TestACollectorThatIsAwayChangesNothingForClients(t *testing.T) {
+	c := startCollector(t)
+	away, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, away.Close())
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", away.Addr().String())
+	r := start(t)
+	r.admin(t).do("GET", "/items/", nil).is(http.StatusOK)
+	r.stop()
+	for range r.stopped {
+	}
+	began := time.Now()
+	assert.Error(t, r.sink.Close())
+	assert.Less(t, time.Since(began), 5*time.Second, "a process that is to end does not wait for it")
+	assert.Empty(t, c.spans)
+}
