@@ -1,5 +1,5 @@
--- All that the service needs in a Snowflake account. Run all of it as ACCOUNTADMIN: it grants rights
--- on what it has just handed to echo_owner, which takes MANAGE GRANTS, and rights on the account.
+-- All that the service needs in a Snowflake account. Run all of it as ACCOUNTADMIN, or as the role
+-- echo_setup that deploy/bootstrap.sql makes for a pipeline, and later versions as the same role.
 --
 --     snow sql -f setup.sql
 --
@@ -20,10 +20,16 @@ CREATE ROLE IF NOT EXISTS echo_owner COMMENT = 'Owns the database of Echo in Sno
 -- Owns the service, which runs as the role that created it. It may read and write rows, and no more.
 CREATE ROLE IF NOT EXISTS echo_role COMMENT = 'Runs the service Echo in Snowflake';
 
--- Administrators inherit both, as Snowflake recommends for every role of an application.
+-- Brings what a service is made of: images, specifications, secrets. It is not echo_role, so that
+-- the service cannot replace its own image, nor the key that its tokens are signed with.
+CREATE ROLE IF NOT EXISTS echo_deployer COMMENT = 'Deploys Echo in Snowflake';
+
+-- Administrators inherit all three, as Snowflake recommends for every role of an application.
 GRANT ROLE echo_owner TO ROLE SYSADMIN;
 -- Likewise.
 GRANT ROLE echo_role TO ROLE SYSADMIN;
+-- Likewise.
+GRANT ROLE echo_deployer TO ROLE SYSADMIN;
 
 -- Runs the statements. The smallest size is enough for look-ups of single rows; a minute after the
 -- last statement it costs nothing any more.
@@ -120,9 +126,20 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE echo_db.echo_schema.account_lock T
 GRANT CREATE SERVICE ON SCHEMA echo_db.echo_schema TO ROLE echo_role;
 -- … from this image …
 GRANT READ ON IMAGE REPOSITORY echo_db.echo_schema.echo_repo TO ROLE echo_role;
--- … and this specification, which it uploads …
-GRANT READ, WRITE ON STAGE echo_db.echo_schema.echo_stage TO ROLE echo_role;
+-- … and a specification from here …
+GRANT READ ON STAGE echo_db.echo_schema.echo_stage TO ROLE echo_role;
 -- … on these machines, whose state it may look at …
 GRANT USAGE, MONITOR ON COMPUTE POOL echo_pool TO ROLE echo_role;
 -- … with an address that is reachable from outside.
 GRANT BIND SERVICE ENDPOINT ON ACCOUNT TO ROLE echo_role;
+
+-- Whoever deploys finds the schema …
+GRANT USAGE ON DATABASE echo_db TO ROLE echo_deployer;
+-- Likewise.
+GRANT USAGE ON SCHEMA echo_db.echo_schema TO ROLE echo_deployer;
+-- … pushes images …
+GRANT READ, WRITE ON IMAGE REPOSITORY echo_db.echo_schema.echo_repo TO ROLE echo_deployer;
+-- … uploads specifications …
+GRANT READ, WRITE ON STAGE echo_db.echo_schema.echo_stage TO ROLE echo_deployer;
+-- … and creates the secrets that the service finds as files, which it lets echo_role read.
+GRANT CREATE SECRET ON SCHEMA echo_db.echo_schema TO ROLE echo_deployer;

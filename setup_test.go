@@ -33,7 +33,7 @@ var known = regexp.MustCompile(`^(` + strings.Join([]string{
 	`USE (WAREHOUSE echo_wh|SCHEMA echo_db\.echo_schema)$`,
 	`GRANT ROLE \w+ TO ROLE SYSADMIN$`,
 	`GRANT OWNERSHIP ON (DATABASE|SCHEMA|ALL TABLES IN SCHEMA) [\w.]+ TO ROLE echo_owner COPY CURRENT GRANTS$`,
-	`GRANT [\w, ]+ ON [\w .]+ TO ROLE echo_role$`,
+	`GRANT [\w, ]+ ON [\w .]+ TO ROLE (echo_role|echo_deployer)$`,
 }, "|") + `)`)
 
 func TestEveryStatementOfSetupIsKnownAndSaysWhyItIsThere(t *testing.T) {
@@ -65,13 +65,18 @@ func TestTablesAreCutOutOfSetupAndDeclareNoKeys(t *testing.T) {
 	}
 }
 
-func TestTheServiceMayChangeRowsAndNothingElse(t *testing.T) {
+// grantsTo returns what setup.sql grants to a role.
+func grantsTo(role string) []string {
 	var grants []string
 	for _, st := range statements(setup) {
-		if grant, ok := strings.CutSuffix(st, " TO ROLE echo_role"); ok {
+		if grant, ok := strings.CutSuffix(st, " TO ROLE "+role); ok {
 			grants = append(grants, grant)
 		}
 	}
+	return grants
+}
+
+func TestTheServiceMayChangeRowsAndNothingElse(t *testing.T) {
 	assert.Equal(t, []string{
 		"GRANT USAGE ON DATABASE echo_db",
 		"GRANT USAGE ON SCHEMA echo_db.echo_schema",
@@ -81,10 +86,20 @@ func TestTheServiceMayChangeRowsAndNothingElse(t *testing.T) {
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE echo_db.echo_schema.account_lock",
 		"GRANT CREATE SERVICE ON SCHEMA echo_db.echo_schema",
 		"GRANT READ ON IMAGE REPOSITORY echo_db.echo_schema.echo_repo",
-		"GRANT READ, WRITE ON STAGE echo_db.echo_schema.echo_stage",
+		"GRANT READ ON STAGE echo_db.echo_schema.echo_stage",
 		"GRANT USAGE, MONITOR ON COMPUTE POOL echo_pool",
 		"GRANT BIND SERVICE ENDPOINT ON ACCOUNT",
-	}, grants)
+	}, grantsTo("echo_role"))
+}
+
+func TestWhoeverDeploysMayBringImagesSpecificationsAndSecretsAndSeeNoRow(t *testing.T) {
+	assert.Equal(t, []string{
+		"GRANT USAGE ON DATABASE echo_db",
+		"GRANT USAGE ON SCHEMA echo_db.echo_schema",
+		"GRANT READ, WRITE ON IMAGE REPOSITORY echo_db.echo_schema.echo_repo",
+		"GRANT READ, WRITE ON STAGE echo_db.echo_schema.echo_stage",
+		"GRANT CREATE SECRET ON SCHEMA echo_db.echo_schema",
+	}, grantsTo("echo_deployer"))
 }
 
 func TestTheConsistencyOfTheAccountIsLeftToItsAdministrator(t *testing.T) {

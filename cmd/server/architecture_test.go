@@ -114,8 +114,24 @@ var importRules = []importRule{
 		why: "whether tests need another program is decided in one place",
 	},
 	{
+		pkg: "deploy/local/venv",
+		why: "programs in Python are pinned and installed in one place",
+	},
+	{
+		pkg: "deploy",
+		why: "it holds tests of the files beside them only",
+	},
+	{
+		pkg: "deploy/observabilitytest",
+		why: "it holds tests of the views on an emulator only",
+	},
+	{
+		pkg: "deploy/deploytest",
+		why: "it holds tests of the deployment with the real CLI on an emulator only",
+	},
+	{
 		pkg:    "deploy/local/emulator",
-		ours:   []string{strings.TrimSuffix(module, "/")},
+		ours:   []string{strings.TrimSuffix(module, "/"), "deploy/local/venv"},
 		others: []string{"github.com/snowflakedb/gosnowflake/v2"},
 		why:    "whoever needs an emulator needs the tables in it, and nothing else",
 	},

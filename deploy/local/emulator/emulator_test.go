@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/venv"
 )
 
 // machine is one with nothing but a python that is this script, and an empty cache folder.
@@ -39,13 +41,13 @@ exit 0
 func TestAMissingPythonIsSaidWithWhatToInstall(t *testing.T) {
 	machine(t, "")
 	_, err := Start(t.Context(), io.Discard)
-	assert.EqualError(t, err, "the emulator needs Python 3.10 or newer with its venv module: install it, on Debian by: apt-get install python3 python3-venv")
+	assert.EqualError(t, err, "the tests and the local start need Python 3.10 or newer with its venv module: install it, on Debian by: apt-get install python3 python3-venv")
 }
 
 func TestAPythonThatIsTooOldIsNone(t *testing.T) {
 	machine(t, "exit 1")
 	_, err := Start(t.Context(), io.Discard)
-	assert.ErrorIs(t, err, errNoPython)
+	assert.ErrorIs(t, err, venv.ErrNoPython)
 }
 
 func TestWhoGivesUpIsNotToldToInstallPython(t *testing.T) {
@@ -54,7 +56,7 @@ func TestWhoGivesUpIsNotToldToInstallPython(t *testing.T) {
 	cancel()
 	_, err := Start(ctx, io.Discard)
 	assert.ErrorIs(t, err, context.Canceled)
-	assert.NotErrorIs(t, err, errNoPython)
+	assert.NotErrorIs(t, err, venv.ErrNoPython)
 }
 
 func TestAnInstallationThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
