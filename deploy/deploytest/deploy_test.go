@@ -319,6 +319,28 @@ func TestWhatCannotBeDeployedIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
+func TestTheCLIsOwnDeploymentTellsTheServiceWhereItPutTheSpecification(t *testing.T) {
+	project := t.TempDir() // in which it makes folders of its own
+	for _, name := range []string{"snowflake.yml", "spec.yml"} {
+		content, err := os.ReadFile("../" + name)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(project, name), content, 0o600))
+	}
+	o := newOperator(t)
+	deployed := o.run("", "snow", "spcs", "service", "deploy", "--project", project)
+	require.Zero(t, deployed.code, deployed.out)
+	sent := texts(o.platform.take())
+	created := strings.Join(strings.Fields(sent[len(sent)-1]), " ")
+	assert.Contains(t, created, "CREATE SERVICE echo_db.echo_schema.echo_service IN COMPUTE POOL echo_pool FROM @echo_db.echo_schema.echo_stage SPECIFICATION_FILE = 'spec.yml'")
+	listed := o.run("", "snow", "stage", "list-files", "@echo_db.echo_schema.echo_stage")
+	assert.Contains(t, listed.out, " echo_stage/spec.yml ")
+
+	t.Setenv("ECHO_PREFIX", "staging")
+	r := o.run("", "snow", "ws", "dump", "--project", project)
+	require.Zero(t, r.code, r.out)
+	assert.Contains(t, r.out, "stage: staging_db.staging_schema.staging_stage")
+}
+
 func TestTheAdministratorsPartRunsAsItIs(t *testing.T) {
 	o := newOperator(t)
 	r := o.run("", "snow", "sql", "-f", "deploy/bootstrap.sql", "-D", "repository=acme/echo")

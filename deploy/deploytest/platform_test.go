@@ -192,6 +192,8 @@ func (p *platform) answer(token, text string) (*table, string) {
 			p.service = &service{path: m[1], status: "RUNNING"}
 		}
 		return &done, ""
+	case begins("CREATE SERVICE echo_db.echo_schema.echo_service"): // the CLI's own
+		return &done, ""
 	case is(changeService):
 		if p.service == nil || p.staged[m[1]] == "" {
 			return nil, "no such service or specification: " + m[1]
@@ -272,6 +274,8 @@ password = "p"
 host = %q
 port = %s
 protocol = "http"
+database = "echo_db"
+schema = "echo_schema"
 `, p.host, p.port)), 0o600))
 	return home
 }
