@@ -54,6 +54,7 @@ type Config struct {
 	Snowflake Snowflake
 	Telemetry Telemetry
 
+	SourceHeader string   // of requests: whom a gateway says that one is from; may be empty
 	CORSOrigins  []string // scheme://host[:port] in lower case, or *
 	ServerTiming bool     // whether replies say what they cost in the store
 	LogLevel     string   // debug, info, warn or error

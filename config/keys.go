@@ -64,6 +64,8 @@ var keys = withFileKeys([]Key{
 	{Name: "CORS_ORIGINS", list: true,
 		Description: "origins whose pages may call the API from a browser, separated by commas; * for any",
 		set:         func(c *Config, s string) (err error) { c.CORSOrigins, err = parseOrigins(s); return }},
+	{Name: "SOURCE_HEADER", Description: "header in which a gateway that nobody can pass by says whom a request is from; limits on attempts count by it, or else by address",
+		set: func(c *Config, s string) (err error) { c.SourceHeader, err = parseHeaderName(s); return }},
 
 	{Name: "REQUEST_TIMEOUT", Default: "10s", Description: "how long a request may take before it is answered with 503",
 		set: duration(func(c *Config) *time.Duration { return &c.RequestTimeout }, time.Millisecond)},

@@ -84,6 +84,16 @@ func number(field func(*Config) *int, least, most int) func(*Config, string) err
 	}
 }
 
+// headerName is a token of RFC 9110 §5.6.2.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")
+
+func parseHeaderName(s string) (string, error) {
+	if !headerName.MatchString(s) {
+		return "", fmt.Errorf("%q is not the name of a header: write it like X-Client-Name", s)
+	}
+	return s, nil
+}
+
 // endpoint leaves alone what another key has set when s is empty.
 func endpoint(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, s string) error {

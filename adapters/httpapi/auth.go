@@ -44,8 +44,18 @@ func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	return s.Auth.Authenticate(token)
 }
 
-// sourceOf is where attempts from ip are counted: an IPv6 client has a whole /64 to itself.
-func sourceOf(ip string) string {
+// sourceOf is where the attempts of a request are counted: whom the gateway says that it is from, where
+// there is one, and otherwise its address.
+func (s *Server) sourceOf(c echo.Context) string {
+	const longest = 255 // of a name in Snowflake; what is longer would only cost memory
+	if who := c.Request().Header.Get(s.SourceHeader); who != "" && len(who) <= longest {
+		return who
+	}
+	return network(c.RealIP())
+}
+
+// network is an address, or of IPv6 the /64 that its client has to itself.
+func network(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil || addr.Unmap().Is4() {
 		return ip
@@ -62,7 +72,7 @@ func (s *Server) Login(c echo.Context) error {
 	if optional(form.GrantType).Or("password") != "password" {
 		return failure(http.StatusBadRequest, "unsupported_grant_type", "grant_type must be password, or left out")
 	}
-	token, err := s.Auth.SignIn(c.Request().Context(), form.Username, form.Password, sourceOf(c.RealIP()))
+	token, err := s.Auth.SignIn(c.Request().Context(), form.Username, form.Password, s.sourceOf(c))
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -72,6 +74,28 @@ func TestAttemptsAreCountedByAddressAndOfIPv6ByNetwork(t *testing.T) {
 		"2001:db8:1:2:ffff::": "2001:db8:1:2::/64",
 		"":                    "",
 	} {
-		assert.Equal(t, want, sourceOf(ip), ip)
+		assert.Equal(t, want, network(ip), ip)
+	}
+}
+
+func TestAttemptsAreCountedByWhomTheGatewayNamesWhereThereIsOne(t *testing.T) {
+	const header, address = "Sf-Context-Current-User", "192.0.2.1"
+	for name, tt := range map[string]struct{ trusted, sent, want string }{
+		"a gateway's word counts":                {header, "ANN", "ANN"},
+		"what did not come by it has an address": {header, "", address},
+		"nothing has such a name":                {header, strings.Repeat("A", 256), address},
+		"without a gateway anybody could say so": {"", "ANN", address},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var source string
+			s, _ := serve(t, useCases{signIn: func(_ context.Context, _, _, from string) (domain.Token, error) {
+				source = from
+				return domain.Token{}, domain.ErrBadCredentials
+			}})
+			s.SourceHeader = tt.trusted
+			send(s, "POST", "/api/v1/auth/login", strings.NewReader("username=a&password=b"),
+				"Content-Type", "application/x-www-form-urlencoded", header, tt.sent)
+			assert.Equal(t, tt.want, source)
+		})
 	}
 }

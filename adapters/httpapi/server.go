@@ -40,6 +40,7 @@ type Options struct {
 	Prefix         string        // of every path of the contract, such as /api/v1
 	RequestTimeout time.Duration // after which a client has its answer
 	CORSOrigins    []string      // origins whose scripts may read answers; none by default
+	SourceHeader   string        // in which a gateway says whom a request is from; may be empty
 	ServerTiming   bool          // whether answers say what they cost in the store
 }
 

@@ -101,6 +101,7 @@ func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.
 		Prefix:         cfg.APIV1Prefix,
 		RequestTimeout: cfg.RequestTimeout,
 		CORSOrigins:    cfg.CORSOrigins,
+		SourceHeader:   cfg.SourceHeader,
 		ServerTiming:   cfg.ServerTiming,
 	})
 	return &service{users: accounts, http: server, tokens: tokens, first: first, storage: store}, err
