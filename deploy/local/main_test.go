@@ -69,7 +69,7 @@ func TestAfterCtrlCInATerminalTheServiceFinishesWhatIsUnderWay(t *testing.T) {
 		require.Equal(t, http.StatusOK, status)
 	}
 	require.NoError(t, local.Wait())
-	assert.Contains(t, output.String(), `"msg":"stopped"`)
+	assert.Contains(t, output.String(), `"body":"stopped"`)
 }
 
 const password = "correct horse battery staple"

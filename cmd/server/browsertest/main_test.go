@@ -43,15 +43,18 @@ func startServer(t *testing.T) string {
 	url := make(chan string, 1)
 	ended := make(chan error, 1)
 	go func() {
-		var listening struct{ Msg, URL string }
+		address := ""
 		for lines.Scan() {
-			var line struct{ Msg, URL string }
+			var line struct {
+				Body       string
+				Attributes struct{ URL string }
+			}
 			_ = json.Unmarshal(lines.Bytes(), &line) // a line that is not JSON is for the reader
-			switch line.Msg {
+			switch line.Body {
 			case "listening":
-				listening = line
+				address = line.Attributes.URL
 			case "ready":
-				url <- listening.URL
+				url <- address
 			}
 		}
 		close(url)
