@@ -2,8 +2,9 @@
 #
 #     docker build --platform linux/amd64 --build-arg VERSION=1.2.3 -t echo-in-snowflake .
 #
-# The same sources give the same image, bit for bit, with a builder that sets time stamps to a fixed
-# time (BuildKit: SOURCE_DATE_EPOCH and rewrite-timestamp; buildah: --timestamp 0).
+# The same sources and the same GO_IMAGE, which its digest pins, give the same image, bit for bit,
+# with a builder that sets time stamps to a fixed time (BuildKit: SOURCE_DATE_EPOCH and
+# rewrite-timestamp; buildah: --timestamp 0).
 ARG GO_IMAGE=golang:1.26.8
 
 # Go cross-compiles, so that this stage need not be emulated on other machines.

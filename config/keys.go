@@ -122,7 +122,7 @@ var keys = withFileKeys([]Key{
 	{Name: "SNOWFLAKE_PAT", Secret: true, Description: "pat: programmatic access token of the user",
 		set: secret(func(c *Config) *Secret { return &c.Snowflake.PAT })},
 
-	{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Description: "OpenTelemetry collector (OTLP over gRPC) that traces and metrics are sent to; without one, none are made",
+	{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Description: "OpenTelemetry collector (OTLP over gRPC) that traces and metrics are sent to, encrypted if it begins with https://; without one, none are made",
 		set: func(c *Config, s string) (err error) {
 			c.Telemetry.TracesEndpoint, err = parseEndpoint(s)
 			c.Telemetry.MetricsEndpoint = c.Telemetry.TracesEndpoint

@@ -122,12 +122,14 @@ func parseEndpoint(s string) (string, error) {
 	return full, nil
 }
 
+// parsePropagators passes over the other names that OpenTelemetry's specification knows: whoever runs
+// many services sets this once for all of them.
 func parsePropagators(s string) (traceparent bool, err error) {
 	for name := range strings.SplitSeq(s, ",") {
-		switch strings.TrimSpace(name) {
+		switch name = strings.TrimSpace(name); name {
 		case "tracecontext":
 			traceparent = true
-		case "baggage", "none": // there is nothing in baggage that we need
+		case "none", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace":
 		default:
 			return false, fmt.Errorf("%q is not supported: set it to tracecontext or none", name)
 		}

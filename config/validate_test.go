@@ -34,7 +34,7 @@ func TestAWrongValueIsRefused(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector:4317", `is not the address of a collector`},
 		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:43 17", `is not the address of a collector`},
 		{"SOURCE_HEADER", "X Client", `"X Client" is not the name of a header: write it like X-Client-Name`},
-		{"OTEL_PROPAGATORS", "tracecontext,b3", `"b3" is not supported: set it to tracecontext or none`},
+		{"OTEL_PROPAGATORS", "tracecontext, trace", `"trace" is not supported: set it to tracecontext or none`},
 		{"JWT_ALGORITHM", "RS256", `"RS256" is not supported: tokens are signed with HS256 only`},
 		{"JWT_ALGORITHM", "none", `"none" is not supported`},
 
@@ -121,7 +121,7 @@ func TestARightValueIsAccepted(t *testing.T) {
 		{"LOG_LEVEL", "INFO"},
 		{"SERVER_TIMING", "True"},
 		{"SNOWFLAKE_CONNECTIONS", "64"},
-		{"OTEL_PROPAGATORS", "tracecontext, baggage"},
+		{"OTEL_PROPAGATORS", "tracecontext, baggage,b3"},
 		{"REQUEST_TIMEOUT", "20s"},
 		{"REQUEST_TIMEOUT", "1ms"},
 		{"SHUTDOWN_DELAY", "0"},

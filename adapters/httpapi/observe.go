@@ -60,6 +60,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			rec.RequestID = rand.Text()
 		}
 		ctx, span := s.instruments.begin(c, s.TrustTraceparent)
+		defer span.End()
+		defer s.instruments.active.Add(ctx, -1)
 		if its := span.SpanContext(); its.HasTraceID() {
 			rec.TraceID = its.TraceID().String()
 		}
@@ -84,7 +86,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		took := time.Since(start)
 		s.logRequest(c, rec, took)
-		s.instruments.end(c, rec, span, took)
+		s.instruments.record(c, rec, span, took)
 		return nil
 	}
 }
@@ -97,6 +99,8 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 		level = zapcore.ErrorLevel
 	case status > http.StatusInternalServerError:
 		level = zapcore.WarnLevel
+	case isProbe(rec.Route): // an event table bills by its size
+		level = zapcore.DebugLevel
 	}
 	entry := s.Log.Check(level, "request")
 	if entry == nil {

@@ -27,7 +27,7 @@ func TestALogLineHasTheRouteAndNothingThatTheClientWrote(t *testing.T) {
 		"/secret":                             {"route": "", "status": int64(404), "code": "no_such_path"},
 		"/api/v1/items?limit=secret":          {"route": "/api/v1/items/", "status": int64(422), "code": "invalid", "account_id": account},
 		"/" + strings.Repeat("secret/", 2000): {"route": "", "status": int64(414), "code": "uri_too_long"},
-		"/livez?secret":                       {"route": "/livez", "status": int64(200)},
+		"/api/v1/openapi.json?secret":         {"route": "/api/v1/openapi.json", "status": int64(200)},
 	} {
 		send(s, "GET", target, nil, "X-Request-ID", "the-id", "Cookie", "secret", "User-Agent", "secret")
 		lines := logs.TakeAll()
@@ -77,6 +77,17 @@ func TestAnAuditEventIsALineWithTheIDOfItsRequest(t *testing.T) {
 func costly(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
 	ports.TraceOf(ctx).Add(ports.Cost{Statements: 2, Rows: 30, Waited: 1500 * time.Microsecond, Ran: 20 * time.Millisecond})
 	return domain.Page[domain.Item]{}, nil
+}
+
+func TestProbesAreLoggedOnlyWhenTheyFail(t *testing.T) {
+	s, logs := serve(t, useCases{})
+	send(s, "GET", "/livez", nil)
+	assert.Empty(t, logs.TakeAll())
+	send(s, "GET", "/readyz", nil)
+	assert.Equal(t, int64(http.StatusServiceUnavailable), logs.TakeAll()[0].ContextMap()["status"])
+	s.SetState(Ready)
+	send(s, "GET", "/readyz", nil)
+	assert.Empty(t, logs.TakeAll())
 }
 
 func TestALogLineSaysWhatARequestCostInTheStore(t *testing.T) {

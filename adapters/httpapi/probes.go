@@ -44,11 +44,18 @@ type probe struct {
 	Store   string `json:"store,omitzero"`   // whether it was reached since the start
 }
 
+const (
+	livez  = "/livez"
+	readyz = "/readyz"
+)
+
+func isProbe(route string) bool { return route == livez || route == readyz }
+
 func (s *Server) registerProbes(open *openRoutes) {
-	open.GET("/livez", func(c echo.Context) error {
+	open.GET(livez, func(c echo.Context) error {
 		return writeJSON(c, http.StatusOK, probe{Status: "alive"})
 	})
-	open.GET("/readyz", func(c echo.Context) error {
+	open.GET(readyz, func(c echo.Context) error {
 		state, status := s.State(), http.StatusOK
 		if state != Ready {
 			status = http.StatusServiceUnavailable

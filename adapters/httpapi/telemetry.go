@@ -47,12 +47,15 @@ func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (
 	return i, err
 }
 
-// begin opens the span of a request. What a client says of the trace that it is in makes this one
-// part of that if trusted, and otherwise is a link to it: whoever draws the ids decides whether
-// Snowsight finds a trace.
+// begin counts a request and opens its span, both of which the caller ends. What a client says of the
+// trace that it is in makes this one part of that if trusted, and otherwise is a link to it: whoever
+// draws the ids decides whether Snowsight finds a trace.
 func (i instruments) begin(c echo.Context, trusted bool) (context.Context, trace.Span) {
 	i.active.Add(c.Request().Context(), 1)
 	ctx := c.Request().Context()
+	if isProbe(c.Path()) { // thousands a day, and nobody looks for one
+		return ctx, trace.SpanFromContext(ctx)
+	}
 	theirs := propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(c.Request().Header))
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 	if trusted {
@@ -63,20 +66,22 @@ func (i instruments) begin(c echo.Context, trusted bool) (context.Context, trace
 	return i.tracer.Start(ctx, strings.TrimSpace(methodOf(c)+" "+c.Path()), options...)
 }
 
-// end closes what begin opened.
-func (i instruments) end(c echo.Context, rec *record, span trace.Span, took time.Duration) {
+// record tells what became of a request.
+func (i instruments) record(c echo.Context, rec *record, span trace.Span, took time.Duration) {
 	ctx := c.Request().Context()
-	i.active.Add(ctx, -1)
 	if !span.IsRecording() && !i.duration.Enabled(ctx) {
 		return
 	}
-	route := semconv.HTTPRoute(c.Path())
 	labels := []attribute.KeyValue{
-		route, semconv.HTTPRequestMethodKey.String(methodOf(c)), semconv.HTTPResponseStatusCode(c.Response().Status),
+		semconv.HTTPRequestMethodKey.String(methodOf(c)), semconv.HTTPResponseStatusCode(c.Response().Status), semconv.URLScheme("http"),
 	}
 	statements := int64(rec.Cost().Statements)
+	if c.Path() != "" { // of no route of ours
+		route := semconv.HTTPRoute(c.Path())
+		labels = append(labels, route)
+		i.statements.Record(ctx, statements, metric.WithAttributes(route))
+	}
 	i.duration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
-	i.statements.Record(ctx, statements, metric.WithAttributes(route))
 
 	span.SetAttributes(labels...)
 	span.SetAttributes(attribute.String("echo.request_id", rec.RequestID), attribute.Int64("echo.statements", statements))
@@ -84,7 +89,6 @@ func (i instruments) end(c echo.Context, rec *record, span trace.Span, took time
 		span.SetAttributes(semconv.ErrorTypeKey.String(rec.code))
 		span.SetStatus(codes.Error, "")
 	}
-	span.End()
 }
 
 // methodOf is the method of a request, or what stands for all that nobody knows.

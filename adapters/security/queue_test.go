@@ -81,6 +81,15 @@ func TestQueue(t *testing.T) {
 		assert.EqualValues(t, working+waiting, c.worked.Load())
 		assert.EqualValues(t, working, c.most.Load(), "never more at once")
 	})
+	test("says how many work and how many wait", func(t *testing.T) {
+		c := gather(t.Context(), working+3)
+		working, waiting := c.queue.load()
+		assert.Equal(t, []int{2, 3}, []int{working, waiting})
+		close(c.finish)
+		c.calls.Wait()
+		working, waiting = c.queue.load()
+		assert.Equal(t, []int{0, 0}, []int{working, waiting})
+	})
 	test("refuses who has waited for too long", func(t *testing.T) {
 		c := gather(t.Context(), working+waiting)
 		time.Sleep(patience - time.Nanosecond)

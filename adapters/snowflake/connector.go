@@ -196,9 +196,11 @@ func (c *conn) Ping(ctx context.Context) error {
 // BeginTx implements [driver.ConnBeginTx].
 func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	t := &tx{conn: c, ctx: ctx}
+	caller := trace.SpanFromContext(ctx)
 	err := c.observed(ctx, "BEGIN", func(ctx context.Context) (_ any, err error) {
 		t.call = callOf(ctx)
-		t.Tx, err = c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
+		// Else Snowflake would take COMMIT for a part of BEGIN.
+		t.Tx, err = c.Conn.(driver.ConnBeginTx).BeginTx(trace.ContextWithSpan(ctx, caller), options)
 		return nil, err
 	})
 	if err != nil {

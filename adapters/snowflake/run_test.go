@@ -95,6 +95,18 @@ func TestRun(t *testing.T) {
 		assert.Zero(t, time.Since(start))
 		close(release)
 	})
+	test("who runs does not wait", func(t *testing.T) {
+		s := unopened(2, 3)
+		release := make(chan struct{})
+		for range 5 {
+			go do(context.Background(), s, func(context.Context) error { <-release; return nil })
+		}
+		synctest.Wait()
+		assert.EqualValues(t, 3, s.queue.waiting())
+		close(release)
+		synctest.Wait()
+		assert.Zero(t, s.queue.waiting())
+	})
 	test("a turn that is waited for in vain is not lost", func(t *testing.T) {
 		s := unopened(1, 1)
 		for range 5 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
@@ -19,12 +20,13 @@ import (
 const scope = "github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 
 // newTracer returns what makes the spans of statements. The driver sends on to Snowflake which span a
-// statement belongs to.
+// statement belongs to, and of BEGIN and what ends the transaction, which span that is in.
 func newTracer(traces trace.TracerProvider) trace.Tracer {
 	return cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).Tracer(scope)
 }
 
-// span opens the span of a statement. Its text may be seen, for all values are bound to it.
+// span opens the span of a statement. Its text may be seen: all values are bound to it, save the place
+// of a page.
 func (c *conn) span(ctx context.Context, text string) (context.Context, trace.Span) {
 	name, _, _ := strings.Cut(text, " ")
 	if name == "WITH" {
@@ -49,9 +51,20 @@ func endSpan(span trace.Span, answer any, err error) {
 	}
 	if err != nil {
 		span.SetStatus(codes.Error, "")
-		span.SetAttributes(semconv.ErrorType(err))
+		span.SetAttributes(errorOf(err)...)
 	}
 	span.End()
+}
+
+// errorOf says what kind an error is: by Snowflake's number, or else by its Go type. Messages quote
+// values.
+func errorOf(err error) []attribute.KeyValue {
+	var refused *sf.SnowflakeError
+	if !errors.As(err, &refused) {
+		return []attribute.KeyValue{semconv.ErrorType(err)}
+	}
+	number := fmt.Sprintf("%06d", refused.Number) // as Snowflake writes it
+	return []attribute.KeyValue{semconv.ErrorTypeKey.String(number), semconv.DBResponseStatusCode(number)}
 }
 
 // queryID is the id under which QUERY_HISTORY knows a statement.
@@ -71,26 +84,29 @@ func queryID(answer any, err error) string {
 func (s *Store) register(metrics metric.MeterProvider) error {
 	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(scope)
 	var failed error
-	gauge := func(name, unit, description string) metric.Int64ObservableGauge {
-		g, err := meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
+	sum := func(name, unit, description string) metric.Int64ObservableUpDownCounter {
+		s, err := meter.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
 		failed = errors.Join(failed, err)
-		return g
+		return s
 	}
-	connections := gauge("db.client.connection.count", "{connection}", "Connections by state.")
-	most := gauge("db.client.connection.max", "{connection}", "Connections at most.")
-	waiting := gauge("db.client.connection.pending_requests", "{request}", "Operations that wait for a connection.")
-	breaker := gauge("echo.breaker.state", "1", "Whether Snowflake is called: 0 always, 1 once, to see, 2 not at all.")
-	if failed != nil {
+	connections := sum("db.client.connection.count", "{connection}", "Connections by state.")
+	most := sum("db.client.connection.max", "{connection}", "Connections at most.")
+	waiting := sum("db.client.connection.pending_requests", "{request}", "Operations that wait for a connection.")
+	breaker, err := meter.Int64ObservableGauge("echo.breaker.state",
+		metric.WithDescription("Whether Snowflake is called: 0 always, 1 once, to see, 2 not at all."))
+	if failed = errors.Join(failed, err); failed != nil {
 		return failed
 	}
-	used := metric.WithAttributes(semconv.DBClientConnectionStateUsed)
-	idle := metric.WithAttributes(semconv.DBClientConnectionStateIdle)
-	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	name := semconv.DBClientConnectionPoolName("snowflake")
+	pool := metric.WithAttributes(name)
+	used := metric.WithAttributes(name, semconv.DBClientConnectionStateUsed)
+	idle := metric.WithAttributes(name, semconv.DBClientConnectionStateIdle)
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		stats := s.db.Stats()
 		o.ObserveInt64(connections, int64(stats.InUse), used)
 		o.ObserveInt64(connections, int64(stats.Idle), idle)
-		o.ObserveInt64(most, int64(stats.MaxOpenConnections))
-		o.ObserveInt64(waiting, s.queue.waiting())
+		o.ObserveInt64(most, int64(stats.MaxOpenConnections), pool)
+		o.ObserveInt64(waiting, s.queue.waiting(), pool)
 		o.ObserveInt64(breaker, int64(s.breaker.State()))
 		return nil
 	}, connections, most, waiting, breaker)

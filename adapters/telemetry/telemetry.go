@@ -58,7 +58,7 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	if o.TracesEndpoint == "" && o.MetricsEndpoint == "" {
 		return t, nil
 	}
-	// What it logs of the environment concerns what is given here instead.
+	// It logs in a form of its own, above all that it cannot read the endpoints, which are given here.
 	otel.SetLogger(logr.Discard())
 	// A collector that is away fails once for every batch.
 	sometimes := rate.Sometimes{Interval: time.Minute}
@@ -72,7 +72,7 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 		),
 		resource.WithFromEnv())
 	if err != nil {
-		return nil, err
+		otel.Handle(err) // what could be read of the environment is used, as the specification wants it
 	}
 	if o.TracesEndpoint != "" {
 		exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(o.TracesEndpoint))

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
@@ -23,16 +25,11 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := sink.Close(); err != nil {
-			log.Warn("telemetry is lost", zap.Error(err))
-		}
-	}()
 	store, err := openStore(cfg, sink)
+	defer end(store, sink, log)
 	if err != nil {
 		return err
 	}
-	defer store.end()
 	svc, err := wire(cfg, store, sink, log)
 	if err != nil {
 		return err
@@ -44,6 +41,19 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	load := func() (config.Config, error) { return loadConfig(cmd.Flags()) }
 	go followKeys(cfg, load, svc.tokens, log).run(cmd.Context(), rereadKeys)
 	return svc.serve(cmd.Context(), cfg, listener, log)
+}
+
+// end takes leave of the store and of the collector, at once: each may hang for two seconds, and for
+// both together there is no more time than that.
+func end(store storage, sink *telemetry.Telemetry, log *zap.Logger) {
+	var farewells sync.WaitGroup
+	farewells.Go(store.end)
+	farewells.Go(func() {
+		if err := sink.Close(); err != nil {
+			log.Warn("telemetry is lost", zap.Error(err))
+		}
+	})
+	farewells.Wait()
 }
 
 // serve answers requests on listener until ctx ends, and then stops in such an order that no

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
 	collectmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collecttraces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
@@ -135,6 +137,7 @@ func TestARequestIsATraceOfItsStatements(t *testing.T) {
 	assert.Equal(t, traces.Span_SPAN_KIND_SERVER, request.Kind)
 	assert.Equal(t, hex.EncodeToString(request.TraceId), traceID, "the log line names the trace")
 	assert.Equal(t, "/api/v1/items/", labels(request.Attributes)["http.route"])
+	assert.NotEmpty(t, labels(request.Attributes)["echo.request_id"])
 
 	of := slices.DeleteFunc(c.named("SELECT"), func(s *traces.Span) bool { return !slices.Equal(s.ParentSpanId, request.SpanId) })
 	require.Len(t, of, 1)
@@ -142,6 +145,7 @@ func TestARequestIsATraceOfItsStatements(t *testing.T) {
 	assert.Equal(t, traces.Span_SPAN_KIND_CLIENT, statement.Kind)
 	assert.Equal(t, request.TraceId, statement.TraceId)
 	assert.Contains(t, labels(statement.Attributes)["db.query.text"], "FROM items")
+	assert.Equal(t, "echo_db|echo_schema", labels(statement.Attributes)["db.namespace"])
 	assert.NotEmpty(t, labels(statement.Attributes)["snowflake.query_id"])
 	assert.Equal(t, []string{"00-" + traceID + "-" + hex.EncodeToString(statement.SpanId) + "-01"}, sent, "Snowflake learns of it")
 
@@ -152,17 +156,25 @@ func TestARequestIsATraceOfItsStatements(t *testing.T) {
 }
 
 func TestATransactionIsATraceOfItsSteps(t *testing.T) {
-	c := watched(t, func(r *running, _ *fake.Server) {
-		r.admin(t).do("POST", "/users/", fields{"email": "a@example.com", "password": goodPassword}).is(http.StatusCreated)
+	var sent []string
+	c := watched(t, func(r *running, server *fake.Server) {
+		admin := r.admin(t)
+		before := len(server.Requests())
+		admin.do("POST", "/users/", fields{"email": "a@example.com", "password": goodPassword}).is(http.StatusCreated)
+		for _, q := range server.Requests()[before:] {
+			sent = append(sent, strings.Split(q.Header.Get("Traceparent"), "-")[2])
+		}
 	})
 	request := c.named("POST /api/v1/users/")[0]
-	var steps []string
+	var steps, spans []string
 	for _, s := range c.spans {
 		if slices.Equal(s.ParentSpanId, request.SpanId) {
-			steps = append(steps, s.Name)
+			steps, spans = append(steps, s.Name), append(spans, hex.EncodeToString(s.SpanId))
 		}
 	}
 	assert.Equal(t, []string{"BEGIN", "UPDATE", "INSERT", "COMMIT"}, steps)
+	whole := hex.EncodeToString(request.SpanId)
+	assert.Equal(t, []string{whole, spans[1], spans[2], whole}, sent, "the driver knows nothing of a span of COMMIT")
 }
 
 func TestTheTraceOfAClientIsContinuedOrLinked(t *testing.T) {
@@ -197,7 +209,37 @@ func TestAnOutageIsSeenInTracesAndMetrics(t *testing.T) {
 		assert.Equal(t, traces.Status_STATUS_CODE_ERROR, s.Status.Code)
 		assert.Equal(t, "unavailable", labels(s.Attributes)["error.type"])
 	}
-	assert.Equal(t, int64(2), c.metrics["echo.breaker.state"].GetGauge().DataPoints[0].GetAsInt(), "open")
+	statements := c.named("SELECT")
+	last := statements[len(statements)-1]
+	assert.Equal(t, traces.Status_STATUS_CODE_ERROR, last.Status.Code)
+	assert.NotEmpty(t, labels(last.Attributes)["error.type"])
+	// A second after it opened it is half-open, whether or not anybody calls.
+	assert.Positive(t, c.metrics["echo.breaker.state"].GetGauge().DataPoints[0].GetAsInt(), "not closed")
+}
+
+func TestAStatementThatSnowflakeRefusesIsFoundByItsIDAndNumber(t *testing.T) {
+	const refusal = `{"success":false,"code":"100038","message":"Numeric value 'ann@example.com' is not recognized",` +
+		`"data":{"errorCode":"100038","sqlState":"22018","queryId":"01b2-refused"}}`
+	c := watched(t, func(r *running, server *fake.Server) {
+		admin := r.admin(t)
+		server.Intercept(func(q *fake.Request) *fake.Fault {
+			if !strings.Contains(q.SQL, "FROM items") {
+				return nil
+			}
+			return &fake.Fault{Status: http.StatusOK, Body: refusal}
+		})
+		admin.do("GET", "/items/", nil).is(http.StatusInternalServerError)
+	})
+	statements := c.named("SELECT")
+	last := statements[len(statements)-1]
+	of := labels(last.Attributes)
+	assert.Equal(t, traces.Status_STATUS_CODE_ERROR, last.Status.Code)
+	assert.Equal(t, "100038", of["db.response.status_code"])
+	assert.Equal(t, "100038", of["error.type"])
+	assert.Equal(t, "01b2-refused", of["snowflake.query_id"])
+	for _, s := range c.spans {
+		assert.NotContains(t, s.String(), "ann@example.com")
+	}
 }
 
 func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
@@ -208,6 +250,9 @@ func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
 		}
 		r.client(t).do("POST", "/auth/login", signInForm(adminEmail, "wrong")).is(http.StatusUnauthorized)
 	})
+	for _, s := range c.named("POST /api/v1/auth/login") {
+		assert.NotEqual(t, traces.Status_STATUS_CODE_ERROR, s.Status.Code, "a mistake of a client is none of the service")
+	}
 	durations, counts := map[string]uint64{}, map[string]float64{}
 	for _, p := range c.metrics["http.server.request.duration"].GetHistogram().DataPoints {
 		of := labels(p.Attributes)
@@ -229,14 +274,25 @@ func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
 	assert.Zero(t, c.metrics["http.server.active_requests"].GetSum().DataPoints[0].GetAsInt())
 	states := map[string]int64{}
 	for _, name := range []string{"db.client.connection.count", "echo.password_hashing"} {
-		for _, p := range c.metrics[name].GetGauge().DataPoints {
+		points := append(c.metrics[name].GetGauge().GetDataPoints(), c.metrics[name].GetSum().GetDataPoints()...)
+		for _, p := range points {
 			states[labels(p.Attributes)["state"]+labels(p.Attributes)["db.client.connection.state"]] = p.GetAsInt()
 		}
 	}
 	assert.Equal(t, map[string]int64{"used": 0, "idle": 1, "running": 0, "waiting": 0}, states)
-	assert.Equal(t, int64(8), c.metrics["db.client.connection.max"].GetGauge().DataPoints[0].GetAsInt())
-	assert.Zero(t, c.metrics["db.client.connection.pending_requests"].GetGauge().DataPoints[0].GetAsInt())
+	assert.Equal(t, int64(8), c.metrics["db.client.connection.max"].GetSum().DataPoints[0].GetAsInt())
+	assert.Zero(t, c.metrics["db.client.connection.pending_requests"].GetSum().DataPoints[0].GetAsInt())
 	assert.Zero(t, c.metrics["echo.breaker.state"].GetGauge().DataPoints[0].GetAsInt(), "closed")
+}
+
+func TestAProbeIsCountedAndIsNoTrace(t *testing.T) {
+	c := watched(t, func(r *running, _ *fake.Server) {
+		r.client(t).at("GET", "/livez", nil).is(http.StatusOK)
+		r.client(t).at("GET", "/readyz", nil).is(http.StatusOK)
+	})
+	assert.Empty(t, c.named("GET /livez"))
+	assert.Empty(t, c.named("GET /readyz"))
+	assert.Len(t, c.metrics["http.server.request.duration"].GetHistogram().DataPoints, 2)
 }
 
 func TestNoClientCanMakeALabel(t *testing.T) {
@@ -262,28 +318,41 @@ func TestNoClientCanMakeALabel(t *testing.T) {
 }
 
 func TestWithoutACollectorNothingIsSent(t *testing.T) {
-	c := startCollector(t)
 	r, server := startOnSnowflake(t)
 	r.admin(t).do("GET", "/items/", nil).is(http.StatusOK)
 	assert.Empty(t, server.Requests()[len(server.Requests())-1].Header.Get("Traceparent"))
 	lines := r.logs.FilterMessage("request").All()
 	assert.NotContains(t, lines[len(lines)-1].ContextMap(), "trace_id")
-	assert.Empty(t, c.spans)
 }
 
 func TestACollectorThatIsAwayChangesNothingForClients(t *testing.T) {
-	c := startCollector(t)
 	away, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, away.Close())
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", away.Addr().String())
 	r := start(t)
 	r.admin(t).do("GET", "/items/", nil).is(http.StatusOK)
+	for range 3 {
+		otel.Handle(errors.New("a batch is lost"))
+	}
+	assert.Equal(t, 1, r.logs.FilterMessage("telemetry is lost").Len(), "once a minute")
 	r.stop()
 	for range r.stopped {
 	}
 	began := time.Now()
 	assert.Error(t, r.sink.Close())
 	assert.Less(t, time.Since(began), 5*time.Second, "a process that is to end does not wait for it")
-	assert.Empty(t, c.spans)
+}
+
+func TestAWordAboutTheServiceThatCannotBeReadDoesNotKeepItFromServing(t *testing.T) {
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,broken")
+	t.Setenv("OTEL_SERVICE_NAME", "theirs")
+	c := watched(t, func(r *running, _ *fake.Server) {
+		r.client(t).do("GET", "/health", nil).is(http.StatusOK)
+		lost := r.logs.FilterMessage("telemetry is lost").All()
+		require.Len(t, lost, 1)
+		assert.Contains(t, lost[0].ContextMap()["error"], "broken")
+	})
+	assert.Equal(t, "theirs", labels(c.about)["service.name"])
+	assert.Equal(t, version(), labels(c.about)["service.version"])
 }
