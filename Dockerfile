@@ -2,13 +2,13 @@
 #
 #     docker build --platform linux/amd64 --build-arg VERSION=1.2.3 -t echo-in-snowflake .
 #
-# The same sources and the same GO_IMAGE, which its digest pins, give the same image, bit for bit,
-# with a builder that sets time stamps to a fixed time (BuildKit: SOURCE_DATE_EPOCH and
-# rewrite-timestamp; buildah: --timestamp 0).
-ARG GO_IMAGE=golang:1.26.8
+# The same sources and the same image of Go give the same image, bit for bit, with a builder
+# that sets time stamps to a fixed time (BuildKit: SOURCE_DATE_EPOCH and rewrite-timestamp; buildah:
+# --timestamp 0).
 
-# Go cross-compiles, so that this stage need not be emulated on other machines.
-FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
+# Go cross-compiles, so that this stage need not be emulated on other machines. Dependabot keeps the
+# version, which it does not find in an ARG.
+FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

@@ -21,7 +21,7 @@ CREATE ROLE IF NOT EXISTS echo_owner COMMENT = 'Owns the database of Echo in Sno
 CREATE ROLE IF NOT EXISTS echo_role COMMENT = 'Runs the service Echo in Snowflake';
 
 -- Brings what a service is made of: images, specifications, secrets. It is not echo_role, so that
--- the service cannot replace its own image, nor the key that its tokens are signed with.
+-- the service cannot bring an image of its own, nor change the key that its tokens are signed with.
 CREATE ROLE IF NOT EXISTS echo_deployer COMMENT = 'Deploys Echo in Snowflake';
 
 -- Administrators inherit all three, as Snowflake recommends for every role of an application.

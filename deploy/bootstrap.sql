@@ -3,6 +3,9 @@
 --
 --     snow sql -f deploy/bootstrap.sql -D repository=owner/name
 --
+-- The repository is named as the subject of GitHub's tokens does: with both numbers,
+-- owner@123456/name@456789, if it was created, renamed or moved after 15 July 2026 or has opted in
+-- (GitHub, "Immutable subject claims"). Nobody can then take its name over.
 -- It can be run again, and replaces nothing. For another repository: ALTER USER … SET WORKLOAD_IDENTITY.
 
 -- Runs setup.sql, once and for later versions of it. It is not for every deployment.

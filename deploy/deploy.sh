@@ -55,6 +55,7 @@ least=${ECHO_MIN_INSTANCES:-2}
 most=${ECHO_MAX_INSTANCES:-$least}
 [[ $prefix =~ ^[a-z][a-z0-9]*$ ]] || fail "ECHO_PREFIX is '$prefix': write lower-case letters and digits"
 [[ $least =~ ^[1-9][0-9]*$ && $most =~ ^[1-9][0-9]*$ ]] || fail 'ECHO_MIN_INSTANCES and ECHO_MAX_INSTANCES are whole numbers from 1'
+((most >= least)) || fail "ECHO_MAX_INSTANCES is $most, less than ECHO_MIN_INSTANCES, $least"
 [[ $timeout =~ ^[0-9]+$ ]] || fail '--timeout is a number of seconds'
 [[ -z $digest || $digest =~ ^sha256:[0-9a-f]{64}$ ]] || fail '--digest is sha256: and 64 hexadecimal digits'
 
@@ -112,12 +113,13 @@ build() {
 	[[ $repository == */* ]] || fail "there is no image repository ${prefix}_repo in $schema: run setup.sql first"
 	version=$(git describe --tags --always --dirty)
 	image=$repository/echo-in-snowflake:$version
-	docker build --platform linux/amd64 --build-arg VERSION="$version" --build-arg REVISION="$(git rev-parse HEAD)" -t "$image" . >&2
+	# An attestation would make an index of the image, whose digest is not that of what runs.
+	BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build --platform linux/amd64 --build-arg VERSION="$version" --build-arg REVISION="$(git rev-parse HEAD)" -t "$image" . >&2
 	renew_token
 	snow spcs image-registry login ${connection[@]+"${connection[@]}"} --role "$deployer" >&2
 	docker push "$image" >&2
-	digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$image" | grep -F "$repository/" | head -n 1)
-	digest=${digest##*@}
+	digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$image")
+	digest=$(awk -F@ -v name="$repository/echo-in-snowflake" '$1 == name { print $2; exit }' <<<"$digest")
 	[[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || fail "docker does not say under which digest it pushed $image"
 }
 
@@ -180,15 +182,17 @@ render() {
 # bring uploads the specification, and creates the secrets that it names and that are missing. It stays
 # in the stage under a name of its own, so that it can be gone back to.
 bring() {
-	local there shown='' statements=()
+	local there made shown='' statements=()
 	there=$(ask "$deployer" "SHOW SECRETS IN SCHEMA $schema" | columns name)
 	[[ $dry ]] || grep -qixF "${prefix}_first_password" <<<"$there" || choose_password
-	while IFS= read -r statement; do statements+=("$statement"); done < <(create_secrets)
+	made=$(create_secrets)
+	while IFS= read -r statement; do statements+=("$statement"); done <<<"$made"
 	render >"$folder/spec.yml"
 	version=$(python3 -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])' <"$folder/spec.yml")
 	[[ ! $dry ]] || sed 's/^/-- /' "$folder/spec.yml" >&3
-	ask "$deployer" "${statements[@]}" "PUT 'file://$folder/spec.yml' $stage/$version AUTO_COMPRESS = FALSE OVERWRITE = TRUE" >/dev/null
+	# Before it is sent: if a later statement is refused, the secret is there, and is never replaced.
 	[[ -z $shown ]] || say "The password of the first superuser is $shown ; it is not shown again."
+	ask "$deployer" "${statements[@]}" "PUT 'file://$folder/spec.yml' $stage/$version AUTO_COMPRESS = FALSE OVERWRITE = TRUE" >/dev/null
 }
 
 properties="MIN_INSTANCES = $least MAX_INSTANCES = $most MIN_READY_INSTANCES = $((least > 1 ? least - 1 : 1)) AUTO_RESUME = TRUE QUERY_WAREHOUSE = ${prefix}_wh"
@@ -201,8 +205,9 @@ create() { echo "CREATE SERVICE IF NOT EXISTS $service IN COMPUTE POOL ${prefix}
 show_log() { echo "SELECT SYSTEM\$GET_SERVICE_LOGS('$service', $1, 'api', 20) AS log"; }
 change_to() { echo "ALTER SERVICE $service FROM $stage SPECIFICATION_FILE = '$1/spec.yml'"; }
 
-# What was last seen ready is noted in the service itself: it is what can be gone back to.
-remember() { echo "ALTER SERVICE $service SET COMMENT = 'ready: $version $digest'"; }
+# What was last seen ready is noted in the service itself: it is what can be gone back to. While
+# something else is tried it is called "before", so that nobody takes it for what runs if this is interrupted.
+note() { echo "ALTER SERVICE $service SET COMMENT = '$1: $2 $3'"; }
 
 # is_ready tells whether the service runs nothing but the image of that digest, and enough of it.
 is_ready() {
@@ -231,22 +236,26 @@ wait_for() {
 
 show_url() {
 	local url deadline=$((SECONDS + timeout))
-	until url=$(ask "$owner" "$@" "$show_endpoints" | columns ingress_url) && [[ $url == *.* ]]; do
+	# One that is still being made is said to be so, in a sentence, whose blanks are underscores here.
+	until url=$(ask "$owner" "$show_endpoints" | columns ingress_url) && [[ $url == *.* && $url != *_* ]]; do
 		((SECONDS < deadline)) || fail "ready, but without an address after $timeout s: $show_endpoints"
-		sleep "$pause" # an address that is being made is said to be so
+		sleep "$pause"
 	done
-	say "https://$(tail -n 1 <<<"$url")"
+	say "https://$url"
 }
 
 give_up() {
 	# An upgrade begins with the last instance: the first may still run the version before.
-	instance=$(awk '$3 != "-" && $1 != "READY" { print $4; exit }' <<<"$seen")
-	ask "$owner" "$(show_log "${instance:-0}")" | columns log >&3
-	if [[ $known == ready:_* ]]; then
-		IFS=_ read -r _ before image <<<"$known"
+	instance=$(awk '$4 != "-" && $1 != "READY" { print $4; exit }' <<<"$seen")
+	# A container that never started has none, and Snowflake says so.
+	if log=$(ask "$owner" "$(show_log "${instance:-0}")"); then
+		python3 -c 'import json, sys; print(*(v for row in json.load(sys.stdin) for v in row.values()))' <<<"$log" >&3
+	fi
+	if [[ $image == sha256:* ]]; then
 		say "going back to $before"
 		ask "$owner" "$(change_to "$before")" >/dev/null
 		wait_for "$image" || fail 'neither the new version nor the one before became ready: see deploy/README.md'
+		ask "$owner" "$(note ready "$before" "$image")" >/dev/null
 		fail 'the new version did not become ready: the one before is back'
 	fi
 	fail 'the first version did not become ready, and there is none to go back to: see deploy/README.md'
@@ -256,15 +265,15 @@ give_up() {
 rehearse() {
 	say '-- if there is no service yet'
 	ask "$owner" "$(create "$version")"
-	say '-- if there is one: the first unless it runs this version, the last if it is suspended'
-	ask "$owner" "$(change_to "$version")" "$set_properties" "$resume"
+	say '-- if there is one: the second and third unless it runs this version, the last if it is suspended'
+	ask "$owner" "$set_properties" "$(note before '<version before>' '<its image>')" "$(change_to "$version")" "$resume"
 	say '-- until it is ready'
 	ask "$owner" "$show_service" "$show_containers"
 	say '-- if it does not become ready'
 	ask "$owner" "$(show_log '<instance that is not ready>')"
-	ask "$owner" "$(change_to '<version before>')"
+	ask "$owner" "$(change_to '<version before>')" "$(note ready '<version before>' '<its image>')"
 	say '-- if it does'
-	ask "$owner" "$(remember)" "$show_endpoints"
+	ask "$owner" "$(note ready "$version" "$digest")" "$show_endpoints"
 }
 
 [[ $dry ]] || command -v snow >/dev/null || fail 'there is no snow, the Snowflake CLI: see deploy/README.md'
@@ -277,15 +286,19 @@ if [[ $dry ]]; then
 	exit
 fi
 read -r status known <<<"$found"
+IFS=_ read -r _ before image <<<"$known"
 if [[ -z $found ]]; then
 	changes=("$(create "$version")")
 else
-	changes=()
-	[[ $known == "ready:_${version}_$digest" ]] || changes+=("$(change_to "$version")")
-	changes+=("$set_properties")
+	changes=("$set_properties") # first: what is wrong with them is refused before anything has changed
+	if [[ $known != "ready:_${version}_$digest" ]]; then
+		[[ $image != sha256:* ]] || changes+=("$(note before "$before" "$image")")
+		changes+=("$(change_to "$version")")
+	fi
 	[[ $status != SUSPEND* ]] || changes+=("$resume")
 fi
 ask "$owner" "${changes[@]}" >/dev/null
 wait_for "$digest" || give_up
 say "version $version of the specification, image $digest"
-show_url "$(remember)"
+ask "$owner" "$(note ready "$version" "$digest")" >/dev/null
+show_url

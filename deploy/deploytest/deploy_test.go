@@ -155,6 +155,7 @@ func TestADeploymentFromNothingToTheAddress(t *testing.T) {
 			"SHOW SERVICES LIKE 'echo_service' IN SCHEMA echo_db.echo_schema",
 			"SHOW SERVICE CONTAINERS IN SERVICE " + schema + "echo_service",
 			"ALTER SERVICE " + schema + "echo_service SET COMMENT = 'ready: " + version + " " + digest('a') + "'",
+			"SHOW ENDPOINTS IN SERVICE " + schema + "echo_service", // whose address is still being made
 			"SHOW ENDPOINTS IN SERVICE " + schema + "echo_service",
 		},
 	}
@@ -231,8 +232,25 @@ func TestADeploymentFromNothingToTheAddress(t *testing.T) {
 		failed := o.deploy("", "--digest", digest('c'), "--timeout", "1")
 		assert.Equal(t, 1, failed.code)
 		assert.Contains(t, failed.out, "FAILED - "+digest('c')+" 1 exited_with_2", "which containers are not ready, and why")
-		assert.Contains(t, failed.out, "the_last_words", "of the container that failed")
+		assert.Contains(t, failed.out, "the last words\nof the container\n", "as they were logged")
 		assert.Contains(t, failed.out, "the new version did not become ready: the one before is back")
+		assert.Equal(t, good, *o.platform.service)
+	})
+	t.Run("also one that never started, and so has no log", func(t *testing.T) {
+		good := *o.platform.service
+		o.platform.refused = "SELECT SYSTEM$GET_SERVICE_LOGS"
+		failed := o.deploy("", "--digest", digest('c'), "--timeout", "1")
+		assert.Contains(t, failed.out, "the new version did not become ready: the one before is back")
+		assert.Equal(t, good, *o.platform.service)
+	})
+	t.Run("what was interrupted is not taken for what ran before", func(t *testing.T) {
+		good := *o.platform.service
+		o.platform.refused = "ALTER SERVICE echo_db.echo_schema.echo_service FROM @echo_db.echo_schema.echo_stage SPECIFICATION_FILE = '" + good.path
+		assert.Equal(t, 1, o.deploy("", "--digest", digest('c'), "--timeout", "1").code)
+		require.NotEqual(t, good.path, o.platform.service.path)
+		o.platform.refused = ""
+		again := o.deploy("", "--digest", digest('b'), "--timeout", "1")
+		require.Zero(t, again.code, again.out)
 		assert.Equal(t, good, *o.platform.service)
 	})
 }

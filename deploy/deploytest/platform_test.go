@@ -32,7 +32,10 @@ type platform struct {
 	secrets map[string]string // by name
 	staged  map[string]string // specifications by their path in the stage
 	broken  string            // digest of an image that never becomes ready
+	refused string            // how statements begin that are refused
 	service *service
+
+	addressed bool // whether the address was made, after it was asked for once
 }
 
 // sent is a statement that arrived, and the role that it came as.
@@ -152,6 +155,8 @@ func (p *platform) answer(token, text string) (*table, string) {
 	}
 	begins := func(prefix string) bool { return strings.HasPrefix(text, prefix) }
 	switch {
+	case p.refused != "" && begins(p.refused):
+		return nil, "refused"
 	case begins("CREATE IMAGE REPOSITORY IF NOT EXISTS echo_db.echo_schema.echo_repo"):
 		p.ready = true
 		return &done, ""
@@ -217,7 +222,11 @@ func (p *platform) answer(token, text string) (*table, string) {
 	case begins("SHOW SERVICE CONTAINERS IN SERVICE echo_db.echo_schema.echo_service"):
 		return p.containers(), ""
 	case begins("SHOW ENDPOINTS IN SERVICE echo_db.echo_schema.echo_service"):
-		return &table{[]string{"name", "ingress_url"}, [][]any{{"api", "abc-org-account.snowflakecomputing.app"}}}, ""
+		address := "abc-org-account.snowflakecomputing.app"
+		if !p.addressed {
+			address, p.addressed = "Endpoints provisioning in progress... check back in a few minutes", true
+		}
+		return &table{[]string{"name", "ingress_url"}, [][]any{{"api", address}}}, ""
 	case begins("SELECT SYSTEM$GET_SERVICE_LOGS('echo_db.echo_schema.echo_service', 1, 'api', 20)"):
 		return &table{[]string{"LOG"}, [][]any{{"the last words\nof the container"}}}, ""
 	}
