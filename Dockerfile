@@ -16,7 +16,7 @@ COPY . .
 ARG VERSION=(devel)
 # The tags leave out what the service does not use: a library of the driver that writes to the
 # temporary folder, and gRPC's own tracing, which costs 10 MB.
-RUN --mount=type=cache,target=/root/.cache/go-build CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false \
+RUN --mount=type=cache,target=/cache GOCACHE=/cache CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false \
     -tags minicore_disabled,grpcnotrace -ldflags "-s -w -X main.stamped=${VERSION}" \
     -o /echo-in-snowflake ./cmd/server
 

@@ -6,15 +6,12 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,20 +29,13 @@ var (
 	commands string // folder of the CLI
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(peertest.Prepared(m, install, uninstall, "the deployment was not tried with the Snowflake CLI: set ECHO_TEST_PEERS=1 for that"))
+}
 
-func run(m *testing.M) int {
-	if peertest.Wanted() {
-		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute) // the first time they are installed
-		defer cancel()
-		if err := install(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer fakesnow.Close()
-		defer os.RemoveAll(commands)
-	}
-	return peertest.Run(m, peertest.Wanted(), "the deployment was not tried with the Snowflake CLI: set ECHO_TEST_PEERS=1 for that")
+func uninstall() {
+	fakesnow.Close()
+	os.RemoveAll(commands)
 }
 
 func install(ctx context.Context) error {
@@ -367,42 +357,4 @@ func TestTheAdministratorsPartRunsAsItIs(t *testing.T) {
 	require.Len(t, subjects, 2)
 	assert.Equal(t, "repo:acme/echo:environment:setup", subjects[0][1])
 	assert.Equal(t, "repo:acme/echo:environment:production", subjects[1][1])
-}
-
-// gateway answers as that of Snowflake does, and hands on what has its token.
-func gateway(t *testing.T, health int) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Header.Get("X-SF-SPCS-Authorization") != `Snowflake Token="a PAT"`:
-			w.WriteHeader(http.StatusUnauthorized)
-		case r.URL.Path == "/api/v1/health":
-			w.WriteHeader(health)
-			fmt.Fprint(w, `{"status":"healthy"}`)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-func TestTheSmokeTestAsksAsACallerWould(t *testing.T) {
-	t.Setenv("SMOKE_PAUSE", "0")
-	o := newOperator(t)
-	for name, tt := range map[string]struct {
-		pat, url string
-		code     int
-		says     string
-	}{
-		"without a token it sees the gateway":    {"", gateway(t, http.StatusOK), 0, "/: 401"},
-		"with one it asks the service":           {"a PAT", gateway(t, http.StatusOK), 0, `/api/v1/health: 200 {"status":"healthy"}`},
-		"a service that is not ready is said so": {"a PAT", gateway(t, http.StatusServiceUnavailable), 1, "was answered with 503"},
-		"nothing there is said so":               {"", "http://127.0.0.1:1", 1, "was answered with 000"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv("SNOWFLAKE_PAT", tt.pat)
-			r := o.run("", "bash", "deploy/smoke.sh", tt.url)
-			assert.Equal(t, tt.code, r.code, r.out)
-			assert.Contains(t, r.out, tt.says)
-		})
-	}
 }

@@ -19,21 +19,14 @@ import (
 
 var fakesnow *emulator.Emulator
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(peertest.Prepared(m, start, func() { fakesnow.Close() }, "the views were not tried on an emulator: set ECHO_TEST_PEERS=1 for that"))
+}
 
-func run(m *testing.M) int {
-	if peertest.Wanted() {
-		_ = sf.GetLogger().SetLogLevel("OFF")
-		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute) // the first time it is installed
-		defer cancel()
-		var err error
-		if fakesnow, err = emulator.Start(ctx, os.Stderr); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer fakesnow.Close()
-	}
-	return peertest.Run(m, peertest.Wanted(), "the views were not tried on an emulator: set ECHO_TEST_PEERS=1 for that")
+func start(ctx context.Context) (err error) {
+	_ = sf.GetLogger().SetLogLevel("OFF")
+	fakesnow, err = emulator.Start(ctx, os.Stderr)
+	return err
 }
 
 // script returns the statements of observability.sql. Whole lines may be comments; no text in it holds

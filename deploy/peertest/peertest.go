@@ -3,10 +3,12 @@
 package peertest
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"testing"
+	"time"
 )
 
 // Wanted reports whether tests that need other programs on this machine should run; then what is
@@ -26,6 +28,21 @@ func Run(m *testing.M, wanted bool, otherwise string) int {
 		set("test.bench", "")
 	}
 	return m.Run()
+}
+
+// Prepared is Run for tests that need a program which start starts and end ends; otherwise says why
+// they do not run where they are not [Wanted]. The first time it may have to be installed.
+func Prepared(m *testing.M, start func(context.Context) error, end func(), otherwise string) int {
+	if Wanted() {
+		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+		defer cancel()
+		if err := start(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer end()
+	}
+	return Run(m, Wanted(), otherwise)
 }
 
 func set(name, value string) {

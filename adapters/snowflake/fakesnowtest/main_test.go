@@ -3,7 +3,6 @@ package fakesnowtest
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -20,21 +19,14 @@ import (
 
 var fakesnow *emulator.Emulator
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(peertest.Prepared(m, start, func() { fakesnow.Close() }, "the store was not tried on an emulator: set ECHO_TEST_PEERS=1 for that"))
+}
 
-func run(m *testing.M) int {
-	if peertest.Wanted() {
-		_ = sf.GetLogger().SetLogLevel("OFF")
-		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute) // the first time it is installed
-		defer cancel()
-		var err error
-		if fakesnow, err = emulator.Start(ctx, os.Stderr); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer fakesnow.Close()
-	}
-	return peertest.Run(m, peertest.Wanted(), "the store was not tried on an emulator: set ECHO_TEST_PEERS=1 for that")
+func start(ctx context.Context) (err error) {
+	_ = sf.GetLogger().SetLogLevel("OFF")
+	fakesnow, err = emulator.Start(ctx, os.Stderr)
+	return err
 }
 
 // connect returns the driver's own pool for a schema, which the emulator makes by itself.
