@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -34,6 +35,30 @@ func (p problem) Error() string {
 // [AddFlags] after parsing. The error has one line for every problem there is: the key, what is
 // wrong and what to do; it never shows a secret. The Config beside an error is what could be read.
 func Load(flags *pflag.FlagSet) (Config, error) {
+	c, problems := load(flags)
+	return c, join(problems)
+}
+
+// LoadSigningKeys is [Load] for who wants the signing keys alone: what is wrong with another key does
+// not keep it, so that a key that leaked can be taken out of use whatever else is wrong.
+func LoadSigningKeys(flags *pflag.FlagSet) (Config, error) {
+	c, problems := load(flags)
+	return c, join(slices.DeleteFunc(problems, func(p problem) bool {
+		return slices.ContainsFunc(keys, func(k Key) bool {
+			return k.Name == p.key && k.Name != configFile && !strings.HasPrefix(k.Name, "JWT_")
+		})
+	}))
+}
+
+func join(problems []problem) error {
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, p)
+	}
+	return errors.Join(errs...)
+}
+
+func load(flags *pflag.FlagSet) (Config, []problem) {
 	sources, problems := readSources(flags)
 	var c Config
 	for _, k := range keys {
@@ -59,19 +84,13 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 		*c.setting("JWT_SECRET_KEY") = Setting{"JWT_SECRET_KEY", c.JWTSecretKey.String(), "generated"}
 	}
 
-	var errs []error
-	for _, p := range problems {
-		errs = append(errs, p)
-	}
+	known := len(problems)
 	for _, p := range c.conflicts() {
-		if !slices.ContainsFunc(problems, func(known problem) bool { return known.key == p.key }) {
-			errs = append(errs, p)
+		if !slices.ContainsFunc(problems[:known], func(q problem) bool { return q.key == p.key }) {
+			problems = append(problems, p)
 		}
 	}
-	if len(errs) > 0 {
-		return c, errors.Join(errs...)
-	}
-	return c, nil
+	return c, problems
 }
 
 func (c *Config) setting(name string) *Setting {

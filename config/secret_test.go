@@ -126,6 +126,32 @@ func TestASecretFileThatGivesNothingIsRefused(t *testing.T) {
 	assert.ErrorContains(t, err, "JWT_SECRET_KEY (file key): has 5 bytes: give at least 32 random bytes")
 }
 
+func TestASigningKeyCanBeReadWhateverElseIsWrong(t *testing.T) {
+	emptyPlace(t)
+	write(t, "key", signingKey)
+	write(t, "accepted", signingKey)
+	env := map[string]string{
+		"HTTP_ADDR": ":8000", "STORAGE": "memory", "REQUEST_TIMEOUT": "soon", "FIRST_SUPERUSER_PASSWORD_FILE": "gone",
+		"JWT_SECRET_KEY_FILE": "key", "JWT_PREVIOUS_SECRET_KEY_FILE": "accepted",
+	}
+	_, err := loadHere(t, env)
+	require.ErrorContains(t, err, "REQUEST_TIMEOUT")
+	require.ErrorContains(t, err, "FIRST_SUPERUSER_PASSWORD")
+	c, err := config.LoadSigningKeys(nil)
+	require.NoError(t, err)
+	assert.Equal(t, signingKey, c.JWTSecretKey.Reveal())
+
+	write(t, "accepted", "short")
+	_, err = config.LoadSigningKeys(nil)
+	assert.ErrorContains(t, err, "JWT_PREVIOUS_SECRET_KEY", "unless it is about them")
+	assert.NotContains(t, err.Error(), "REQUEST_TIMEOUT")
+
+	write(t, "accepted", signingKey)
+	t.Setenv("CONFIG_FILE", "gone.yaml")
+	_, err = config.LoadSigningKeys(nil)
+	assert.ErrorContains(t, err, "CONFIG_FILE", "or about where they could be named")
+}
+
 func TestAFileCanHoldSeveralAcceptedKeysOneALine(t *testing.T) {
 	for content, want := range map[string][]config.Secret{
 		otherKey:                                {config.NewSecret(otherKey)},

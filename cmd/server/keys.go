@@ -18,7 +18,7 @@ const rereadKeys = 10 * time.Second
 // restart: Snowpark Container Services updates secrets that are mounted as files.
 type keyFollower struct {
 	tokens *security.TokenIssuer
-	load   func() (config.Config, error) // as at the start
+	load   func() (config.Config, error) // by which only the signing keys matter
 	log    *zap.Logger
 	used   config.Config
 	found  config.Config // by the last look that found one that can be used

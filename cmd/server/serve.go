@@ -38,7 +38,7 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
-	load := func() (config.Config, error) { return loadConfig(cmd.Flags()) }
+	load := func() (config.Config, error) { return config.LoadSigningKeys(cmd.Flags()) }
 	go followKeys(cfg, load, svc.tokens, log).run(cmd.Context(), rereadKeys)
 	return svc.serve(cmd.Context(), cfg, listener, log)
 }
