@@ -66,8 +66,10 @@ func newConnector(o Options) *connector {
 func (c *connector) Driver() driver.Driver { return sf.SnowflakeDriver{} }
 
 // Connect logs in. Whatever fails there was not the statement that it is for.
-func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 	start := time.Now()
+	ctx, span := c.tracer.Start(ctx, "LOGIN", trace.WithSpanKind(trace.SpanKindClient))
+	defer func() { endSpan(span, nil, err) }()
 	config := c.config
 	if err := c.auth.current(&config); err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}

@@ -149,6 +149,8 @@ func TestARequestIsATraceOfItsStatements(t *testing.T) {
 	assert.NotEmpty(t, labels(statement.Attributes)["snowflake.query_id"])
 	assert.Equal(t, []string{"00-" + traceID + "-" + hex.EncodeToString(statement.SpanId) + "-01"}, sent, "Snowflake learns of it")
 
+	assert.Len(t, c.named("LOGIN"), 1, "what a login takes is seen too")
+
 	minutes := time.Duration(binary.BigEndian.Uint32(request.TraceId)) * time.Minute
 	assert.WithinDuration(t, time.Now(), time.Unix(0, 0).Add(minutes), 2*time.Minute, "Snowsight needs the time in the id")
 	assert.Equal(t, "echo-in-snowflake", labels(c.about)["service.name"])

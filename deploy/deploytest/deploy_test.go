@@ -77,6 +77,8 @@ type result struct {
 // run runs a command in the root of the project. input is what is typed.
 func (o *operator) run(input string, command ...string) result {
 	o.t.Helper()
+	o.platform.settle()
+	defer o.platform.settle()
 	c := exec.Command(command[0], command[1:]...)
 	if command[0] == "snow" {
 		c = exec.Command(filepath.Join(commands, "snow"), command[1:]...)
