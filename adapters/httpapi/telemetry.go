@@ -51,8 +51,8 @@ func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (
 // trace that it is in makes this one part of that if trusted, and otherwise is a link to it: whoever
 // draws the ids decides whether Snowsight finds a trace.
 func (i instruments) begin(c echo.Context, trusted bool) (context.Context, trace.Span) {
-	i.active.Add(c.Request().Context(), 1)
 	ctx := c.Request().Context()
+	i.active.Add(ctx, 1)
 	if isProbe(c.Path()) { // thousands a day, and nobody looks for one
 		return ctx, trace.SpanFromContext(ctx)
 	}
@@ -76,7 +76,7 @@ func (i instruments) record(c echo.Context, rec *record, span trace.Span, took t
 		semconv.HTTPRequestMethodKey.String(methodOf(c)), semconv.HTTPResponseStatusCode(c.Response().Status), semconv.URLScheme("http"),
 	}
 	statements := int64(rec.Cost().Statements)
-	if c.Path() != "" { // of no route of ours
+	if c.Path() != "" { // else no route is ours
 		route := semconv.HTTPRoute(c.Path())
 		labels = append(labels, route)
 		i.statements.Record(ctx, statements, metric.WithAttributes(route))

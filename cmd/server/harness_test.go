@@ -99,8 +99,7 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 		stop()
 		for range stopped {
 		}
-		opened.end()
-		_ = sink.Close() // a test may have done so
+		end(opened, sink, log)
 	})
 	return r
 }

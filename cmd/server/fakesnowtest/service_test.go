@@ -17,17 +17,20 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
+var fakesnow *emulator.Emulator
+
 func TestMain(m *testing.M) {
-	os.Exit(peertest.Run(m, peertest.Wanted(), "the service was not tried on an emulator: set ECHO_TEST_PEERS=1 for that"))
+	os.Exit(peertest.Prepared(m, start, func() { fakesnow.Close() }, "the service was not tried on an emulator: set ECHO_TEST_PEERS=1 for that"))
+}
+
+func start(ctx context.Context) (err error) {
+	fakesnow, err = emulator.Start(ctx, os.Stderr)
+	return err
 }
 
 func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first time it is installed
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	fakesnow, err := emulator.Start(ctx, t.Output())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = fakesnow.Close() })
-
 	program := filepath.Join(t.TempDir(), "tests")
 	args := []string{"test", "-c", "-o", program}
 	if strings.Contains(os.Getenv("GOFLAGS"), "-race") {
