@@ -68,15 +68,15 @@ var (
 	ErrOutcomeUnknown    = &Error{Kind: Unavailable, Code: "outcome_unknown", Message: "the store did not confirm the change: read before you repeat it"}
 )
 
-// After returns a copy of e that asks the client to wait for d.
-func (e *Error) After(d time.Duration) *Error {
+// WithRetryAfter returns a copy of e that asks the client to wait for d.
+func (e *Error) WithRetryAfter(d time.Duration) *Error {
 	c := *e
 	c.RetryAfter = d
 	return &c
 }
 
-// Because wraps e around the cause that only the log should see.
-func (e *Error) Because(cause error) error { return fmt.Errorf("%w: %w", e, cause) }
+// WithCause wraps e around the cause that only the log should see.
+func (e *Error) WithCause(cause error) error { return fmt.Errorf("%w: %w", e, cause) }
 
 // KindOf returns the Kind of the first *Error in err's chain, and Internal when there is none.
 func KindOf(err error) Kind {

@@ -46,7 +46,7 @@ func TestKindOf(t *testing.T) {
 		assert.Equal(t, domain.NotFound, domain.KindOf(fmt.Errorf("read: %w", domain.ErrNotFound)))
 	})
 	t.Run("takes the first of several", func(t *testing.T) {
-		assert.Equal(t, domain.Unavailable, domain.KindOf(domain.ErrUnavailable.Because(domain.ErrNotFound)))
+		assert.Equal(t, domain.Unavailable, domain.KindOf(domain.ErrUnavailable.WithCause(domain.ErrNotFound)))
 	})
 	t.Run("is Internal for what nobody classified", func(t *testing.T) {
 		assert.Equal(t, domain.Internal, domain.KindOf(io.EOF))
@@ -56,7 +56,7 @@ func TestKindOf(t *testing.T) {
 }
 
 func TestAfterAsksToWaitWithoutChangingTheOriginal(t *testing.T) {
-	err := domain.ErrBusy.After(3 * time.Second)
+	err := domain.ErrBusy.WithRetryAfter(3 * time.Second)
 	want := *domain.ErrBusy
 	want.RetryAfter = 3 * time.Second
 	assert.Equal(t, &want, err)
@@ -65,7 +65,7 @@ func TestAfterAsksToWaitWithoutChangingTheOriginal(t *testing.T) {
 }
 
 func TestBecauseKeepsBothTheErrorAndItsCause(t *testing.T) {
-	err := domain.ErrUnavailable.Because(io.ErrUnexpectedEOF)
+	err := domain.ErrUnavailable.WithCause(io.ErrUnexpectedEOF)
 	assert.ErrorIs(t, err, domain.ErrUnavailable)
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	assert.Equal(t, domain.Unavailable, domain.KindOf(err))

@@ -44,22 +44,22 @@ func (p ItemPatch) ApplyTo(i Item) Item {
 	return i
 }
 
-// Scope is the decision whose items an actor may reach. The zero Scope reaches none.
-type Scope struct {
+// ItemScope is the decision whose items an actor may reach. The zero ItemScope reaches none.
+type ItemScope struct {
 	ownerID string
 	all     bool
 }
 
 // OwnedBy reaches the items of one account.
-func OwnedBy(userID string) Scope { return Scope{ownerID: userID} }
+func OwnedBy(userID string) ItemScope { return ItemScope{ownerID: userID} }
 
-// Everyones reaches the items of all accounts.
-func Everyones() Scope { return Scope{all: true} }
+// AllItems reaches the items of all accounts.
+func AllItems() ItemScope { return ItemScope{all: true} }
 
 // Owner returns whose items are within reach, if not everyone's. Of the zero Scope that is nobody.
-func (s Scope) Owner() (id string, everyones bool) { return s.ownerID, s.all }
+func (s ItemScope) Owner() (id string, everyones bool) { return s.ownerID, s.all }
 
 // Includes reports whether the items of ownerID are within reach.
-func (s Scope) Includes(ownerID string) bool {
+func (s ItemScope) Includes(ownerID string) bool {
 	return s.all || s.ownerID != "" && s.ownerID == ownerID
 }

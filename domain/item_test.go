@@ -65,13 +65,13 @@ func TestItemPatch(t *testing.T) {
 
 func TestScope(t *testing.T) {
 	t.Run("says whose items it reaches", func(t *testing.T) {
-		for scope, want := range map[domain.Scope]struct {
+		for scope, want := range map[domain.ItemScope]struct {
 			owner     string
 			everyones bool
 		}{
 			{}:                  {"", false},
 			domain.OwnedBy("u"): {"u", false},
-			domain.Everyones():  {"", true},
+			domain.AllItems():   {"", true},
 		} {
 			owner, everyones := scope.Owner()
 			assert.Equal(t, want.owner, owner)
@@ -79,9 +79,9 @@ func TestScope(t *testing.T) {
 		}
 	})
 	t.Run("zero reaches nobody's items", func(t *testing.T) {
-		assert.False(t, domain.Scope{}.Includes("u"))
-		assert.False(t, domain.Scope{}.Includes(""))
-		assert.Equal(t, domain.Scope{}, domain.OwnedBy(""), "of nobody")
+		assert.False(t, domain.ItemScope{}.Includes("u"))
+		assert.False(t, domain.ItemScope{}.Includes(""))
+		assert.Equal(t, domain.ItemScope{}, domain.OwnedBy(""), "of nobody")
 	})
 	t.Run("of one account reaches its items only", func(t *testing.T) {
 		assert.True(t, domain.OwnedBy("u").Includes("u"))
@@ -89,6 +89,6 @@ func TestScope(t *testing.T) {
 		assert.False(t, domain.OwnedBy("u").Includes(""))
 	})
 	t.Run("of everyone reaches all", func(t *testing.T) {
-		assert.True(t, domain.Everyones().Includes("u"))
+		assert.True(t, domain.AllItems().Includes("u"))
 	})
 }

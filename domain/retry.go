@@ -7,32 +7,38 @@ import (
 	"time"
 )
 
-// Amend runs a read-change-write attempt: once, if ifVersion says which version the change is meant
-// for, and else as [RetryStale] does.
-func Amend(ctx context.Context, ifVersion Optional[int64], attempt func() error) error {
-	if _, once := ifVersion.Get(); once {
+// maxTries is how often [Retry] runs an attempt. Each loss to a concurrent change means that another
+// change succeeded, so up to 32 concurrent changes all succeed.
+const maxTries = 32
+
+// RetryUnlessVersioned runs attempt, which reads, changes and writes. If ifVersion allows every Version
+// it retries ErrStale as [RetryStale] does; otherwise it runs attempt once.
+func RetryUnlessVersioned(ctx context.Context, ifVersion Versions, attempt func() error) error {
+	if _, limited := ifVersion.Limit(); limited {
 		return attempt()
 	}
 	return RetryStale(ctx, attempt)
 }
 
-// RetryStale is [Retry] for an attempt that reads, changes and writes, and may lose to others with
-// [ErrStale].
+// RetryStale is [Retry] for an attempt that reads, changes and writes, and that fails with [ErrStale] if
+// a concurrent change was faster.
 func RetryStale(ctx context.Context, attempt func() error) error {
 	return Retry(ctx, ErrStale, attempt)
 }
 
-// Retry runs attempt again, after a pause of random length, for as long as it fails with lost.
-// Shortly before ctx ends it gives up with [ErrContended].
-func Retry(ctx context.Context, lost error, attempt func() error) error {
-	const leastPause, mostPause = time.Millisecond, 64 * time.Millisecond
-	for most := 4 * time.Millisecond; ; most = min(2*most, mostPause) {
+// Retry runs attempt until it fails with another error than retryable, or succeeds. It pauses for a
+// random time between tries. It returns [ErrContended] after 32 tries, or shortly before ctx ends.
+func Retry(ctx context.Context, retryable error, attempt func() error) error {
+	const minPause, maxPause = time.Millisecond, 64 * time.Millisecond
+	limit := 4 * time.Millisecond
+	for try := 1; ; try++ {
 		err := attempt()
-		if !errors.Is(err, lost) {
+		if !errors.Is(err, retryable) {
 			return err
 		}
-		pause := leastPause + rand.N(most)
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 2*pause {
+		pause := minPause + rand.N(limit)
+		limit = min(2*limit, maxPause)
+		if deadline, ok := ctx.Deadline(); try == maxTries || ok && time.Until(deadline) < 2*pause {
 			return contended(err)
 		}
 		select {
@@ -43,9 +49,10 @@ func Retry(ctx context.Context, lost error, attempt func() error) error {
 	}
 }
 
+// contended returns err itself if it is ErrContended, so that the log has its cause.
 func contended(err error) error {
 	if errors.Is(err, ErrContended) {
-		return err // with its cause, for the log
+		return err
 	}
 	return ErrContended
 }

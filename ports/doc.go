@@ -1,7 +1,8 @@
-// Package ports holds the two sides of the hexagon as interfaces: what the world asks of us
-// (driving.go) and what we ask of the world (driven.go). It holds no code that runs, and imports
+// Package ports holds the interfaces around the use cases. Adapters that receive requests, such as
+// HTTP and the command line, call the driving ports (driving.go). Adapters that store, hash, sign or
+// limit implement the driven ports (the other files). The package holds interfaces only and imports
 // only domain.
 //
-// The comment of a driven method is its contract; package portstest is the same contract as tests,
-// and every adapter runs it.
+// The comment of a driven method is its contract. Package portstest holds the same contract as tests,
+// and every adapter runs them.
 package ports

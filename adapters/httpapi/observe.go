@@ -14,14 +14,13 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
-	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 )
 
 // record is what the log line of a request is made of, and the Trace that others see of it. It
 // travels in the context, for logs only.
 type record struct {
-	ports.Trace
+	requestinfo.Info
 	accountID string
 	err       error  // what the problem document was made of
 	code      string // of the problem document
@@ -52,7 +51,7 @@ var everywhere = map[string][]string{
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
-		rec := &record{Trace: ports.Trace{
+		rec := &record{Info: requestinfo.Info{
 			RequestID: c.Request().Header.Get(echo.HeaderXRequestID),
 			Route:     c.Path(), // never the path: it holds ids, and whatever else a client sends
 		}}
@@ -65,7 +64,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if its := span.SpanContext(); its.HasTraceID() {
 			rec.TraceID = its.TraceID().String()
 		}
-		ctx = context.WithValue(ports.WithTrace(ctx, &rec.Trace), recordKey{}, rec)
+		ctx = context.WithValue(requestinfo.NewContext(ctx, &rec.Info), recordKey{}, rec)
 		ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
@@ -116,7 +115,7 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 	if rec.TraceID != "" {
 		fields = append(fields, zap.String("trace_id", rec.TraceID))
 	}
-	if cost := rec.Cost(); cost != (ports.Cost{}) {
+	if cost := rec.Cost(); cost != (requestinfo.Cost{}) {
 		fields = append(fields, zap.Int("statements", cost.Statements), zap.Int("rows", cost.Rows),
 			zap.Float64("store_wait_ms", milliseconds(cost.Waited)), zap.Float64("store_ms", milliseconds(cost.Ran)))
 	}
@@ -135,22 +134,10 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // setServerTiming says what a reply cost in the store (W3C Server Timing).
-func setServerTiming(h http.Header, cost ports.Cost) {
+func setServerTiming(h http.Header, cost requestinfo.Cost) {
 	if cost.Statements > 0 {
 		h.Set("Server-Timing", fmt.Sprintf(`store;dur=%.1f, wait;dur=%.1f, statements;desc="%d"`,
 			milliseconds(cost.Ran), milliseconds(cost.Waited), cost.Statements))
-	}
-}
-
-// Audit returns the function through which use cases report what an audit has to know: one line in
-// log, with the id of the request that it came with.
-func Audit(log *zap.Logger) func(context.Context, domain.Event) {
-	return func(ctx context.Context, e domain.Event) {
-		log.Info("audit",
-			zap.String("event", e.Name),
-			zap.String("actor_id", e.ActorID),
-			zap.String("subject_id", e.SubjectID),
-			zap.String("request_id", ports.TraceOf(ctx).RequestID))
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
-	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
 func TestALogLineHasTheRouteAndNothingThatTheClientWrote(t *testing.T) {
@@ -65,17 +65,9 @@ func TestAServerThatLogsLittleStillAnswers(t *testing.T) {
 	assert.Equal(t, 1, logs.Len())
 }
 
-func TestAnAuditEventIsALineWithTheIDOfItsRequest(t *testing.T) {
-	core, logs := observer.New(zap.InfoLevel)
-	ctx := ports.WithTrace(t.Context(), &ports.Trace{RequestID: "the-id"})
-	Audit(zap.New(core))(ctx, domain.Event{Name: domain.EventUserDeleted, ActorID: "a", SubjectID: "b"})
-	require.Equal(t, 1, logs.Len())
-	assert.Equal(t, map[string]any{"event": "user_deleted", "actor_id": "a", "subject_id": "b", "request_id": "the-id"}, logs.All()[0].ContextMap())
-}
-
 // costly is a list of items for which a store had to work.
 func costly(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
-	ports.TraceOf(ctx).Add(ports.Cost{Statements: 2, Rows: 30, Waited: 1500 * time.Microsecond, Ran: 20 * time.Millisecond})
+	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Statements: 2, Rows: 30, Waited: 1500 * time.Microsecond, Ran: 20 * time.Millisecond})
 	return domain.Page[domain.Item]{}, nil
 }
 
@@ -98,9 +90,9 @@ func TestALogLineSaysWhatARequestCostInTheStore(t *testing.T) {
 }
 
 func TestTheStoreLearnsTheRouteAndTheIDsOfARequest(t *testing.T) {
-	var seen *ports.Trace
+	var seen *requestinfo.Info
 	s, logs := serve(t, useCases{items: func(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
-		seen = ports.TraceOf(ctx)
+		seen = requestinfo.FromContext(ctx)
 		return domain.Page[domain.Item]{}, nil
 	}})
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"

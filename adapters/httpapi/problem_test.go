@@ -49,7 +49,7 @@ func TestAnErrorBecomesTheProblemThatItNames(t *testing.T) {
 		{domain.ErrContended, 503, "contended"},
 		{domain.ErrUnavailable, 503, "unavailable"},
 		{domain.ErrOutcomeUnknown, 503, "outcome_unknown"},
-		{domain.ErrUnavailable.Because(errors.New("secret")), 503, "unavailable"},
+		{domain.ErrUnavailable.WithCause(errors.New("secret")), 503, "unavailable"},
 		{fmt.Errorf("secret: %w", domain.ErrNotFound), 404, "not_found"},
 		{errNotReady, 503, "not_ready"},
 		{malformed("x"), 400, "malformed"},
@@ -150,14 +150,14 @@ func TestAnErrorAfterTheAnswerBeganIsOnlyLogged(t *testing.T) {
 func TestWhoIsToWaitIsToldForHowManySeconds(t *testing.T) {
 	for want, err := range map[string]error{
 		"1":  domain.ErrUnavailable,
-		"2":  domain.ErrBusy.After(1001 * time.Millisecond),
-		"60": domain.ErrTooManyAttempts.After(time.Minute),
-		"3":  fmt.Errorf("wrapped: %w", domain.ErrTooManyAttempts.After(3*time.Second)),
+		"2":  domain.ErrBusy.WithRetryAfter(1001 * time.Millisecond),
+		"60": domain.ErrTooManyAttempts.WithRetryAfter(time.Minute),
+		"3":  fmt.Errorf("wrapped: %w", domain.ErrTooManyAttempts.WithRetryAfter(3*time.Second)),
 	} {
 		s, _ := answers(t, err)
 		assert.Equal(t, want, send(s, "GET", "/api/v1/items/", nil).Header().Get("Retry-After"))
 	}
-	s, _ := answers(t, domain.ErrNotFound.After(time.Minute))
+	s, _ := answers(t, domain.ErrNotFound.WithRetryAfter(time.Minute))
 	assert.Empty(t, send(s, "GET", "/api/v1/items/", nil).Header().Get("Retry-After"))
 }
 

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 	"github.com/echo-in-snowflake/echo-in-snowflake/static"
@@ -164,7 +165,7 @@ func TestAUseCaseRunsInTheContextOfItsRequest(t *testing.T) {
 		assert.True(t, ok)
 		assert.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
 		assert.Equal(t, "value", ctx.Value(key{}))
-		assert.Equal(t, "the-id", ports.TraceOf(ctx).RequestID)
+		assert.Equal(t, "the-id", requestinfo.FromContext(ctx).RequestID)
 		return domain.Page[domain.Item]{}, nil
 	}})
 	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), key{}, "value"), "GET", "/api/v1/items/", nil)
@@ -173,7 +174,7 @@ func TestAUseCaseRunsInTheContextOfItsRequest(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	assert.Equal(t, http.StatusOK, w.Code)
-	assert.Empty(t, ports.TraceOf(t.Context()).RequestID, "outside of a request")
+	assert.Empty(t, requestinfo.FromContext(t.Context()).RequestID, "outside of a request")
 }
 
 func TestAServerHasTheLimitsOfTheContract(t *testing.T) {

@@ -60,9 +60,9 @@ func writeEntity(c echo.Context, status int, version int64, v any) error {
 // versionOf returns the version that If-Match asks for (RFC 9110 §13.1.1); none for * or when the
 // header is absent. An ETag that is not ours matches no version. Of several, only the newest counts:
 // a client that still allows an older one is refused with 412, and nothing is lost.
-func versionOf(ifMatch *string) domain.Optional[int64] {
+func versionOf(ifMatch *string) domain.Versions {
 	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
-		return domain.Optional[int64]{}
+		return domain.Versions{}
 	}
 	newest := int64(-1)
 	for tag := range strings.SplitSeq(*ifMatch, ",") {
@@ -72,7 +72,7 @@ func versionOf(ifMatch *string) domain.Optional[int64] {
 			newest = max(newest, version)
 		}
 	}
-	return domain.Some(newest)
+	return domain.OnlyVersions(newest)
 }
 
 // canonical is an id as the stores know it.

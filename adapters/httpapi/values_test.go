@@ -8,23 +8,25 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
-	"github.com/labstack/echo/v4"
 	"net/http/httptest"
 	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 func TestIfMatchAsksForTheNewestVersionThatItLists(t *testing.T) {
-	none := domain.Some[int64](-1) // which no entity has
-	for header, want := range map[string]domain.Optional[int64]{
+	none := domain.OnlyVersions(-1) // which no entity has
+	for header, want := range map[string]domain.Versions{
 		`*`:                          {},
 		" * ":                        {},
-		`"1"`:                        domain.Some[int64](1),
-		` "17" `:                     domain.Some[int64](17),
-		`"1","3", "2"`:               domain.Some[int64](3),
-		`W/"5", "2"`:                 domain.Some[int64](2),
-		`"x", "2"`:                   domain.Some[int64](2),
-		`"9223372036854775807"`:      domain.Some[int64](9223372036854775807),
+		`"1"`:                        domain.OnlyVersions(1),
+		` "17" `:                     domain.OnlyVersions(17),
+		`"1","3", "2"`:               domain.OnlyVersions(3),
+		`W/"5", "2"`:                 domain.OnlyVersions(2),
+		`"x", "2"`:                   domain.OnlyVersions(2),
+		`"9223372036854775807"`:      domain.OnlyVersions(9223372036854775807),
 		``:                           none,
 		`,`:                          none,
 		`1`:                          none,
@@ -48,7 +50,7 @@ func TestIfMatchAsksForTheNewestVersionThatItLists(t *testing.T) {
 	} {
 		assert.Equal(t, want, versionOf(&header), header)
 	}
-	assert.Equal(t, domain.Optional[int64]{}, versionOf(nil))
+	assert.Equal(t, domain.Versions{}, versionOf(nil))
 }
 
 func TestATimeIsWrittenInUTCAlwaysToTheMicrosecond(t *testing.T) {

@@ -6,21 +6,21 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// Item implements [ports.Store].
-func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
+// Item implements [ports.ItemStore].
+func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return domain.Item{}, err
 	}
-	i, err := s.itemAt(scope, id, domain.Optional[int64]{})
+	i, err := s.itemAt(scope, id, domain.Versions{})
 	if err != nil {
 		return domain.Item{}, err
 	}
 	return *i, nil
 }
 
-// Items implements [ports.Store].
+// Items implements [ports.ItemStore].
 func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string, req domain.PageRequest) (domain.Page[domain.Item], error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -34,7 +34,7 @@ func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string, req 
 	return page(items, req, func(i *domain.Item) domain.Item { return *i }), nil
 }
 
-// CreateItem implements [ports.Store].
+// CreateItem implements [ports.ItemStore].
 func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,14 +47,14 @@ func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) 
 	return nil
 }
 
-// UpdateItem implements [ports.Store].
-func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.Scope, next domain.Item, read int64) error {
+// UpdateItem implements [ports.ItemStore].
+func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, version int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	i, err := s.itemAt(scope, next.ID, domain.Some(read))
+	i, err := s.itemAt(scope, next.ID, domain.OnlyVersions(version))
 	if err != nil {
 		return err
 	}
@@ -62,14 +62,14 @@ func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.Sc
 	return nil
 }
 
-// DeleteItem implements [ports.Store].
-func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.Scope, id string, read domain.Optional[int64]) error {
+// DeleteItem implements [ports.ItemStore].
+func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	i, err := s.itemAt(scope, id, read)
+	i, err := s.itemAt(scope, id, ifVersion)
 	if err != nil {
 		return err
 	}
@@ -78,14 +78,13 @@ func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.Sc
 	return nil
 }
 
-// itemAt returns the item if it is in scope and its Version is read, or whichever it is when none
-// is given.
-func (s *Store) itemAt(scope domain.Scope, id string, read domain.Optional[int64]) (*domain.Item, error) {
+// itemAt returns the item if it is in scope and ifVersion allows its Version.
+func (s *Store) itemAt(scope domain.ItemScope, id string, ifVersion domain.Versions) (*domain.Item, error) {
 	i, ok := s.items[id]
 	if !ok || !scope.Includes(i.OwnerID) {
 		return nil, domain.ErrNotFound
 	}
-	if read.Or(i.Version) != i.Version {
+	if !ifVersion.Allow(i.Version) {
 		return nil, domain.ErrStale
 	}
 	return i, nil

@@ -57,7 +57,7 @@ func (s *Store) admit(ctx context.Context, by domain.Actor) (*account, error) {
 // inTime refuses a call whose context has ended.
 func inTime(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return domain.ErrUnavailable.Because(err)
+		return domain.ErrUnavailable.WithCause(err)
 	}
 	return nil
 }

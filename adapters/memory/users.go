@@ -6,7 +6,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// User implements [ports.Store].
+// User implements [ports.UserStore].
 func (s *Store) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -20,7 +20,7 @@ func (s *Store) User(ctx context.Context, by domain.Actor, id string) (domain.Us
 	return a.User, nil
 }
 
-// Users implements [ports.Store].
+// Users implements [ports.UserStore].
 func (s *Store) Users(ctx context.Context, by domain.Actor, req domain.PageRequest) (domain.Page[domain.User], error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -34,7 +34,7 @@ func (s *Store) Users(ctx context.Context, by domain.Actor, req domain.PageReque
 	}), nil
 }
 
-// CreateUser implements [ports.Store].
+// CreateUser implements [ports.UserStore].
 func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,14 +44,14 @@ func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) 
 	return s.add(u)
 }
 
-// UpdateUser implements [ports.Store].
+// UpdateUser implements [ports.UserStore].
 func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	a, err := s.accountAt(next.ID, domain.Some(read.Version))
+	a, err := s.accountAt(next.ID, domain.OnlyVersions(read.Version))
 	if err != nil {
 		return err
 	}
@@ -67,14 +67,14 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read doma
 	return nil
 }
 
-// DeleteUser implements [ports.Store].
-func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Optional[int64]) error {
+// DeleteUser implements [ports.UserStore].
+func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	a, err := s.accountAt(id, read)
+	a, err := s.accountAt(id, ifVersion)
 	if err != nil {
 		return err
 	}
@@ -105,19 +105,26 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 }
 
 // RehashForSignIn implements [ports.SignInStore].
-func (s *Store) RehashForSignIn(ctx context.Context, userID, stale, fresh string) error {
+func (s *Store) RehashForSignIn(ctx context.Context, userID, old, fresh string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := inTime(ctx); err != nil {
 		return err
 	}
-	if a, ok := s.byID[userID]; ok && a.PasswordHash == stale {
+	if a, ok := s.byID[userID]; ok && a.PasswordHash == old {
 		a.PasswordHash = fresh
 	}
 	return nil
 }
 
-// CreateFirstSuperuser implements [ports.SignInStore].
+// HadFirstSuperuser implements [ports.OperatorStore].
+func (s *Store) HadFirstSuperuser(ctx context.Context) (bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.bootstrapped, inTime(ctx)
+}
+
+// CreateFirstSuperuser implements [ports.OperatorStore].
 func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +138,7 @@ func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, 
 	return true, nil
 }
 
-// CreateSuperuserForOperator implements [ports.Store].
+// CreateSuperuserForOperator implements [ports.OperatorStore].
 func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,14 +152,14 @@ func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) e
 	return nil
 }
 
-// ResetPasswordForOperator implements [ports.Store].
-func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, read int64) error {
+// ResetPasswordForOperator implements [ports.OperatorStore].
+func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := inTime(ctx); err != nil {
 		return err
 	}
-	a, err := s.accountAt(next.ID, domain.Some(read))
+	a, err := s.accountAt(next.ID, domain.OnlyVersions(version))
 	if err != nil {
 		return err
 	}
@@ -171,13 +178,13 @@ func (s *Store) add(u domain.User) error {
 	return nil
 }
 
-// accountAt returns the account if its Version is read, or whichever it is when none is given.
-func (s *Store) accountAt(id string, read domain.Optional[int64]) (*account, error) {
+// accountAt returns the account if ifVersion allows its Version.
+func (s *Store) accountAt(id string, ifVersion domain.Versions) (*account, error) {
 	a, ok := s.byID[id]
 	if !ok {
 		return nil, domain.ErrNotFound
 	}
-	if read.Or(a.Version) != a.Version {
+	if !ifVersion.Allow(a.Version) {
 		return nil, domain.ErrStale
 	}
 	return a, nil

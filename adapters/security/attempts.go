@@ -52,14 +52,14 @@ func (l *AttemptLimiter) Take(key string) error {
 	}
 	full = full.Add(l.interval)
 	if wait := full.Sub(now) - l.refill(); wait > 0 {
-		return domain.ErrTooManyAttempts.After(wait)
+		return domain.ErrTooManyAttempts.WithRetryAfter(wait)
 	}
 	l.set(k, full, now)
 	return nil
 }
 
-// GiveBack implements [ports.AttemptLimiter].
-func (l *AttemptLimiter) GiveBack(key string) {
+// Refund implements [ports.AttemptLimiter].
+func (l *AttemptLimiter) Refund(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k, now := l.hash(key), l.now()
@@ -70,8 +70,8 @@ func (l *AttemptLimiter) GiveBack(key string) {
 	}
 }
 
-// Clear implements [ports.AttemptLimiter].
-func (l *AttemptLimiter) Clear(key string) {
+// Reset implements [ports.AttemptLimiter].
+func (l *AttemptLimiter) Reset(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(l.hash(key))

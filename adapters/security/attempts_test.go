@@ -62,7 +62,7 @@ func TestGivingBackToTheOldestKeysDoesNotEvadeTheBound(t *testing.T) {
 			key := fmt.Sprint(generation, " ", k)
 			require.NoError(t, l.Take(key))
 			require.NoError(t, l.Take(key))
-			l.GiveBack(fmt.Sprint(generation-1, " ", k))
+			l.Refund(fmt.Sprint(generation-1, " ", k))
 		}
 		require.LessOrEqual(t, l.entries(), 2*maxYoung)
 	}
@@ -85,7 +85,7 @@ func TestAFloodOfKeysMakesNoneForgottenBeforeAGenerationIsFull(t *testing.T) {
 	outnumber(t, l, "victim")
 	require.Contains(t, l.old, l.hash("victim"))
 	require.Error(t, l.Take("victim"))
-	l.GiveBack("victim")
+	l.Refund("victim")
 	require.NoError(t, l.Take("victim"))
 	require.Error(t, l.Take("victim"))
 }
@@ -94,7 +94,7 @@ func TestAKeyOfTheOldGenerationCanBeCleared(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	outnumber(t, l, "victim")
-	l.Clear("victim")
+	l.Reset("victim")
 	for range burst {
 		require.NoError(t, l.Take("victim"))
 	}
@@ -112,10 +112,10 @@ func TestKeysThatHaveAllTheirAttemptsAreForgotten(t *testing.T) {
 	}
 	assert.Equal(t, 1, l.entries())
 
-	l.GiveBack("busy")
+	l.Refund("busy")
 	assert.Zero(t, l.entries())
 	require.NoError(t, l.Take("busy"))
-	l.Clear("busy")
+	l.Reset("busy")
 	assert.Zero(t, l.entries())
 }
 
@@ -142,12 +142,12 @@ func TestAttemptsAreCountedLikeTokensInABucket(t *testing.T) {
 			},
 			"give back": func(t *rapid.T) {
 				k := key.Draw(t, "key")
-				l.GiveBack(k)
+				l.Refund(k)
 				levels[k] = min(levels[k]+interval, full)
 			},
 			"clear": func(t *rapid.T) {
 				k := key.Draw(t, "key")
-				l.Clear(k)
+				l.Reset(k)
 				levels[k] = full
 			},
 			"wait": func(t *rapid.T) {

@@ -48,7 +48,7 @@ func BenchmarkAttemptLimiterTake(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := l.Take("someone@example.com 192.0.2.1"); err != nil {
-			l.Clear("someone@example.com 192.0.2.1")
+			l.Reset("someone@example.com 192.0.2.1")
 		}
 	}
 }

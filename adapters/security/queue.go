@@ -30,7 +30,7 @@ func (q *queue) do(ctx context.Context, work func()) error {
 	case q.admitted <- struct{}{}:
 		defer func() { <-q.admitted }()
 	default:
-		return domain.ErrBusy.After(q.patience)
+		return domain.ErrBusy.WithRetryAfter(q.patience)
 	}
 
 	timeout := time.NewTimer(q.patience)
@@ -39,12 +39,12 @@ func (q *queue) do(ctx context.Context, work func()) error {
 	case q.working <- struct{}{}:
 		defer func() { <-q.working }()
 	case <-timeout.C:
-		return domain.ErrBusy.After(q.patience)
+		return domain.ErrBusy.WithRetryAfter(q.patience)
 	case <-ctx.Done():
 	}
 	// A turn that came together with the end of ctx is not worth taking.
 	if err := ctx.Err(); err != nil {
-		return domain.ErrUnavailable.Because(err)
+		return domain.ErrUnavailable.WithCause(err)
 	}
 	work()
 	return nil

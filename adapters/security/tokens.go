@@ -208,20 +208,20 @@ func (i *TokenIssuer) Issue(a domain.Actor) (domain.Token, error) {
 // Verify implements [ports.TokenIssuer].
 func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
 	if len(token) > maxTokenBytes {
-		return domain.Actor{}, domain.ErrInvalidToken.Because(errTooLong)
+		return domain.Actor{}, domain.ErrInvalidToken.WithCause(errTooLong)
 	}
 	if strings.ContainsAny(token, "\r\n") { // encoding/base64 passes over them
-		return domain.Actor{}, domain.ErrInvalidToken.Because(jwt.ErrTokenMalformed)
+		return domain.Actor{}, domain.ErrInvalidToken.WithCause(jwt.ErrTokenMalformed)
 	}
 	r := i.ring.Load() // once: what one ring has verified, another must not remember
 	c, known := r.verified.Get(token)
 	if !known {
 		if _, err := i.parser.ParseWithClaims(token, &c, r.keyOf); err != nil {
-			return domain.Actor{}, domain.ErrInvalidToken.Because(err)
+			return domain.Actor{}, domain.ErrInvalidToken.WithCause(err)
 		}
 		r.verified.Add(token, c)
 	} else if !i.now().Before(time.Unix(c.ExpiresAt, 0).Add(clockSkew)) {
-		return domain.Actor{}, domain.ErrInvalidToken.Because(jwt.ErrTokenExpired)
+		return domain.Actor{}, domain.ErrInvalidToken.WithCause(jwt.ErrTokenExpired)
 	}
 	return domain.Actor{ID: c.Subject, Epoch: c.Epoch, Superuser: c.Superuser}, nil
 }

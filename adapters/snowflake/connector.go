@@ -13,7 +13,7 @@ import (
 	sf "github.com/snowflakedb/gosnowflake/v2"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 )
 
 // connector makes connections that tell database/sql when they are dead, which the driver's own do
@@ -78,7 +78,7 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 		config.Params = withParameter(config.Params, "READ_LATEST_WRITES", "true")
 	}
 	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withCall(ctx))
-	ports.TraceOf(ctx).Add(ports.Cost{Waited: time.Since(start)})
+	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)})
 	if err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
 	}
@@ -162,7 +162,7 @@ func (c *conn) observed(ctx context.Context, text string, do func(context.Contex
 func (c *conn) counted(ctx context.Context, state *call, span trace.Span, do func() (answer any, err error)) error {
 	start := time.Now()
 	answer, err := do()
-	ports.TraceOf(ctx).Add(ports.Cost{Statements: 1, Ran: time.Since(start)})
+	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Statements: 1, Ran: time.Since(start)})
 	endSpan(span, answer, err)
 	return c.check(err, state.lost.Load())
 }
@@ -248,7 +248,7 @@ func (t *tx) end(text string, how func() error) error {
 // queryTag says in QUERY_HISTORY which route paid for a statement. It holds no data of users; its
 // parts are bounded, and so it is below the 2,000 bytes that Snowflake takes.
 func queryTag(ctx context.Context, version string) string {
-	t := ports.TraceOf(ctx)
+	t := requestinfo.FromContext(ctx)
 	tag, _ := json.Marshal(struct {
 		App     string `json:"app"`
 		Version string `json:"v"`

@@ -17,18 +17,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 )
 
 func TestTheQueryTagSaysWhichRoutePaid(t *testing.T) {
-	ctx := ports.WithTrace(t.Context(), &ports.Trace{RequestID: "r1", Route: "/api/v1/items/:id", TraceID: "t1"})
+	ctx := requestinfo.NewContext(t.Context(), &requestinfo.Info{RequestID: "r1", Route: "/api/v1/items/:id", TraceID: "t1"})
 	assert.Equal(t, `{"app":"echo-in-snowflake","v":"v1.2.3","route":"/api/v1/items/:id","rid":"r1","trace":"t1"}`, queryTag(ctx, "v1.2.3"))
 	assert.Equal(t, `{"app":"echo-in-snowflake","v":"v1","route":"","rid":"","trace":""}`, queryTag(t.Context(), "v1"))
 }
 
 func TestTheQueryTagIsBounded(t *testing.T) {
 	long := strings.Repeat("\x01<é", 5000)
-	tag := queryTag(ports.WithTrace(t.Context(), &ports.Trace{RequestID: long, Route: long, TraceID: long}), long)
+	tag := queryTag(requestinfo.NewContext(t.Context(), &requestinfo.Info{RequestID: long, Route: long, TraceID: long}), long)
 	assert.LessOrEqual(t, len(tag), 2000)
 	assert.True(t, json.Valid([]byte(tag)))
 }

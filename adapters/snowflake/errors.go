@@ -63,28 +63,28 @@ func translate(err error, lost *domain.Error) error {
 	case err == nil, errors.As(err, new(*domain.Error)):
 		return err
 	case errors.As(err, &answered) && (answered.Number == numberWrongPassword || answered.Number == numberUserLocked):
-		return domain.ErrUnavailable.Because(outage{fmt.Errorf("%w: %w", ErrLoginRefused, err)})
+		return domain.ErrUnavailable.WithCause(outage{fmt.Errorf("%w: %w", ErrLoginRefused, err)})
 	case errors.As(err, new(notSent)), errors.Is(err, driver.ErrBadConn):
-		return domain.ErrUnavailable.Because(outage{err})
+		return domain.ErrUnavailable.WithCause(outage{err})
 	case !errors.As(err, &answered) || answered.Number == sf.ErrFailedToPostQuery:
 		if errors.Is(err, context.Canceled) {
-			return lost.Because(err)
+			return lost.WithCause(err)
 		}
-		return lost.Because(outage{err})
+		return lost.WithCause(outage{err})
 	}
 
 	text := strings.ToLower(answered.Message)
 	switch {
 	case answered.Number == numberTooManyWaiters, answered.SQLState == "57014" && strings.Contains(text, "lock"):
-		return domain.ErrContended.Because(err)
+		return domain.ErrContended.WithCause(err)
 	case answered.Number == numberDuplicateKey, answered.SQLState == "22000" && strings.Contains(text, "duplicate key value violates unique constraint"):
 		// Only hybrid tables have keys, and besides ids, which are never used twice, only the e-mail
 		// is one.
-		return domain.ErrEmailTaken.Because(err)
+		return domain.ErrEmailTaken.WithCause(err)
 	case slices.Contains([]int{numberNoSuchTable, numberNoSuchSchema, numberNoDatabase, numberNoSchema, numberNoSuchColumn}, answered.Number):
-		return domain.ErrUnavailable.Because(fmt.Errorf("%w: %s", err, runSetup))
+		return domain.ErrUnavailable.WithCause(fmt.Errorf("%w: %s", err, runSetup))
 	case answered.Number >= numberSignIn && answered.Number < numberSignIn+1000:
-		return domain.ErrUnavailable.Because(outage{err})
+		return domain.ErrUnavailable.WithCause(outage{err})
 	case strings.HasPrefix(answered.SQLState, "22"): // a fault of ours; the text may quote a value, and would be logged
 		return fmt.Errorf("a value was refused: %06d (%s), query %s", answered.Number, answered.SQLState, answered.QueryID)
 	case strings.HasPrefix(answered.SQLState, "42") && answered.SQLState != "42501": // likewise ours
@@ -92,5 +92,5 @@ func translate(err error, lost *domain.Error) error {
 	}
 	// Warehouse suspended, credits used up, statement cancelled or timed out, a grant that is missing:
 	// the statement failed, and so took no effect.
-	return domain.ErrUnavailable.Because(err)
+	return domain.ErrUnavailable.WithCause(err)
 }

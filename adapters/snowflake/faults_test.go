@@ -117,7 +117,7 @@ func TestWhatFollowsALostReplyDoesNotMakeItAWriteThatNeverWas(t *testing.T) {
 			assert.Equal(t, 1, s.items(), "never two rows")
 
 			s.server.Intercept(inTurn("COMMIT", lost, next))
-			err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Optional[int64]{})
+			err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Versions{})
 			assert.ErrorIs(t, err, domain.ErrOutcomeUnknown)
 			assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 1)
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -18,13 +19,13 @@ const (
 )
 
 // Item implements [ports.Store].
-func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
+func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
 	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (domain.Item, error) {
 		return itemOf(ctx, db, by, scope, id)
 	})
 }
 
-func itemOf(ctx context.Context, q querier, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
+func itemOf(ctx context.Context, q querier, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
 	st := statement{withMe + ", found AS (" + ownedItems + " WHERE i.id = ?)" +
 		" SELECT me.epoch, me.is_active, found.id, found.owner_id, found.title, found.description, found.version, found.created_at, found.updated_at" +
 		" FROM me LEFT JOIN found ON TRUE", []any{by.ID, id}}
@@ -62,39 +63,47 @@ func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) 
 }
 
 // UpdateItem implements [ports.Store].
-func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.Scope, next domain.Item, read int64) error {
+func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, read int64) error {
 	st := statement{"UPDATE items SET title = ?, description = ?, version = ?, updated_at = ? WHERE id = ? AND version = ?",
 		[]any{next.Title.String(), nullable(next.Description), next.Version, next.UpdatedAt, next.ID, read}}
-	return s.write(ctx, within(st, scope).and(signedIn, asArgs(by)...), whyNoItem(by, scope, next.ID, domain.Some(read)))
+	return s.write(ctx, within(st, scope).and(signedIn, asArgs(by)...), whyNoItem(by, scope, next.ID, domain.OnlyVersions(read)))
 }
 
 // DeleteItem implements [ports.Store].
-func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.Scope, id string, read domain.Optional[int64]) error {
-	st := ofVersion(statement{"DELETE FROM items WHERE id = ?", []any{id}}, read)
-	return s.write(ctx, within(st, scope).and(signedIn, asArgs(by)...), whyNoItem(by, scope, id, read))
+func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions) error {
+	st := ofVersion(statement{"DELETE FROM items WHERE id = ?", []any{id}}, ifVersion)
+	return s.write(ctx, within(st, scope).and(signedIn, asArgs(by)...), whyNoItem(by, scope, id, ifVersion))
 }
 
 // within confines a statement to the items in scope.
-func within(st statement, scope domain.Scope) statement {
+func within(st statement, scope domain.ItemScope) statement {
 	if owner, all := scope.Owner(); !all {
 		st = st.and("owner_id = ?", owner)
 	}
 	return st.and(hasOwner)
 }
 
-// ofVersion confines a statement to the row of that version, if one is given.
-func ofVersion(st statement, read domain.Optional[int64]) statement {
-	if version, ok := read.Get(); ok {
-		st = st.and("version = ?", version)
+// ofVersion adds the condition that ifVersion allows the row's version.
+func ofVersion(st statement, ifVersion domain.Versions) statement {
+	allowed, limited := ifVersion.Limit()
+	switch {
+	case !limited:
+		return st
+	case len(allowed) == 0:
+		return st.and("FALSE")
 	}
-	return st
+	args := make([]any, len(allowed))
+	for i, v := range allowed {
+		args[i] = v
+	}
+	return st.and("version IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
 }
 
 // whyNoItem diagnoses why a change of an item touched none.
-func whyNoItem(by domain.Actor, scope domain.Scope, id string, read domain.Optional[int64]) func(context.Context, querier) error {
+func whyNoItem(by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions) func(context.Context, querier) error {
 	return func(ctx context.Context, q querier) error {
 		i, err := itemOf(ctx, q, by, scope, id)
-		if err == nil && read.Or(i.Version) != i.Version {
+		if err == nil && !ifVersion.Allow(i.Version) {
 			err = domain.ErrStale
 		}
 		return err

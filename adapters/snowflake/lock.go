@@ -32,7 +32,7 @@ func unlessDone(err error) error {
 }
 
 func errLockRow(rows int) error {
-	return domain.ErrUnavailable.Because(fmt.Errorf("account_lock has %d rows and must have 1: %s", rows, runSetup))
+	return domain.ErrUnavailable.WithCause(fmt.Errorf("account_lock has %d rows and must have 1: %s", rows, runSetup))
 }
 
 // write executes a statement that no rule across rows concerns. When it touched no row, diagnose
@@ -68,7 +68,7 @@ func (s *Store) locked(ctx context.Context, take statement, none error, f func(c
 	defer s.locking.leave()
 	if s.breaker.State() != gobreaker.StateClosed {
 		// Who may have to wait for the lock is no probe of whether Snowflake answers.
-		if _, err := s.bootstrapped(ctx); err != nil {
+		if _, err := s.HadFirstSuperuser(ctx); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func (s *Store) locked(ctx context.Context, take statement, none error, f func(c
 		case committing.Load():
 			return abandonedWrite(ctx)
 		case waiting.Load():
-			return domain.ErrContended.Because(ctx.Err())
+			return domain.ErrContended.WithCause(ctx.Err())
 		}
 		return abandonedRead(ctx)
 	}
@@ -113,7 +113,7 @@ func settle(ctx context.Context, q querier, st statement, diagnose func(context.
 			return reason
 		}
 	}
-	return domain.ErrUnavailable.Because(errors.New("a write touched no row, and nothing says why"))
+	return domain.ErrUnavailable.WithCause(errors.New("a write touched no row, and nothing says why"))
 }
 
 // transact runs f in a transaction and commits, unless f returns an error or ctx has ended. The locks

@@ -68,13 +68,13 @@ func TestNothingIsCommittedAfterAStatementFailed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := set(t)
 			s.server.Intercept(breaking(always, "DELETE FROM items", fault))
-			err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Optional[int64]{})
+			err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Versions{})
 			require.Error(t, err)
 			assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown, "without a COMMIT nothing takes effect")
 			s.server.Intercept(nil)
 			_, err = s.User(t.Context(), s.admin.Actor(), s.ann.ID)
 			assert.NoError(t, err)
-			assert.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Optional[int64]{}))
+			assert.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Versions{}))
 		})
 	}
 }

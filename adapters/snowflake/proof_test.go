@@ -244,7 +244,7 @@ func themes(t *testing.T) map[string]theme {
 		return func(s *Store) error { return s.CreateUser(t.Context(), by.Actor(), as(id, email, false)) }
 	}
 	remove := func(by, u domain.User) func(*Store) error {
-		return func(s *Store) error { return s.DeleteUser(t.Context(), by.Actor(), u.ID, domain.Optional[int64]{}) }
+		return func(s *Store) error { return s.DeleteUser(t.Context(), by.Actor(), u.ID, domain.Versions{}) }
 	}
 	first := func(id string) func(*Store) error {
 		return func(s *Store) error { _, err := s.CreateFirstSuperuser(t.Context(), as(id, id, true)); return err }

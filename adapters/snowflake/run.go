@@ -10,8 +10,8 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
-	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
 const (
@@ -33,7 +33,7 @@ var (
 )
 
 func abandoned(e *domain.Error) func(context.Context) error {
-	return func(ctx context.Context) error { return e.Because(outage{ctx.Err()}) }
+	return func(ctx context.Context) error { return e.WithCause(outage{ctx.Err()}) }
 }
 
 // run does op, which is a whole operation of the store, for one caller: in its turn, not while
@@ -94,7 +94,7 @@ func once[T any](ctx context.Context, s *Store, db *sql.DB, late func(context.Co
 		}
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		err = domain.ErrUnavailable.After(openFor).Because(errors.New("the last calls to Snowflake were not answered"))
+		err = domain.ErrUnavailable.WithRetryAfter(openFor).WithCause(errors.New("the last calls to Snowflake were not answered"))
 	}
 	return got.result, err
 }
@@ -142,10 +142,10 @@ func (q *queue) enter(ctx context.Context) error {
 	select {
 	case q.admitted <- struct{}{}:
 	default:
-		return domain.ErrBusy.After(q.patience)
+		return domain.ErrBusy.WithRetryAfter(q.patience)
 	}
 	start := time.Now()
-	defer func() { ports.TraceOf(ctx).Add(ports.Cost{Waited: time.Since(start)}) }()
+	defer func() { requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)}) }()
 	patience := time.NewTimer(q.patience)
 	defer patience.Stop()
 	var err error
@@ -153,9 +153,9 @@ func (q *queue) enter(ctx context.Context) error {
 	case q.running <- struct{}{}:
 		return nil
 	case <-patience.C:
-		err = domain.ErrBusy.After(q.patience)
+		err = domain.ErrBusy.WithRetryAfter(q.patience)
 	case <-ctx.Done():
-		err = domain.ErrUnavailable.Because(ctx.Err())
+		err = domain.ErrUnavailable.WithCause(ctx.Err())
 	}
 	<-q.admitted
 	return err
@@ -172,7 +172,7 @@ func (q *queue) waiting() int64 { return int64(max(0, len(q.admitted)-len(q.runn
 // inTime refuses a call whose context has ended.
 func inTime(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return domain.ErrUnavailable.Because(err)
+		return domain.ErrUnavailable.WithCause(err)
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestBreaker(t *testing.T) {
-	away := domain.ErrUnavailable.Because(outage{io.EOF})
+	away := domain.ErrUnavailable.WithCause(outage{io.EOF})
 	test := func(name string, f func(*testing.T)) {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 	}
@@ -199,8 +199,8 @@ func TestBreaker(t *testing.T) {
 	test("stays closed for errors that Snowflake itself answers, and for callers who leave", func(t *testing.T) {
 		for _, err := range []error{
 			domain.ErrStale, domain.ErrBusy, errors.New("a fault of ours"),
-			domain.ErrOutcomeUnknown.Because(context.Canceled),
-			domain.ErrUnavailable.Because(context.DeadlineExceeded), // while it waited for its turn
+			domain.ErrOutcomeUnknown.WithCause(context.Canceled),
+			domain.ErrUnavailable.WithCause(context.DeadlineExceeded), // while it waited for its turn
 		} {
 			s := unopened(1, 1)
 			for range 3 * failuresToOpen {

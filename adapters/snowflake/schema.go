@@ -88,7 +88,7 @@ func checkColumns(ctx context.Context, q querier, schema string) error {
 		return nil
 	}
 	slices.Sort(missing)
-	return domain.ErrUnavailable.Because(fmt.Errorf("missing, or not visible to this role: %s: %s", strings.Join(missing, ", "), runSetup))
+	return domain.ErrUnavailable.WithCause(fmt.Errorf("missing, or not visible to this role: %s: %s", strings.Join(missing, ", "), runSetup))
 }
 
 func consistency(ctx context.Context, q querier) string {

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
@@ -136,7 +137,7 @@ func query(ctx context.Context, q querier, st statement, scan func(row func(...a
 			return fmt.Errorf("a row cannot be read: %w", err)
 		}
 	}
-	ports.TraceOf(ctx).Add(ports.Cost{Rows: n})
+	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Rows: n})
 	return translate(rows.Err(), unanswered)
 }
 
@@ -154,6 +155,6 @@ func exec(ctx context.Context, q querier, st statement) (int64, error) {
 	if err != nil {
 		return 0, translate(err, lost)
 	}
-	ports.TraceOf(ctx).Add(ports.Cost{Rows: int(n)})
+	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Rows: int(n)})
 	return n, nil
 }

@@ -106,7 +106,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 		server := serve(t, engine.Rules{})
 		s := open(t, options(server))
 		server.Exec("DELETE FROM account_lock")
-		_, err := s.CreateFirstSuperuser(t.Context(), user("admin"))
+		_, err := s.HadFirstSuperuser(t.Context())
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.ErrorContains(t, err, "account_lock has 0 rows and must have 1: run setup.sql")
 	})
@@ -115,7 +115,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 func TestWithoutTheRowOfTheLockNothingIsWritten(t *testing.T) {
 	s := set(t)
 	s.server.Exec("DELETE FROM account_lock")
-	err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Optional[int64]{})
+	err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Versions{})
 	assert.ErrorIs(t, err, domain.ErrUnavailable)
 	assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 2)
 }

@@ -7,20 +7,15 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// CreateFirstSuperuser implements [ports.SignInStore]. Every start of an instance comes here, so it
-// looks before it locks.
+// CreateFirstSuperuser implements [ports.OperatorStore].
 func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
-	bootstrapped, err := s.bootstrapped(ctx)
-	if err != nil || bootstrapped {
-		return false, err
-	}
 	first := statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = ? WHERE bootstrapped_at IS NULL", []any{u.CreatedAt}}
-	err = s.locked(ctx, first, errDone, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
+	err := s.locked(ctx, first, errDone, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
 	return err == nil, unlessDone(err) // done is what another instance has
 }
 
-// bootstrapped reports whether there ever was a first superuser.
-func (s *Store) bootstrapped(ctx context.Context) (bool, error) {
+// HadFirstSuperuser implements [ports.OperatorStore].
+func (s *Store) HadFirstSuperuser(ctx context.Context) (bool, error) {
 	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (bool, error) {
 		var rows, marked int
 		err := query(ctx, db, statement{text: "SELECT COUNT(*), COUNT(bootstrapped_at) FROM account_lock"},

@@ -85,8 +85,8 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read doma
 }
 
 // DeleteUser implements [ports.Store].
-func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Optional[int64]) error {
-	st := ofVersion(statement{"DELETE FROM users WHERE id = ?", []any{id}}, read).
+func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
+	st := ofVersion(statement{"DELETE FROM users WHERE id = ?", []any{id}}, ifVersion).
 		and("NOT (is_active AND is_superuser AND "+otherSuperusers+" = 0)", id).
 		and(signedIn, asArgs(by)...)
 	items := statement{"DELETE FROM items WHERE owner_id = ?", []any{id}}
@@ -97,7 +97,7 @@ func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, read
 			return err
 		case !l.found:
 			return domain.ErrNotFound
-		case read.Or(l.version) != l.version:
+		case !ifVersion.Allow(l.version):
 			return domain.ErrStale
 		case l.activeSuperuser && l.others == 0:
 			return domain.ErrLastSuperuser

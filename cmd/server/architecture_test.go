@@ -73,13 +73,18 @@ var importRules = []importRule{
 		why:    "a contract that knew one adapter could not judge another",
 	},
 	{
+		pkg: "adapters/requestinfo",
+		not: outside,
+		why: "the HTTP adapter, the stores and the log of audit events share what they say of a request",
+	},
+	{
 		pkg:  "adapters/memory",
 		ours: []string{"domain", "ports"},
 		why:  "the embedded store needs nothing but memory",
 	},
 	{
 		pkg:  "adapters/snowflake",
-		ours: []string{"domain", "ports"},
+		ours: []string{"adapters/requestinfo", "domain", "ports"},
 		others: []string{
 			"github.com/snowflakedb/gosnowflake/v2",
 			"github.com/sony/gobreaker/v2",
@@ -146,7 +151,7 @@ var importRules = []importRule{
 	},
 	{
 		pkg:  "adapters/httpapi",
-		ours: []string{"domain", "ports"},
+		ours: []string{"adapters/requestinfo", "domain", "ports"},
 		others: []string{
 			"github.com/getkin/kin-openapi",
 			"github.com/go-json-experiment/json",
@@ -200,7 +205,7 @@ var importRules = []importRule{
 	{
 		pkg: "cmd/server",
 		ours: []string{
-			"adapters/httpapi", "adapters/memory", "adapters/security", "adapters/snowflake", "adapters/telemetry",
+			"adapters/httpapi", "adapters/memory", "adapters/requestinfo", "adapters/security", "adapters/snowflake", "adapters/telemetry",
 			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
 		},
 		others: []string{

@@ -34,7 +34,7 @@ func BenchmarkHTTP(b *testing.B) {
 	defer logFile.Close()
 	svc, err := wire(cfg, store, telemetry.None(), newLogger(cfg, logFile))
 	require.NoError(b, err)
-	_, err = svc.users.EnsureFirstSuperuser(b.Context(), svc.first.email, svc.first.password)
+	_, err = svc.operator.EnsureFirstSuperuser(b.Context(), svc.first.email, svc.first.password)
 	require.NoError(b, err)
 	admin, err := store.UserForSignIn(b.Context(), svc.first.email)
 	require.NoError(b, err)
@@ -169,7 +169,7 @@ func plainEcho(store ports.Store, actor domain.Actor, key []byte) *echo.Echo {
 		}
 	})
 	e.GET("/api/v1/items/:id", func(c echo.Context) error {
-		i, err := store.Item(c.Request().Context(), c.Get("actor").(domain.Actor), domain.Everyones(), c.Param("id"))
+		i, err := store.Item(c.Request().Context(), c.Get("actor").(domain.Actor), domain.AllItems(), c.Param("id"))
 		if err != nil {
 			return err
 		}

@@ -49,14 +49,14 @@ func (s breakable) CreateUser(ctx context.Context, by domain.Actor, u domain.Use
 	return s.Store.CreateUser(ctx, by, u)
 }
 
-func (s breakable) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Optional[int64]) error {
+func (s breakable) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Versions) error {
 	if err := s.before(ctx, "DeleteUser"); err != nil {
 		return err
 	}
 	return s.Store.DeleteUser(ctx, by, id, read)
 }
 
-func (s breakable) Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
+func (s breakable) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
 	if err := s.before(ctx, "Item"); err != nil {
 		return domain.Item{}, err
 	}
@@ -77,7 +77,7 @@ func (s breakable) CreateItem(ctx context.Context, by domain.Actor, i domain.Ite
 	return s.Store.CreateItem(ctx, by, i)
 }
 
-func (s breakable) DeleteItem(ctx context.Context, by domain.Actor, scope domain.Scope, id string, read domain.Optional[int64]) error {
+func (s breakable) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, read domain.Versions) error {
 	if err := s.before(ctx, "DeleteItem"); err != nil {
 		return err
 	}

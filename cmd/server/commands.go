@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
@@ -91,7 +90,7 @@ func healthcheck(cmd *cobra.Command, cfg config.Config) error {
 // superuserCommand is the way back in when nobody can sign in any more.
 func superuserCommand() *cobra.Command {
 	var email string
-	verb := func(use, short string, act func(*users.Service, context.Context, domain.Email, domain.Password) error) *cobra.Command {
+	verb := func(use, short string, act func(*users.Operator, context.Context, domain.Email, domain.Password) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: withConfig(func(cmd *cobra.Command, cfg config.Config) error {
 			if cfg.Storage == config.StorageMemory {
 				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, where this command cannot reach it: name another STORAGE")}
@@ -108,19 +107,19 @@ func superuserCommand() *cobra.Command {
 			log := newLogger(cfg, cmd.ErrOrStderr())
 			ctx, cancel := context.WithTimeout(cmd.Context(), cfg.RequestTimeout)
 			defer cancel()
-			return act(wireUsers(store, security.NewPasswordHasher(), httpapi.Audit(log)), ctx, address, password)
+			return act(newOperator(store, security.NewPasswordHasher(), auditTo(log)), ctx, address, password)
 		})}
 	}
 	cmd := group("superuser", "Create a superuser, or reset one's password; the password is read from standard input",
 		verb("create", "Create a superuser", createSuperuser),
-		verb("reset-password", "Give a superuser a new password, and end the account's tokens", (*users.Service).ResetPassword),
+		verb("reset-password", "Give a superuser a new password, and end the account's tokens", (*users.Operator).ResetPassword),
 	)
 	cmd.PersistentFlags().StringVar(&email, "email", "", "e-mail of the account (required)")
 	return cmd
 }
 
-func createSuperuser(u *users.Service, ctx context.Context, email domain.Email, password domain.Password) error {
-	_, err := u.CreateSuperuser(ctx, email, password)
+func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email, password domain.Password) error {
+	_, err := o.CreateSuperuser(ctx, email, password)
 	return err
 }
 

@@ -279,7 +279,7 @@ func TestTheOperatorsCommandsRefuseAStoreThatTheyCannotReach(t *testing.T) {
 
 func TestAnOperatorsSuperuserIsTheFirst(t *testing.T) {
 	store := memory.New()
-	operator := wireUsers(store, security.NewPasswordHasher(), httpapi.Audit(zap.NewNop()))
+	operator := newOperator(store, security.NewPasswordHasher(), auditTo(zap.NewNop()))
 	address, password, err := credentials("Operator@example.com", strings.NewReader(goodPassword+"\n"))
 	require.NoError(t, err)
 	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
@@ -298,8 +298,8 @@ func TestAnOperatorCanResetAPassword(t *testing.T) {
 	r := startOn(t, store)
 	before := r.admin(t)
 	before.newAccount("ann@example.com")
-	operator := wireUsers(store, security.NewPasswordHasher(), httpapi.Audit(zap.NewNop()))
-	reset := (*users.Service).ResetPassword
+	operator := newOperator(store, security.NewPasswordHasher(), auditTo(zap.NewNop()))
+	reset := (*users.Operator).ResetPassword
 
 	address, password, err := credentials(adminEmail, strings.NewReader("a password of the operator's"))
 	require.NoError(t, err)

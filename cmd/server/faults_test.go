@@ -25,7 +25,7 @@ func (f fault) in(method string) func(context.Context, string) error {
 // hanging is a fault that lasts until the call's context ends.
 func hanging(ctx context.Context) error {
 	<-ctx.Done()
-	return domain.ErrUnavailable.Because(ctx.Err())
+	return domain.ErrUnavailable.WithCause(ctx.Err())
 }
 
 // outage is a store that is away for as long as it is true.
@@ -92,7 +92,7 @@ func (r rendezvous) UpdateUser(ctx context.Context, by domain.Actor, next, read 
 	return r.Store.UpdateUser(ctx, by, next, read)
 }
 
-func (r rendezvous) UpdateItem(ctx context.Context, by domain.Actor, scope domain.Scope, next domain.Item, read int64) error {
+func (r rendezvous) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, read int64) error {
 	r.itemUpdate.attend()
 	return r.Store.UpdateItem(ctx, by, scope, next, read)
 }

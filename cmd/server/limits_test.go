@@ -183,7 +183,7 @@ func TestARequestEndsWithItsTimeOrItsClient(t *testing.T) {
 		}
 		<-ctx.Done()
 		ended <- ctx.Err()
-		return domain.ErrUnavailable.Because(ctx.Err())
+		return domain.ErrUnavailable.WithCause(ctx.Err())
 	}}, "--request-timeout=300ms")
 	c := r.stranger(t)
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -102,11 +101,10 @@ func (s *service) start(ctx context.Context, log *zap.Logger) {
 		func() (bool, error) {
 			ctx, cancel := context.WithTimeout(ctx, longestTry)
 			defer cancel()
-			// First what costs nothing: the password is hashed anew at each try.
 			if err := s.storage.ready(ctx, log); err != nil {
 				return false, err
 			}
-			return s.users.EnsureFirstSuperuser(ctx, s.first.email, s.first.password)
+			return s.operator.EnsureFirstSuperuser(ctx, s.first.email, s.first.password)
 		},
 		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, next time.Duration) {
@@ -115,8 +113,6 @@ func (s *service) start(ctx context.Context, log *zap.Logger) {
 	if err != nil {
 		return // stopped before it began
 	}
-	// What the start took, above all 19 MiB for a hash, is not needed again.
-	debug.FreeOSMemory()
 	s.http.SetState(httpapi.Ready)
 	log.Info("ready")
 }

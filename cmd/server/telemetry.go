@@ -25,8 +25,8 @@ func startTelemetry(ctx context.Context, cfg config.Config, log *zap.Logger) (*t
 
 const scope = "github.com/echo-in-snowflake/echo-in-snowflake/cmd/server"
 
-// counted is audit that also counts events by their names, failed sign-ins among them.
-func counted(metrics metric.MeterProvider, audit func(context.Context, domain.Event)) (func(context.Context, domain.Event), error) {
+// countEvents returns an audit function that calls audit and counts the events by name.
+func countEvents(metrics metric.MeterProvider, audit func(context.Context, domain.Event)) (func(context.Context, domain.Event), error) {
 	events, err := metrics.Meter(scope).Int64Counter("echo.audit.events",
 		metric.WithUnit("{event}"), metric.WithDescription("Events that an audit has to know, such as sign_in_failed."))
 	return func(ctx context.Context, e domain.Event) {
@@ -35,8 +35,8 @@ func counted(metrics metric.MeterProvider, audit func(context.Context, domain.Ev
 	}, err
 }
 
-// watchHashing has the load of the hasher read whenever metrics are collected.
-func watchHashing(metrics metric.MeterProvider, hasher *security.PasswordHasher) error {
+// observeHasher reports the load of the hasher as a metric.
+func observeHasher(metrics metric.MeterProvider, hasher *security.PasswordHasher) error {
 	state := func(s string) metric.ObserveOption { return metric.WithAttributes(attribute.String("state", s)) }
 	running, waits := state("running"), state("waiting")
 	_, err := metrics.Meter(scope).Int64ObservableGauge("echo.password_hashing",

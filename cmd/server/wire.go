@@ -33,11 +33,11 @@ const failureFloor = 500 * time.Millisecond
 
 // service is all of it, constructed.
 type service struct {
-	users   *users.Service
-	http    *httpapi.Server
-	tokens  *security.TokenIssuer
-	first   firstSuperuser
-	storage storage
+	operator *users.Operator
+	http     *httpapi.Server
+	tokens   *security.TokenIssuer
+	first    firstSuperuser
+	storage  storage
 }
 
 // storage is a store with what it takes to start and end it.
@@ -72,21 +72,24 @@ func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	audit, err := counted(sink.Metrics, httpapi.Audit(log))
+	audit, err := countEvents(sink.Metrics, auditTo(log))
 	if err != nil {
 		return nil, err
 	}
 	hasher := security.NewPasswordHasher()
-	if err := watchHashing(sink.Metrics, hasher); err != nil {
+	if err := observeHasher(sink.Metrics, hasher); err != nil {
 		return nil, err
 	}
-	accounts := wireUsers(store, hasher, audit)
 	server, err := httpapi.New(httpapi.Options{
 		Auth: &auth.Service{
-			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, FailureFloor: failureFloor,
+			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now, FailureFloor: failureFloor,
 			Attempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
 		},
-		Users: accounts,
+		Users: &users.Service{
+			Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
+			EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
+			PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+		},
 		Items: &items.Service{Store: store, NewID: newID, Now: now},
 		Log:   log,
 		Pages: static.Files,
@@ -104,7 +107,7 @@ func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.
 		SourceHeader:   cfg.SourceHeader,
 		ServerTiming:   cfg.ServerTiming,
 	})
-	return &service{users: accounts, http: server, tokens: tokens, first: first, storage: store}, err
+	return &service{operator: newOperator(store, hasher, audit), http: server, tokens: tokens, first: first, storage: store}, err
 }
 
 // openStore is the one switch between storage adapters. It connects to nothing yet.
@@ -179,12 +182,8 @@ func judge(cfg config.Config) error {
 	return err
 }
 
-func wireUsers(store ports.Store, hasher ports.PasswordHasher, audit func(context.Context, domain.Event)) *users.Service {
-	return &users.Service{
-		Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
-		EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
-		PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
-	}
+func newOperator(store ports.Store, hasher ports.PasswordHasher, audit func(context.Context, domain.Event)) *users.Operator {
+	return &users.Operator{Accounts: store, Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now}
 }
 
 func newTokens(cfg config.Config) (*security.TokenIssuer, error) {

@@ -54,7 +54,7 @@ func test(t *testing.T, name string, f func(*testing.T, *scene)) {
 			tokens, err := security.NewTokenIssuer(time.Hour, time.Now, []byte(rand.Text()+rand.Text()))
 			require.NoError(t, err)
 			s.Service = &auth.Service{
-				Store: s.faults, Hasher: s.hasher, Tokens: tokens, Audit: s.audit, FailureFloor: floor,
+				Store: s.faults, Hasher: s.hasher, Tokens: tokens, Audit: s.audit, Now: time.Now, FailureFloor: floor,
 				Attempts: security.NewAttemptLimiter(attempts, time.Hour, time.Now),
 			}
 			_, err = s.store.CreateFirstSuperuser(t.Context(), s.ann)

@@ -18,6 +18,7 @@ type Service struct {
 	Tokens   ports.TokenIssuer
 	Attempts ports.AttemptLimiter // failed sign-ins, per e-mail and source
 	Audit    func(context.Context, domain.Event)
+	Now      func() time.Time
 	// FailureFloor is the least time that a refused sign-in takes, so that the work behind it
 	// cannot be measured.
 	FailureFloor time.Duration
@@ -27,7 +28,7 @@ var _ ports.Auth = (*Service)(nil)
 
 // SignIn implements [ports.Auth].
 func (s *Service) SignIn(ctx context.Context, email, password, source string) (domain.Token, error) {
-	floor := time.Now().Add(s.FailureFloor)
+	floor := s.Now().Add(s.FailureFloor)
 	address, syntaxErr := domain.ParseEmail(email)
 	key := address.String() + " " + source
 	if syntaxErr != nil {
@@ -43,7 +44,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 	if syntaxErr == nil {
 		found, err := s.Store.UserForSignIn(ctx, address)
 		if err != nil && !errors.Is(err, domain.ErrNotFound) {
-			s.Attempts.GiveBack(key)
+			s.Attempts.Refund(key)
 			return domain.Token{}, err
 		}
 		u = found
@@ -51,16 +52,16 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 	// Nobody's empty hash costs the same work as somebody's.
 	matches, err := s.Hasher.Verify(ctx, password, u.PasswordHash)
 	if err != nil {
-		s.Attempts.GiveBack(key)
+		s.Attempts.Refund(key)
 		return domain.Token{}, err
 	}
 	if !matches || !u.Active {
 		s.Audit(ctx, domain.Event{Name: domain.EventSignInFailed, SubjectID: u.ID})
-		pause(ctx, floor)
+		pause(ctx, floor.Sub(s.Now()))
 		return domain.Token{}, domain.ErrBadCredentials
 	}
 
-	s.Attempts.Clear(key)
+	s.Attempts.Reset(key)
 	s.rehash(ctx, u, password)
 	token, err := s.Tokens.Issue(u.Actor())
 	if err != nil {
@@ -84,10 +85,10 @@ func (s *Service) rehash(ctx context.Context, u domain.User, password string) {
 // Authenticate implements [ports.Auth].
 func (s *Service) Authenticate(token string) (domain.Actor, error) { return s.Tokens.Verify(token) }
 
-// pause waits until t, or until nobody waits for the answer any more.
-func pause(ctx context.Context, t time.Time) {
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(time.Until(t)):
+	case <-time.After(d):
 	}
 }

@@ -88,7 +88,7 @@ func TestSignInWhenSomethingFails(t *testing.T) {
 	}{
 		"a store that does not answer":    {func(s *scene, err error) { s.faults.readErr = err }, domain.ErrUnavailable},
 		"a store that fails unclassified": {func(s *scene, err error) { s.faults.readErr = err }, io.ErrUnexpectedEOF},
-		"a hasher that is busy":           {func(s *scene, err error) { s.hasher.verifyErr = err }, domain.ErrBusy.After(time.Second)},
+		"a hasher that is busy":           {func(s *scene, err error) { s.hasher.verifyErr = err }, domain.ErrBusy.WithRetryAfter(time.Second)},
 		"a hash that cannot be read":      {func(s *scene, err error) { s.hasher.verifyErr = err }, errors.New("odd hash")},
 	} {
 		test(t, fault+" is not taken for a wrong password and costs no attempt", func(t *testing.T, s *scene) {

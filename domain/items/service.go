@@ -12,7 +12,7 @@ import (
 
 // Service implements [ports.Items]. All fields are required.
 type Service struct {
-	Store ports.Store
+	Store ports.ItemStore
 	NewID func() string    // a UUIDv7
 	Now   func() time.Time // UTC, in whole microseconds
 }
@@ -40,14 +40,14 @@ func (s *Service) Get(ctx context.Context, by domain.Actor, id string) (domain.I
 }
 
 // Update implements [ports.Items].
-func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Optional[int64]) (domain.Item, error) {
+func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Versions) (domain.Item, error) {
 	var result domain.Item
 	attempt := func() error {
 		read, err := s.Store.Item(ctx, by, reach(by), id)
 		if err != nil {
 			return err
 		}
-		if ifVersion.Or(read.Version) != read.Version {
+		if !ifVersion.Allow(read.Version) {
 			return domain.ErrStale
 		}
 		next, differs := read.Revise(p.ApplyTo(read), s.Now())
@@ -59,19 +59,19 @@ func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p doma
 		result = next
 		return nil
 	}
-	err := domain.Amend(ctx, ifVersion, attempt)
+	err := domain.RetryUnlessVersioned(ctx, ifVersion, attempt)
 	return result, err
 }
 
 // Delete implements [ports.Items].
-func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Optional[int64]) error {
+func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
 	return s.Store.DeleteItem(ctx, by, reach(by), id, ifVersion)
 }
 
 // reach is the one rule: one's own items, and for superusers everyone's.
-func reach(by domain.Actor) domain.Scope {
+func reach(by domain.Actor) domain.ItemScope {
 	if by.Superuser {
-		return domain.Everyones()
+		return domain.AllItems()
 	}
 	return domain.OwnedBy(by.ID)
 }

@@ -28,7 +28,7 @@ var (
 	newText  = domain.Some(must(domain.ParseDescription("new text")))
 	noText   domain.Optional[domain.Description]
 	retitle  = domain.ItemPatch{Title: domain.Some(newTitle)}
-	anytime  domain.Optional[int64] // no ifVersion
+	anytime  domain.Versions // no ifVersion
 	all      = domain.PageRequest{Limit: 1000, Count: true}
 )
 
@@ -82,7 +82,7 @@ func item(owner domain.User) domain.Item {
 
 func (s *scene) assertStored(t *testing.T, want domain.Item) {
 	t.Helper()
-	i, err := s.store.Item(t.Context(), s.root.Actor(), domain.Everyones(), want.ID)
+	i, err := s.store.Item(t.Context(), s.root.Actor(), domain.AllItems(), want.ID)
 	require.NoError(t, err)
 	assert.Equal(t, want, i)
 }
@@ -94,13 +94,13 @@ type contestedStore struct {
 	meanwhile     func() // happens between a read and its answer
 }
 
-func (s *contestedStore) Item(ctx context.Context, by domain.Actor, scope domain.Scope, id string) (domain.Item, error) {
+func (s *contestedStore) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
 	s.reads.Add(1)
 	defer s.meanwhile()
 	return s.Store.Item(ctx, by, scope, id)
 }
 
-func (s *contestedStore) UpdateItem(ctx context.Context, by domain.Actor, scope domain.Scope, next domain.Item, read int64) error {
+func (s *contestedStore) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, read int64) error {
 	s.writes.Add(1)
 	return s.Store.UpdateItem(ctx, by, scope, next, read)
 }
@@ -163,16 +163,16 @@ func TestList(t *testing.T) {
 }
 
 // onAnns is every call on one item, made on ann's.
-var onAnns = map[string]func(context.Context, *scene, domain.Actor, domain.Optional[int64]) error{
-	"Get": func(ctx context.Context, s *scene, by domain.Actor, _ domain.Optional[int64]) error {
+var onAnns = map[string]func(context.Context, *scene, domain.Actor, domain.Versions) error{
+	"Get": func(ctx context.Context, s *scene, by domain.Actor, _ domain.Versions) error {
 		_, err := s.Get(ctx, by, s.anns.ID)
 		return err
 	},
-	"Update": func(ctx context.Context, s *scene, by domain.Actor, v domain.Optional[int64]) error {
+	"Update": func(ctx context.Context, s *scene, by domain.Actor, v domain.Versions) error {
 		_, err := s.Update(ctx, by, s.anns.ID, retitle, v)
 		return err
 	},
-	"Delete": func(ctx context.Context, s *scene, by domain.Actor, v domain.Optional[int64]) error {
+	"Delete": func(ctx context.Context, s *scene, by domain.Actor, v domain.Versions) error {
 		return s.Delete(ctx, by, s.anns.ID, v)
 	},
 }
@@ -186,7 +186,7 @@ func TestReach(t *testing.T) {
 			assert.NoError(t, call(t.Context(), s, s.root.Actor(), anytime))
 		})
 		test(t, name+" answers for somebody else's item as for none, whatever the version", func(t *testing.T, s *scene) {
-			for _, v := range []domain.Optional[int64]{anytime, domain.Some(s.anns.Version), domain.Some(s.anns.Version + 1)} {
+			for _, v := range []domain.Versions{anytime, domain.OnlyVersions(s.anns.Version), domain.OnlyVersions(s.anns.Version + 1)} {
 				assert.Equal(t, domain.ErrNotFound, call(t.Context(), s, s.bob.Actor(), v))
 			}
 			s.assertStored(t, s.anns)
@@ -203,12 +203,12 @@ func TestReach(t *testing.T) {
 }
 
 func TestSignedOut(t *testing.T) {
-	calls := map[string]func(context.Context, *scene, domain.Actor, domain.Optional[int64]) error{
-		"List": func(ctx context.Context, s *scene, by domain.Actor, _ domain.Optional[int64]) error {
+	calls := map[string]func(context.Context, *scene, domain.Actor, domain.Versions) error{
+		"List": func(ctx context.Context, s *scene, by domain.Actor, _ domain.Versions) error {
 			_, err := s.List(ctx, by, all)
 			return err
 		},
-		"Create": func(ctx context.Context, s *scene, by domain.Actor, _ domain.Optional[int64]) error {
+		"Create": func(ctx context.Context, s *scene, by domain.Actor, _ domain.Versions) error {
 			i, err := s.Create(ctx, by, domain.NewItem{Title: newTitle})
 			assert.Zero(t, i)
 			return err
@@ -246,7 +246,7 @@ func TestUpdate(t *testing.T) {
 			want := s.anns
 			c.change(&want)
 			want.Version, want.UpdatedAt = 4, now
-			i, err := s.Update(t.Context(), s.root.Actor(), s.anns.ID, c.patch, domain.Some(s.anns.Version))
+			i, err := s.Update(t.Context(), s.root.Actor(), s.anns.ID, c.patch, domain.OnlyVersions(s.anns.Version))
 			require.NoError(t, err)
 			assert.Equal(t, want, i)
 			s.assertStored(t, want)
@@ -312,19 +312,19 @@ func TestIfVersion(t *testing.T) {
 		test(t, name+" is refused at once when the version is another", func(t *testing.T, s *scene) {
 			start := time.Now()
 			for _, v := range []int64{0, s.anns.Version - 1, s.anns.Version + 1} {
-				assert.Equal(t, domain.ErrStale, call(t.Context(), s, s.ann.Actor(), domain.Some(v)))
+				assert.Equal(t, domain.ErrStale, call(t.Context(), s, s.ann.Actor(), domain.OnlyVersions(v)))
 			}
 			assert.Zero(t, time.Since(start))
 			s.assertStored(t, s.anns)
 		})
 		test(t, name+" goes ahead when the version is that one", func(t *testing.T, s *scene) {
-			assert.NoError(t, call(t.Context(), s, s.ann.Actor(), domain.Some(s.anns.Version)))
+			assert.NoError(t, call(t.Context(), s, s.ann.Actor(), domain.OnlyVersions(s.anns.Version)))
 		})
 	}
 	test(t, "Update is refused at once when it is overtaken", func(t *testing.T, s *scene) {
 		s.overtake(t, 1)
 		start := time.Now()
-		_, err := s.Update(t.Context(), s.ann.Actor(), s.anns.ID, retitle, domain.Some(s.anns.Version))
+		_, err := s.Update(t.Context(), s.ann.Actor(), s.anns.ID, retitle, domain.OnlyVersions(s.anns.Version))
 		assert.Equal(t, domain.ErrStale, err)
 		assert.Zero(t, time.Since(start))
 		assert.EqualValues(t, 1, s.contest.reads.Load())

@@ -189,7 +189,7 @@ func TestUpdate(t *testing.T) {
 func TestDelete(t *testing.T) {
 	test(t, "deletes others, superusers too", func(t *testing.T, s *scene) {
 		for _, u := range []domain.User{s.ann, s.sue} {
-			require.NoError(t, s.Delete(t.Context(), s.root.Actor(), u.ID, domain.Some(u.Version)))
+			require.NoError(t, s.Delete(t.Context(), s.root.Actor(), u.ID, domain.OnlyVersions(u.Version)))
 			s.assertGone(t, u)
 			assert.Equal(t, domain.ErrNotFound, s.Delete(t.Context(), s.root.Actor(), u.ID, anytime))
 		}

@@ -33,7 +33,7 @@ var (
 	fresh    = must(domain.ParsePassword("what comes next"))
 	annName  = domain.Some(must(domain.ParseFullName("Ann")))
 	noName   domain.Optional[domain.FullName]
-	anytime  domain.Optional[int64] // no ifVersion
+	anytime  domain.Versions // no ifVersion
 	all      = domain.PageRequest{Limit: 1000}
 	newEmail = must(domain.ParseEmail("new@example.com"))
 )
@@ -41,6 +41,7 @@ var (
 // scene is the use cases over a store in memory with two superusers and two ordinary accounts.
 type scene struct {
 	*users.Service
+	*users.Operator
 	store               *memory.Store
 	contest             *contestedStore
 	hasher              *hasher
@@ -76,6 +77,10 @@ func testEmpty(t *testing.T, name string, f func(*testing.T, *scene)) {
 				PasswordAttempts: security.NewAttemptLimiter(attempts, time.Hour, time.Now),
 				NewID:            func() string { return uuid.Must(uuid.NewV7()).String() },
 				Now:              func() time.Time { return now },
+			}
+			s.Operator = &users.Operator{
+				Accounts: s.contest, Store: s.contest, Hasher: s.hasher, Audit: s.audit,
+				NewID: s.Service.NewID, Now: s.Service.Now,
 			}
 			f(t, s)
 		})

@@ -29,6 +29,7 @@ func TestFirstSuperuser(t *testing.T) {
 		assert.False(t, ensure(t, s))
 		s.assertStored(t, u)
 		assert.Empty(t, s.events)
+		assert.EqualValues(t, 1, s.hasher.hashed.Load(), "a later start hashes no password")
 	})
 	testEmpty(t, "is created by one of many starts at once", func(t *testing.T, s *scene) {
 		created := make([]bool, 8)

@@ -13,19 +13,19 @@ import (
 )
 
 // conditional is every call that takes an ifVersion, on ann's account.
-var conditional = map[string]func(context.Context, *scene, domain.Optional[int64]) error{
-	"UpdateSelf": func(ctx context.Context, s *scene, v domain.Optional[int64]) error {
+var conditional = map[string]func(context.Context, *scene, domain.Versions) error{
+	"UpdateSelf": func(ctx context.Context, s *scene, v domain.Versions) error {
 		_, err := s.UpdateSelf(ctx, s.ann.Actor(), domain.ProfilePatch{Email: domain.Some(newEmail)}, v)
 		return err
 	},
-	"DeleteSelf": func(ctx context.Context, s *scene, v domain.Optional[int64]) error {
+	"DeleteSelf": func(ctx context.Context, s *scene, v domain.Versions) error {
 		return s.DeleteSelf(ctx, s.ann.Actor(), v)
 	},
-	"Update": func(ctx context.Context, s *scene, v domain.Optional[int64]) error {
+	"Update": func(ctx context.Context, s *scene, v domain.Versions) error {
 		_, err := s.Update(ctx, s.root.Actor(), s.ann.ID, newPassword, v)
 		return err
 	},
-	"Delete": func(ctx context.Context, s *scene, v domain.Optional[int64]) error {
+	"Delete": func(ctx context.Context, s *scene, v domain.Versions) error {
 		return s.Delete(ctx, s.root.Actor(), s.ann.ID, v)
 	},
 }
@@ -35,7 +35,7 @@ func TestIfVersion(t *testing.T) {
 		test(t, name+" is refused at once when the version is another", func(t *testing.T, s *scene) {
 			start := time.Now()
 			for _, v := range []int64{0, s.ann.Version - 1, s.ann.Version + 1} {
-				assert.Equal(t, domain.ErrStale, call(t.Context(), s, domain.Some(v)))
+				assert.Equal(t, domain.ErrStale, call(t.Context(), s, domain.OnlyVersions(v)))
 			}
 			assert.Zero(t, time.Since(start))
 			assert.Zero(t, s.hasher.hashed.Load())
@@ -43,14 +43,14 @@ func TestIfVersion(t *testing.T) {
 			assert.Empty(t, s.events)
 		})
 		test(t, name+" goes ahead when the version is that one", func(t *testing.T, s *scene) {
-			assert.NoError(t, call(t.Context(), s, domain.Some(s.ann.Version)))
+			assert.NoError(t, call(t.Context(), s, domain.OnlyVersions(s.ann.Version)))
 		})
 	}
 	for _, name := range []string{"UpdateSelf", "Update"} {
 		test(t, name+" is refused at once when it is overtaken", func(t *testing.T, s *scene) {
 			s.overtake(t, s.ann.Email, 1)
 			start := time.Now()
-			assert.Equal(t, domain.ErrStale, conditional[name](t.Context(), s, domain.Some(s.ann.Version)))
+			assert.Equal(t, domain.ErrStale, conditional[name](t.Context(), s, domain.OnlyVersions(s.ann.Version)))
 			assert.Zero(t, time.Since(start))
 			assert.EqualValues(t, 1, s.contest.reads.Load())
 			assert.Empty(t, s.events)

@@ -38,7 +38,7 @@ func TestUpdateSelf(t *testing.T) {
 			c.change(&want)
 			want.Version, want.UpdatedAt = 4, now
 
-			u, err := s.UpdateSelf(t.Context(), s.ann.Actor(), c.patch, domain.Some(s.ann.Version))
+			u, err := s.UpdateSelf(t.Context(), s.ann.Actor(), c.patch, domain.OnlyVersions(s.ann.Version))
 			require.NoError(t, err)
 			assert.Equal(t, want, u)
 			assert.Equal(t, []domain.Event{{Name: domain.EventProfileChanged, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
@@ -85,7 +85,7 @@ func TestTakenEmails(t *testing.T) {
 		for i := range 2 * attempts {
 			_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), take(must(domain.ParseEmail(fmt.Sprint(i, "@example.com")))), anytime)
 			require.NoError(t, err)
-			_, err = s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), domain.Some(s.ann.Version))
+			_, err = s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), domain.OnlyVersions(s.ann.Version))
 			assert.Equal(t, domain.ErrStale, err)
 			_, err = s.UpdateSelf(ended(t), s.ann.Actor(), take(s.bob.Email), anytime)
 			assert.ErrorIs(t, err, domain.ErrUnavailable)
@@ -119,7 +119,7 @@ func TestTakenEmails(t *testing.T) {
 
 func TestChangePassword(t *testing.T) {
 	wrongGuess := func(t *testing.T, s *scene) error {
-		return s.ChangePassword(t.Context(), s.ann.Actor(), wrong, fresh, domain.Optional[int64]{})
+		return s.ChangePassword(t.Context(), s.ann.Actor(), wrong, fresh, domain.Versions{})
 	}
 	// assertAttempts looks whether ann may guess so many times before she has to wait.
 	assertAttempts := func(t *testing.T, s *scene, want int) {
@@ -133,7 +133,7 @@ func TestChangePassword(t *testing.T) {
 	test(t, "sets the new one, ends every token and gives the attempts back", func(t *testing.T, s *scene) {
 		require.Equal(t, domain.ErrWrongPassword, wrongGuess(t, s))
 		s.events = nil
-		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{}))
+		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{}))
 		assert.Equal(t, []domain.Event{{Name: domain.EventPasswordChanged, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
 		_, err := s.Self(t.Context(), s.ann.Actor())
 		assert.Equal(t, domain.ErrSignedOut, err)
@@ -153,11 +153,11 @@ func TestChangePassword(t *testing.T) {
 		assertAttempts(t, s, attempts-1)
 
 		verified := s.hasher.verified.Load()
-		err := s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{})
+		err := s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{})
 		assert.ErrorIs(t, err, domain.ErrTooManyAttempts)
 		assert.Equal(t, verified, s.hasher.verified.Load())
 		s.assertStored(t, s.ann)
-		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.bob.Actor(), wrong, fresh, domain.Optional[int64]{}), "others have attempts of their own")
+		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.bob.Actor(), wrong, fresh, domain.Versions{}), "others have attempts of their own")
 	})
 	test(t, "checks no more guesses when many come at once", func(t *testing.T, s *scene) {
 		s.atOnce(10*attempts, func(int) error { return wrongGuess(t, s) })
@@ -166,7 +166,7 @@ func TestChangePassword(t *testing.T) {
 	test(t, "refuses the current one as the new one, to whoever knows it", func(t *testing.T, s *scene) {
 		current := must(domain.ParsePassword(known))
 		for range attempts + 1 {
-			err := s.ChangePassword(t.Context(), s.ann.Actor(), known, current, domain.Optional[int64]{})
+			err := s.ChangePassword(t.Context(), s.ann.Actor(), known, current, domain.Versions{})
 			var invalid *domain.Error
 			require.ErrorAs(t, err, &invalid)
 			assert.Equal(t, domain.Invalid, invalid.Kind)
@@ -177,7 +177,7 @@ func TestChangePassword(t *testing.T) {
 		s.assertStored(t, s.ann)
 
 		guess := must(domain.ParsePassword(wrong))
-		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.ann.Actor(), wrong, guess, domain.Optional[int64]{}))
+		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.ann.Actor(), wrong, guess, domain.Versions{}))
 		assertAttempts(t, s, attempts-1)
 	})
 	for fault, inject := range map[string]func(*scene, error){
@@ -187,7 +187,7 @@ func TestChangePassword(t *testing.T) {
 		test(t, "changes nothing and costs no attempt when a password "+fault, func(t *testing.T, s *scene) {
 			inject(s, domain.ErrBusy)
 			for range attempts + 1 {
-				assert.Equal(t, domain.ErrBusy, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{}))
+				assert.Equal(t, domain.ErrBusy, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{}))
 			}
 			inject(s, nil)
 			s.assertStored(t, s.ann)
@@ -197,13 +197,13 @@ func TestChangePassword(t *testing.T) {
 	}
 	test(t, "costs no attempt when the store does not answer", func(t *testing.T, s *scene) {
 		for range attempts + 1 {
-			assert.ErrorIs(t, s.ChangePassword(ended(t), s.ann.Actor(), known, fresh, domain.Optional[int64]{}), domain.ErrUnavailable)
+			assert.ErrorIs(t, s.ChangePassword(ended(t), s.ann.Actor(), known, fresh, domain.Versions{}), domain.ErrUnavailable)
 		}
 		assertAttempts(t, s, attempts)
 	})
 	test(t, "is made again on top of what others changed meanwhile", func(t *testing.T, s *scene) {
 		s.overtake(t, s.ann.Email, 3)
-		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{}))
+		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{}))
 		u := s.stored(t, s.ann.Email)
 		s.assertPassword(t, u, fresh.Reveal())
 		assert.Equal(t, overtaken, u.FullName)
@@ -212,7 +212,7 @@ func TestChangePassword(t *testing.T) {
 	})
 	test(t, "of many at once one succeeds and signs the others out", func(t *testing.T, s *scene) {
 		errs := s.atOnce(attempts, func(int) error {
-			return s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Optional[int64]{})
+			return s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{})
 		})
 		assertOneSucceeds(t, errs, domain.ErrSignedOut)
 		assert.EqualValues(t, s.ann.Epoch+1, s.stored(t, s.ann.Email).Epoch)
@@ -238,9 +238,9 @@ func TestDeleteSelf(t *testing.T) {
 		item := domain.Item{ID: "id-of-item", OwnerID: s.ann.ID, Title: must(domain.ParseTitle("a title"))}
 		require.NoError(t, s.store.CreateItem(t.Context(), s.ann.Actor(), item))
 
-		require.NoError(t, s.DeleteSelf(t.Context(), s.ann.Actor(), domain.Some(s.ann.Version)))
+		require.NoError(t, s.DeleteSelf(t.Context(), s.ann.Actor(), domain.OnlyVersions(s.ann.Version)))
 		s.assertGone(t, s.ann)
-		_, err := s.store.Item(t.Context(), s.root.Actor(), domain.Everyones(), item.ID)
+		_, err := s.store.Item(t.Context(), s.root.Actor(), domain.AllItems(), item.ID)
 		assert.Equal(t, domain.ErrNotFound, err)
 		assert.Equal(t, []domain.Event{{Name: domain.EventUserDeleted, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
 		assert.Equal(t, domain.ErrSignedOut, s.DeleteSelf(t.Context(), s.ann.Actor(), anytime))
@@ -263,8 +263,8 @@ func TestATokenThatHasEndedIsSignedOutEvenWithoutAttempts(t *testing.T) {
 		}
 		ended := s.ann.Actor()
 		ended.Epoch++
-		_, err := s.UpdateSelf(t.Context(), ended, domain.ProfilePatch{Email: domain.Some(s.ann.Email)}, domain.Optional[int64]{})
+		_, err := s.UpdateSelf(t.Context(), ended, domain.ProfilePatch{Email: domain.Some(s.ann.Email)}, domain.Versions{})
 		assert.ErrorIs(t, err, domain.ErrSignedOut)
-		assert.ErrorIs(t, s.ChangePassword(t.Context(), ended, known, fresh, domain.Optional[int64]{}), domain.ErrSignedOut)
+		assert.ErrorIs(t, s.ChangePassword(t.Context(), ended, known, fresh, domain.Versions{}), domain.ErrSignedOut)
 	})
 }

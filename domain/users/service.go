@@ -1,5 +1,5 @@
 // Package users holds the use cases around accounts: one's own profile, their administration by
-// superusers, and (superuser.go) how an installation comes by its superusers. It decides who may do
+// superusers, and (operator.go) the operator's creation of superusers and reset of their passwords. It decides who may do
 // what; how accounts are kept and passwords hashed is behind ports.
 package users
 
@@ -14,7 +14,7 @@ import (
 
 // Service implements [ports.Users]. All fields are required.
 type Service struct {
-	Store            ports.Store
+	Store            ports.UserStore
 	Hasher           ports.PasswordHasher
 	EmailAttempts    ports.AttemptLimiter // answers "taken", per account
 	PasswordAttempts ports.AttemptLimiter // wrong current passwords, per account
@@ -31,7 +31,7 @@ func (s *Service) Self(ctx context.Context, by domain.Actor) (domain.User, error
 }
 
 // UpdateSelf implements [ports.Users].
-func (s *Service) UpdateSelf(ctx context.Context, by domain.Actor, p domain.ProfilePatch, ifVersion domain.Optional[int64]) (domain.User, error) {
+func (s *Service) UpdateSelf(ctx context.Context, by domain.Actor, p domain.ProfilePatch, ifVersion domain.Versions) (domain.User, error) {
 	change := func(u domain.User) (domain.User, error) {
 		return domain.UserPatch{ProfilePatch: p}.ApplyTo(u), nil
 	}
@@ -44,13 +44,13 @@ func (s *Service) UpdateSelf(ctx context.Context, by domain.Actor, p domain.Prof
 	}
 	u, err := s.update(ctx, by, by.ID, ifVersion, change)
 	if !errors.Is(err, domain.ErrEmailTaken) {
-		s.EmailAttempts.GiveBack(by.ID)
+		s.EmailAttempts.Refund(by.ID)
 	}
 	return u, err
 }
 
 // ChangePassword implements [ports.Users].
-func (s *Service) ChangePassword(ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Optional[int64]) error {
+func (s *Service) ChangePassword(ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions) error {
 	if err := s.PasswordAttempts.Take(by.ID); err != nil {
 		return s.refuse(ctx, by, err)
 	}
@@ -70,17 +70,17 @@ func (s *Service) ChangePassword(ctx context.Context, by domain.Actor, current s
 	})
 	switch {
 	case err == nil:
-		s.PasswordAttempts.Clear(by.ID)
+		s.PasswordAttempts.Reset(by.ID)
 	case errors.Is(err, domain.ErrWrongPassword):
 		s.Audit(ctx, domain.Event{Name: domain.EventPasswordCheckFailed, ActorID: by.ID, SubjectID: by.ID})
 	default:
-		s.PasswordAttempts.GiveBack(by.ID)
+		s.PasswordAttempts.Refund(by.ID)
 	}
 	return err
 }
 
 // DeleteSelf implements [ports.Users].
-func (s *Service) DeleteSelf(ctx context.Context, by domain.Actor, ifVersion domain.Optional[int64]) error {
+func (s *Service) DeleteSelf(ctx context.Context, by domain.Actor, ifVersion domain.Versions) error {
 	if by.Superuser {
 		return s.refuse(ctx, by, domain.ErrCannotDeleteSelf)
 	}
@@ -112,7 +112,7 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewUser
 	if err != nil {
 		return domain.User{}, err
 	}
-	u := s.newUser(in.Email, hash)
+	u := newUser(s.NewID(), s.Now(), in.Email, hash)
 	u.FullName, u.Active, u.Superuser = in.FullName, in.Active, in.Superuser
 	if err := s.Store.CreateUser(ctx, by, u); err != nil {
 		return domain.User{}, err
@@ -122,7 +122,7 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewUser
 }
 
 // Update implements [ports.Users].
-func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p domain.UserPatch, ifVersion domain.Optional[int64]) (domain.User, error) {
+func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p domain.UserPatch, ifVersion domain.Versions) (domain.User, error) {
 	if !by.Superuser {
 		return domain.User{}, s.refuse(ctx, by, domain.ErrSuperuserRequired)
 	}
@@ -142,7 +142,7 @@ func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p doma
 }
 
 // Delete implements [ports.Users].
-func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Optional[int64]) error {
+func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
 	switch {
 	case !by.Superuser:
 		return s.refuse(ctx, by, domain.ErrSuperuserRequired)
@@ -163,14 +163,14 @@ func (s *Service) refuse(ctx context.Context, by domain.Actor, reason error) err
 
 // update reads the account, changes it and writes it back. When others were faster it starts over,
 // unless the caller said which version the change is for.
-func (s *Service) update(ctx context.Context, by domain.Actor, id string, ifVersion domain.Optional[int64], change func(domain.User) (domain.User, error)) (domain.User, error) {
+func (s *Service) update(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions, change func(domain.User) (domain.User, error)) (domain.User, error) {
 	var result domain.User
 	attempt := func() error {
 		read, err := s.Store.User(ctx, by, id)
 		if err != nil {
 			return err
 		}
-		if ifVersion.Or(read.Version) != read.Version {
+		if !ifVersion.Allow(read.Version) {
 			return domain.ErrStale
 		}
 		next, err := change(read)
@@ -187,11 +187,11 @@ func (s *Service) update(ctx context.Context, by domain.Actor, id string, ifVers
 		result = next
 		return nil
 	}
-	err := domain.Amend(ctx, ifVersion, attempt)
+	err := domain.RetryUnlessVersioned(ctx, ifVersion, attempt)
 	return result, err
 }
 
-func (s *Service) delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Optional[int64]) error {
+func (s *Service) delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
 	if err := s.Store.DeleteUser(ctx, by, id, ifVersion); err != nil {
 		return err
 	}
@@ -215,8 +215,10 @@ func (s *Service) auditChange(ctx context.Context, by domain.Actor, old, fresh d
 	}
 }
 
-// newUser is a new account with the counters at their beginning.
-func (s *Service) newUser(email domain.Email, hash string) domain.User {
-	now := s.Now()
-	return domain.User{ID: s.NewID(), Email: email, PasswordHash: hash, Active: true, Version: 1, Epoch: 1, CreatedAt: now, UpdatedAt: now}
+// newUser returns an active account with its counters at their start.
+func newUser(id string, now time.Time, email domain.Email, hash string) domain.User {
+	return domain.User{
+		ID: id, Email: email, PasswordHash: hash, Active: true,
+		Version: 1, Epoch: 1, CreatedAt: now, UpdatedAt: now,
+	}
 }

@@ -59,25 +59,25 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 	t.Run("an attempt given back can be taken again", func(t *testing.T) {
 		l, clock := fixture(t)
 		burst := spendAll(t, l, "a")
-		l.GiveBack("a")
+		l.Refund("a")
 		assert.Equal(t, 1, spendAll(t, l, "a"))
 		for range burst {
-			l.GiveBack("a")
+			l.Refund("a")
 		}
 		assert.Equal(t, burst, spendAll(t, l, "a"))
 
 		wait := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter
 		clock.advance(wait)
-		l.GiveBack("a")
+		l.Refund("a")
 		assert.Equal(t, 2, spendAll(t, l, "a"), "one that came back and one that was given back")
 	})
 	t.Run("giving back what was not taken gives nothing, nor to others", func(t *testing.T) {
 		l, _ := fixture(t)
-		l.GiveBack("a")
-		l.GiveBack("a")
+		l.Refund("a")
+		l.Refund("a")
 		burst := spendAll(t, l, "a")
 		assert.Equal(t, burst, spendAll(t, l, "b"))
-		l.GiveBack("a")
+		l.Refund("a")
 		assert.ErrorIs(t, l.Take("b"), domain.ErrTooManyAttempts)
 		require.NoError(t, l.Take("a"))
 	})
@@ -85,8 +85,8 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		l, _ := fixture(t)
 		burst := spendAll(t, l, "a")
 		spendAll(t, l, "b")
-		l.Clear("a")
-		l.Clear("c")
+		l.Reset("a")
+		l.Reset("c")
 		assert.ErrorIs(t, l.Take("b"), domain.ErrTooManyAttempts)
 		assert.Equal(t, burst, spendAll(t, l, "a"))
 		assert.Equal(t, burst, spendAll(t, l, "c"))
@@ -95,7 +95,7 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		l, _ := fixture(t)
 		burst := spendAll(t, l, "a")
 		assertWinners(t, burst, race(burst+100, func(int) error { return l.Take("b") }), domain.ErrTooManyAttempts)
-		race(burst, func(int) error { l.GiveBack("b"); return nil })
+		race(burst, func(int) error { l.Refund("b"); return nil })
 		assert.Equal(t, burst, spendAll(t, l, "b"))
 	})
 	t.Run("its memory does not grow with keys, be they many or long", func(t *testing.T) {

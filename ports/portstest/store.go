@@ -107,13 +107,13 @@ func (s *seeded) assertItems(owner domain.User, want ...domain.Item) {
 // assertNoItem looks whether the item is out of everyone's reach.
 func (s *seeded) assertNoItem(i domain.Item) {
 	s.t.Helper()
-	_, err := s.Item(s.t.Context(), s.admin.Actor(), domain.Everyones(), i.ID)
+	_, err := s.Item(s.t.Context(), s.admin.Actor(), domain.AllItems(), i.ID)
 	assert.ErrorIs(s.t, err, domain.ErrNotFound)
 }
 
 var (
-	all       = domain.PageRequest{Limit: 1000}
-	noVersion domain.Optional[int64]
+	all        = domain.PageRequest{Limit: 1000}
+	anyVersion domain.Versions
 
 	// Times that tell microseconds from milliseconds.
 	earlier = time.Date(2026, 3, 29, 1, 59, 59, 999_999_000, time.UTC)

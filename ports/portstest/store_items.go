@@ -41,9 +41,13 @@ func testItems(t *testing.T, open opener) {
 		owner := s.addUser()
 		i := s.addItem(owner, func(i *domain.Item) { i.Version = 5 })
 		for _, read := range []int64{4, 6} {
-			err := s.UpdateItem(t.Context(), owner.Actor(), domain.Everyones(), retitled(i, "next"), read)
+			err := s.UpdateItem(t.Context(), owner.Actor(), domain.AllItems(), retitled(i, "next"), read)
 			assert.ErrorIs(t, err, domain.ErrStale)
-			err = s.DeleteItem(t.Context(), owner.Actor(), domain.Everyones(), i.ID, domain.Some(read))
+			err = s.DeleteItem(t.Context(), owner.Actor(), domain.AllItems(), i.ID, domain.OnlyVersions(read))
+			assert.ErrorIs(t, err, domain.ErrStale)
+		}
+		for _, ifVersion := range []domain.Versions{domain.OnlyVersions(4, 6), domain.OnlyVersions()} {
+			err := s.DeleteItem(t.Context(), owner.Actor(), domain.AllItems(), i.ID, ifVersion)
 			assert.ErrorIs(t, err, domain.ErrStale)
 		}
 		s.assertItems(owner, i)
@@ -52,9 +56,9 @@ func testItems(t *testing.T, open opener) {
 		s := seed(t, open)
 		owner := s.addUser()
 		bystander := s.addItem(owner)
-		for _, read := range []domain.Optional[int64]{domain.Some[int64](5), noVersion} {
+		for _, ifVersion := range []domain.Versions{domain.OnlyVersions(5), domain.OnlyVersions(4, 5), anyVersion} {
 			i := s.addItem(owner, func(i *domain.Item) { i.Version = 5 })
-			require.NoError(t, s.DeleteItem(t.Context(), owner.Actor(), domain.OwnedBy(owner.ID), i.ID, read))
+			require.NoError(t, s.DeleteItem(t.Context(), owner.Actor(), domain.OwnedBy(owner.ID), i.ID, ifVersion))
 			s.assertNoItem(i)
 			s.assertItems(owner, bystander)
 		}
@@ -62,17 +66,17 @@ func testItems(t *testing.T, open opener) {
 	t.Run("an item that was deleted is not found by a second delete", func(t *testing.T) {
 		s := seed(t, open)
 		i := s.addItem(s.admin)
-		require.NoError(t, s.DeleteItem(t.Context(), s.admin.Actor(), domain.Everyones(), i.ID, noVersion))
-		err := s.DeleteItem(t.Context(), s.admin.Actor(), domain.Everyones(), i.ID, noVersion)
+		require.NoError(t, s.DeleteItem(t.Context(), s.admin.Actor(), domain.AllItems(), i.ID, anyVersion))
+		err := s.DeleteItem(t.Context(), s.admin.Actor(), domain.AllItems(), i.ID, anyVersion)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
 	})
 	t.Run("an id that is no item's is not found", func(t *testing.T) {
 		s := seed(t, open)
 		nothing := newItem(s.admin)
 		s.assertNoItem(nothing)
-		err := s.UpdateItem(t.Context(), s.admin.Actor(), domain.Everyones(), nothing, 1)
+		err := s.UpdateItem(t.Context(), s.admin.Actor(), domain.AllItems(), nothing, 1)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
-		err = s.DeleteItem(t.Context(), s.admin.Actor(), domain.Everyones(), nothing.ID, noVersion)
+		err = s.DeleteItem(t.Context(), s.admin.Actor(), domain.AllItems(), nothing.ID, anyVersion)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
 	})
 	t.Run("an item is within reach of its scope only", func(t *testing.T) {
@@ -80,14 +84,14 @@ func testItems(t *testing.T, open opener) {
 		owner, actor := s.addUser(), s.addUser()
 		for _, scope := range []struct {
 			name     string
-			scope    domain.Scope
+			scope    domain.ItemScope
 			includes bool
 		}{
-			{"nobody's", domain.Scope{}, false},
+			{"nobody's", domain.ItemScope{}, false},
 			{"of no owner", domain.OwnedBy(""), false},
 			{"another's", domain.OwnedBy(actor.ID), false},
 			{"its owner's", domain.OwnedBy(owner.ID), true},
-			{"everyone's", domain.Everyones(), true},
+			{"everyone's", domain.AllItems(), true},
 		} {
 			i := s.addItem(owner)
 			next := retitled(i, "next")
@@ -97,16 +101,16 @@ func testItems(t *testing.T, open opener) {
 				assert.NoError(t, read, scope.name)
 				assert.NoError(t, update, scope.name)
 				s.assertItems(owner, next)
-				assert.NoError(t, s.DeleteItem(t.Context(), actor.Actor(), scope.scope, i.ID, noVersion), scope.name)
+				assert.NoError(t, s.DeleteItem(t.Context(), actor.Actor(), scope.scope, i.ID, anyVersion), scope.name)
 				s.assertItems(owner)
 				continue
 			}
 			assert.ErrorIs(t, read, domain.ErrNotFound, scope.name)
 			assert.ErrorIs(t, update, domain.ErrNotFound, scope.name)
-			err := s.DeleteItem(t.Context(), actor.Actor(), scope.scope, i.ID, noVersion)
+			err := s.DeleteItem(t.Context(), actor.Actor(), scope.scope, i.ID, anyVersion)
 			assert.ErrorIs(t, err, domain.ErrNotFound, scope.name)
 			s.assertItems(owner, i)
-			require.NoError(t, s.DeleteItem(t.Context(), owner.Actor(), domain.OwnedBy(owner.ID), i.ID, noVersion))
+			require.NoError(t, s.DeleteItem(t.Context(), owner.Actor(), domain.OwnedBy(owner.ID), i.ID, anyVersion))
 		}
 	})
 	t.Run("the items of an inactive account stay within reach", func(t *testing.T) {
@@ -114,7 +118,7 @@ func testItems(t *testing.T, open opener) {
 		owner := s.addUser()
 		i := s.addItem(owner)
 		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), revised(owner, inactive), owner))
-		_, err := s.Item(t.Context(), s.admin.Actor(), domain.Everyones(), i.ID)
+		_, err := s.Item(t.Context(), s.admin.Actor(), domain.AllItems(), i.ID)
 		require.NoError(t, err)
 		s.assertItems(owner, i)
 	})
@@ -125,7 +129,7 @@ func testCascade(t *testing.T, open opener) {
 		s := seed(t, open)
 		u, other := s.addUser(), s.addUser()
 		first, second, others := s.addItem(u), s.addItem(u), s.addItem(other)
-		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, noVersion))
+		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion))
 		_, err := s.User(t.Context(), s.admin.Actor(), u.ID)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
 		_, err = s.UserForSignIn(t.Context(), u.Email)
@@ -135,9 +139,9 @@ func testCascade(t *testing.T, open opener) {
 		s.assertNoItem(second)
 		s.assertItems(u)
 		s.assertItems(other, others)
-		err = s.UpdateItem(t.Context(), s.admin.Actor(), domain.Everyones(), retitled(first, "next"), first.Version)
+		err = s.UpdateItem(t.Context(), s.admin.Actor(), domain.AllItems(), retitled(first, "next"), first.Version)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
-		err = s.DeleteItem(t.Context(), s.admin.Actor(), domain.Everyones(), second.ID, noVersion)
+		err = s.DeleteItem(t.Context(), s.admin.Actor(), domain.AllItems(), second.ID, anyVersion)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
 	})
 	t.Run("a delete with a stale version changes nothing", func(t *testing.T) {
@@ -145,7 +149,7 @@ func testCascade(t *testing.T, open opener) {
 		u := s.addUser(func(u *domain.User) { u.Version = 5 })
 		i := s.addItem(u)
 		for _, read := range []int64{4, 6} {
-			err := s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, domain.Some(read))
+			err := s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, domain.OnlyVersions(read))
 			assert.ErrorIs(t, err, domain.ErrStale)
 		}
 		s.assertUsers(u)
@@ -154,22 +158,22 @@ func testCascade(t *testing.T, open opener) {
 	t.Run("a delete with the right version succeeds once", func(t *testing.T) {
 		s := seed(t, open)
 		u := s.addUser(func(u *domain.User) { u.Version = 5 })
-		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, domain.Some(u.Version)))
-		err := s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, domain.Some(u.Version))
+		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, domain.OnlyVersions(u.Version)))
+		err := s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, domain.OnlyVersions(u.Version))
 		assert.ErrorIs(t, err, domain.ErrNotFound)
 		s.assertUsers()
 	})
 	t.Run("an account may delete itself", func(t *testing.T) {
 		s := seed(t, open)
 		u := s.addUser()
-		require.NoError(t, s.DeleteUser(t.Context(), u.Actor(), u.ID, noVersion))
+		require.NoError(t, s.DeleteUser(t.Context(), u.Actor(), u.ID, anyVersion))
 		s.assertUsers()
 	})
 	t.Run("the e-mail of a deleted account is free and brings none of its items back", func(t *testing.T) {
 		s := seed(t, open)
 		u := s.addUser()
 		s.addItem(u)
-		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, noVersion))
+		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion))
 		heir := s.addUser(withEmail(u.Email))
 		s.assertUsers(heir)
 		s.assertItems(heir)

@@ -93,7 +93,7 @@ func testRaces(t *testing.T, open opener) {
 		}), domain.ErrStale)
 		s.assertUsers(users[won[0]])
 		won = assertWinners(t, 1, race(runners, func(i int) error {
-			return s.UpdateItem(t.Context(), s.admin.Actor(), domain.Everyones(), items[i], item.Version)
+			return s.UpdateItem(t.Context(), s.admin.Actor(), domain.AllItems(), items[i], item.Version)
 		}), domain.ErrStale)
 		s.assertItems(s.admin, items[won[0]])
 	})
@@ -138,7 +138,7 @@ func testRaces(t *testing.T, open opener) {
 		s := seed(t, open)
 		u := s.addUser()
 		assertDeleted(t, race(runners, func(int) error {
-			return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, noVersion)
+			return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion)
 		}))
 		s.assertUsers()
 	})
@@ -146,7 +146,7 @@ func testRaces(t *testing.T, open opener) {
 		s := seed(t, open)
 		item := s.addItem(s.admin)
 		assertDeleted(t, race(runners, func(int) error {
-			return s.DeleteItem(t.Context(), s.admin.Actor(), domain.Everyones(), item.ID, noVersion)
+			return s.DeleteItem(t.Context(), s.admin.Actor(), domain.AllItems(), item.ID, anyVersion)
 		}))
 		s.assertNoItem(item)
 		s.assertItems(s.admin)
@@ -156,16 +156,16 @@ func testRaces(t *testing.T, open opener) {
 		u, item := s.addUser(), s.addItem(s.admin)
 		assertDeleted(t, race(runners, func(i int) error {
 			if i == runners/2 {
-				return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, noVersion)
+				return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion)
 			}
 			return ignoring(domain.ErrStale, s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, inactive), u))
 		}))
 		assertDeleted(t, race(runners, func(i int) error {
 			if i == runners/2 {
-				return s.DeleteItem(t.Context(), s.admin.Actor(), domain.Everyones(), item.ID, noVersion)
+				return s.DeleteItem(t.Context(), s.admin.Actor(), domain.AllItems(), item.ID, anyVersion)
 			}
 			next := retitled(item, "next")
-			return ignoring(domain.ErrStale, s.UpdateItem(t.Context(), s.admin.Actor(), domain.Everyones(), next, item.Version))
+			return ignoring(domain.ErrStale, s.UpdateItem(t.Context(), s.admin.Actor(), domain.AllItems(), next, item.Version))
 		}))
 		s.assertUsers()
 		s.assertNoItem(item)
@@ -179,7 +179,7 @@ func testRaces(t *testing.T, open opener) {
 		}
 		errs := race(runners, func(i int) error {
 			if i == runners/2 {
-				return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, noVersion)
+				return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion)
 			}
 			return ignoring(domain.ErrSignedOut, s.CreateItem(t.Context(), u.Actor(), items[i]))
 		})

@@ -38,10 +38,10 @@ func (s *seeded) callsWithActor() []call {
 			return s.UpdateUser(ctx, by, revised(changed, superuser), changed)
 		}},
 		{"DeleteUser", func(ctx context.Context, by domain.Actor) error {
-			return s.DeleteUser(ctx, by, deleted.ID, noVersion)
+			return s.DeleteUser(ctx, by, deleted.ID, anyVersion)
 		}},
 		{"Item", func(ctx context.Context, by domain.Actor) error {
-			_, err := s.Item(ctx, by, domain.Everyones(), read.ID)
+			_, err := s.Item(ctx, by, domain.AllItems(), read.ID)
 			return err
 		}},
 		{"Items", func(ctx context.Context, by domain.Actor) error {
@@ -52,10 +52,10 @@ func (s *seeded) callsWithActor() []call {
 			return s.CreateItem(ctx, by, newItem(domain.User{ID: by.ID}))
 		}},
 		{"UpdateItem", func(ctx context.Context, by domain.Actor) error {
-			return s.UpdateItem(ctx, by, domain.Everyones(), retitled(retitledItem, "next"), retitledItem.Version)
+			return s.UpdateItem(ctx, by, domain.AllItems(), retitled(retitledItem, "next"), retitledItem.Version)
 		}},
 		{"DeleteItem", func(ctx context.Context, by domain.Actor) error {
-			return s.DeleteItem(ctx, by, domain.Everyones(), deletedItem.ID, noVersion)
+			return s.DeleteItem(ctx, by, domain.AllItems(), deletedItem.ID, anyVersion)
 		}},
 	}
 }
@@ -65,6 +65,10 @@ func (s *seeded) callsWithActor() []call {
 func (s *seeded) callsWithoutActor() []call {
 	rehashed, reset, created := s.addUser(), s.addUser(), newUser(superuser)
 	return []call{
+		{"HadFirstSuperuser", func(ctx context.Context, _ domain.Actor) error {
+			_, err := s.HadFirstSuperuser(ctx)
+			return err
+		}},
 		{"UserForSignIn", func(ctx context.Context, _ domain.Actor) error {
 			_, err := s.UserForSignIn(ctx, s.admin.Email)
 			return err
@@ -115,7 +119,7 @@ func testSignedOut(t *testing.T, open opener) {
 				return s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, inactive), u)
 			}},
 			{"deletion", func(u domain.User) error {
-				return s.DeleteUser(t.Context(), u.Actor(), u.ID, noVersion)
+				return s.DeleteUser(t.Context(), u.Actor(), u.ID, anyVersion)
 			}},
 			{"password reset", func(u domain.User) error {
 				next := revised(u, func(u *domain.User) { u.PasswordHash = "next" })
@@ -149,7 +153,7 @@ type namedActor struct {
 
 func (s *seeded) signedOutActors() []namedActor {
 	gone := s.addUser(superuser)
-	require.NoError(s.t, s.DeleteUser(s.t.Context(), s.admin.Actor(), gone.ID, noVersion))
+	require.NoError(s.t, s.DeleteUser(s.t.Context(), s.admin.Actor(), gone.ID, anyVersion))
 	fifth := s.addUser(superuser, func(u *domain.User) { u.Epoch = 5 })
 	lower, higher := fifth.Actor(), fifth.Actor()
 	lower.Epoch, higher.Epoch = 4, 6
@@ -203,7 +207,7 @@ func testOrderOfRefusals(t *testing.T, open opener) {
 	item := s.addItem(u)
 	live, signedOut, admin := s.admin.Actor(), domain.Actor{ID: u.ID, Epoch: u.Epoch + 1}, s.admin
 	ofOther := domain.OwnedBy(other.ID)
-	wrong := domain.Some(u.Version + 1)
+	wrong := domain.OnlyVersions(u.Version + 1)
 	next := revised(u, withEmail(other.Email))
 	last := revised(admin, inactive)
 	lastTaken := revised(admin, inactive, withEmail(other.Email))
@@ -219,15 +223,15 @@ func testOrderOfRefusals(t *testing.T, open opener) {
 		{"signed out comes before a taken e-mail for a new account", s.CreateUser(ctx, signedOut, newUser(withEmail(other.Email))), domain.ErrSignedOut},
 		{"signed out comes before a taken e-mail for an update", s.UpdateUser(ctx, signedOut, next, u), domain.ErrSignedOut},
 		{"signed out comes before the last superuser for an update", s.UpdateUser(ctx, signedOut, last, admin), domain.ErrSignedOut},
-		{"signed out comes before not found for a delete of an account", s.DeleteUser(ctx, signedOut, newID(), noVersion), domain.ErrSignedOut},
+		{"signed out comes before not found for a delete of an account", s.DeleteUser(ctx, signedOut, newID(), anyVersion), domain.ErrSignedOut},
 		{"signed out comes before stale for a delete of an account", s.DeleteUser(ctx, signedOut, u.ID, wrong), domain.ErrSignedOut},
-		{"signed out comes before the last superuser for a delete", s.DeleteUser(ctx, signedOut, admin.ID, noVersion), domain.ErrSignedOut},
+		{"signed out comes before the last superuser for a delete", s.DeleteUser(ctx, signedOut, admin.ID, anyVersion), domain.ErrSignedOut},
 		{"signed out comes before not found for an account", errorOf(s.User(ctx, signedOut, newID())), domain.ErrSignedOut},
-		{"signed out comes before not found for an item", errorOf(s.Item(ctx, signedOut, domain.Everyones(), newID())), domain.ErrSignedOut},
+		{"signed out comes before not found for an item", errorOf(s.Item(ctx, signedOut, domain.AllItems(), newID())), domain.ErrSignedOut},
 		{"signed out comes before not found for an update of an item", s.UpdateItem(ctx, signedOut, ofOther, item, item.Version), domain.ErrSignedOut},
-		{"signed out comes before stale for an update of an item", s.UpdateItem(ctx, signedOut, domain.Everyones(), item, item.Version+1), domain.ErrSignedOut},
-		{"signed out comes before not found for a delete of an item", s.DeleteItem(ctx, signedOut, ofOther, item.ID, noVersion), domain.ErrSignedOut},
-		{"signed out comes before stale for a delete of an item", s.DeleteItem(ctx, signedOut, domain.Everyones(), item.ID, wrong), domain.ErrSignedOut},
+		{"signed out comes before stale for an update of an item", s.UpdateItem(ctx, signedOut, domain.AllItems(), item, item.Version+1), domain.ErrSignedOut},
+		{"signed out comes before not found for a delete of an item", s.DeleteItem(ctx, signedOut, ofOther, item.ID, anyVersion), domain.ErrSignedOut},
+		{"signed out comes before stale for a delete of an item", s.DeleteItem(ctx, signedOut, domain.AllItems(), item.ID, wrong), domain.ErrSignedOut},
 
 		{"not found comes before a taken e-mail", s.UpdateUser(ctx, live, newUser(withEmail(other.Email)), newUser()), domain.ErrNotFound},
 		{"not found comes before stale for an update of an item", s.UpdateItem(ctx, live, ofOther, item, item.Version+1), domain.ErrNotFound},

@@ -49,7 +49,7 @@ func testAccounts(t *testing.T, open opener) {
 		_, err := s.User(t.Context(), s.admin.Actor(), nobody.ID)
 		assert.ErrorIs(t, err, domain.ErrNotFound)
 		assert.ErrorIs(t, s.UpdateUser(t.Context(), s.admin.Actor(), nobody, nobody), domain.ErrNotFound)
-		assert.ErrorIs(t, s.DeleteUser(t.Context(), s.admin.Actor(), nobody.ID, noVersion), domain.ErrNotFound)
+		assert.ErrorIs(t, s.DeleteUser(t.Context(), s.admin.Actor(), nobody.ID, anyVersion), domain.ErrNotFound)
 		s.assertUsers()
 	})
 	t.Run("an account cannot be created with the e-mail of another in any letter case", func(t *testing.T) {
@@ -131,7 +131,15 @@ func testFirstSuperuser(t *testing.T, open opener) {
 		created, err := s.CreateFirstSuperuser(t.Context(), newUser(superuser, withEmail(e)))
 		require.NoError(t, err)
 		assert.False(t, created)
+		had, err := s.HadFirstSuperuser(t.Context())
+		require.NoError(t, err)
+		assert.True(t, had)
 	}
+	t.Run("an empty store had no first superuser", func(t *testing.T) {
+		had, err := open(t).HadFirstSuperuser(t.Context())
+		require.NoError(t, err)
+		assert.False(t, had)
+	})
 	t.Run("the first superuser is created once", func(t *testing.T) {
 		s := seed(t, open)
 		refusesAnother(t, s, email("second@example.com"))
@@ -150,7 +158,7 @@ func testFirstSuperuser(t *testing.T, open opener) {
 		s := seed(t, open)
 		first := s.admin
 		s.admin = s.addUser(superuser)
-		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), first.ID, noVersion))
+		require.NoError(t, s.DeleteUser(t.Context(), s.admin.Actor(), first.ID, anyVersion))
 		refusesAnother(t, s, first.Email)
 		s.assertUsers()
 	})

@@ -1,0 +1,22 @@
+package domain
+
+import "slices"
+
+// Versions is the set of Versions that a change is meant for. The zero value allows every Version.
+type Versions struct {
+	limited bool
+	allowed []int64
+}
+
+// OnlyVersions returns the set of the given Versions. Without any, it allows none.
+func OnlyVersions(allowed ...int64) Versions {
+	return Versions{limited: true, allowed: allowed}
+}
+
+// Limit returns the Versions in the set, and false if every Version is allowed.
+func (v Versions) Limit() (allowed []int64, limited bool) { return v.allowed, v.limited }
+
+// Allow reports whether version is in the set.
+func (v Versions) Allow(version int64) bool {
+	return !v.limited || slices.Contains(v.allowed, version)
+}

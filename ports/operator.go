@@ -1,0 +1,25 @@
+package ports
+
+import (
+	"context"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// OperatorStore is the part of a store that serves the operator of an installation: its first start,
+// and help when no superuser can sign in. Its methods take no Actor, and their names say so. See
+// [Store] for the rules that hold for every method.
+type OperatorStore interface {
+	// HadFirstSuperuser reports whether CreateFirstSuperuser or CreateSuperuserForOperator ever
+	// succeeded in this installation.
+	HadFirstSuperuser(ctx context.Context) (bool, error)
+	// CreateFirstSuperuser adds u once in the life of an installation. If HadFirstSuperuser is true it
+	// changes nothing and returns false, even if that account was renamed or deleted since. Of
+	// concurrent calls, one returns true.
+	CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error)
+	// CreateSuperuserForOperator adds u. Errors: ErrEmailTaken.
+	CreateSuperuserForOperator(ctx context.Context, u domain.User) error
+	// ResetPasswordForOperator gives the account with next's ID the PasswordHash, Version, Epoch and
+	// UpdatedAt of next if its Version is still version. Errors: ErrNotFound, ErrStale.
+	ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error
+}

@@ -1,0 +1,52 @@
+package ports
+
+import (
+	"context"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// SignInStore is the part of a store that works before an account is signed in. Its methods take no
+// Actor, and their names say so. See [Store] for the rules that hold for every method.
+type SignInStore interface {
+	// UserForSignIn returns the account with that e-mail, active or not. Errors: ErrNotFound.
+	UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error)
+	// RehashForSignIn replaces the account's password hash old by fresh if it is still old; otherwise
+	// it changes nothing. Neither is an error. Version, Epoch and UpdatedAt stay the same.
+	RehashForSignIn(ctx context.Context, userID, old, fresh string) error
+}
+
+// PasswordHasher makes and checks password hashes. Both are expensive in time and memory on purpose.
+type PasswordHasher interface {
+	// Hash returns a salted hash of plain in PHC string format. Two hashes of one password differ.
+	// Errors: ErrBusy with RetryAfter if too many hashes are waiting; ErrUnavailable if ctx ends
+	// before the work begins.
+	Hash(ctx context.Context, plain string) (string, error)
+	// Verify reports whether hash was made from plain, byte for byte. An empty hash matches nothing,
+	// after the same work as a real one. Errors: those of Hash; Kind Internal for a hash that it cannot
+	// read or that costs more than its bounds allow.
+	Verify(ctx context.Context, plain, hash string) (bool, error)
+	// Outdated reports whether hash should be replaced when its password is next known.
+	Outdated(hash string) bool
+}
+
+// TokenIssuer makes bearer tokens and verifies its own.
+type TokenIssuer interface {
+	// Issue returns a token that Verify turns back into a until it expires. No two tokens are the same.
+	Issue(a domain.Actor) (domain.Token, error)
+	// Verify returns the Actor of a token that has not expired and was made by an issuer with the same
+	// keys. Errors: ErrInvalidToken for every other token.
+	Verify(token string) (domain.Actor, error)
+}
+
+// AttemptLimiter limits how often something, such as a sign-in, may be tried for each key. It is safe
+// for concurrent use, and its memory is bounded for any number of keys.
+type AttemptLimiter interface {
+	// Take spends one attempt of key. If none is left it spends nothing and returns
+	// ErrTooManyAttempts, whose RetryAfter is the time until the next attempt.
+	Take(key string) error
+	// Refund returns one attempt that Take spent.
+	Refund(key string)
+	// Reset gives key all its attempts back.
+	Reset(key string)
+}

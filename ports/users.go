@@ -1,0 +1,26 @@
+package ports
+
+import (
+	"context"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// UserStore keeps accounts. See [Store] for the rules that hold for every method.
+type UserStore interface {
+	// User returns the account. Errors: ErrNotFound.
+	User(ctx context.Context, by domain.Actor, id string) (domain.User, error)
+	// Users lists all accounts. It leaves PasswordHash empty.
+	Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error)
+	// CreateUser adds u. Errors: ErrEmailTaken. Of concurrent calls with one e-mail, one succeeds.
+	CreateUser(ctx context.Context, by domain.Actor, u domain.User) error
+	// UpdateUser replaces the account read by next if its Version is still that of read. The
+	// differences between the two decide which rules across accounts apply.
+	// Errors: ErrNotFound; ErrStale; ErrEmailTaken; ErrLastSuperuser if no active superuser would
+	// remain.
+	UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error
+	// DeleteUser removes the account and all its items if ifVersion allows its Version.
+	// Errors: ErrNotFound; ErrStale; ErrLastSuperuser if no active superuser would remain. Of
+	// overlapping deletes at least one reports success.
+	DeleteUser(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error
+}
