@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -30,21 +30,23 @@ import (
 // slack is what a loaded machine may add to a deadline of ours.
 const slack = 100 * time.Millisecond
 
-func logins(s *fake.Server) []fake.Request { return requests(s, fake.LoginPath) }
-func queries(s *fake.Server) []fake.Request {
-	return requests(s, fake.QueryPath)
+func logins(s *snowflaketest.Server) []snowflaketest.Request {
+	return requests(s, snowflaketest.LoginPath)
+}
+func queries(s *snowflaketest.Server) []snowflaketest.Request {
+	return requests(s, snowflaketest.QueryPath)
 }
 
-func requests(s *fake.Server, path string) []fake.Request {
-	return slices.DeleteFunc(s.Requests(), func(r fake.Request) bool { return r.Path != path })
+func requests(s *snowflaketest.Server, path string) []snowflaketest.Request {
+	return slices.DeleteFunc(s.Requests(), func(r snowflaketest.Request) bool { return r.Path != path })
 }
 
 // breaking returns an interceptor that breaks the first n statements that contain text.
-func breaking(n int, text string, fault fake.Fault) func(*fake.Request) *fake.Fault {
+func breaking(n int, text string, fault snowflaketest.Fault) func(*snowflaketest.Request) *snowflaketest.Fault {
 	var left atomic.Int64
 	left.Store(int64(n))
-	return func(r *fake.Request) *fake.Fault {
-		if r.Path == fake.QueryPath && strings.Contains(r.SQL, text) && left.Add(-1) >= 0 {
+	return func(r *snowflaketest.Request) *snowflaketest.Fault {
+		if r.Path == snowflaketest.QueryPath && strings.Contains(r.SQL, text) && left.Add(-1) >= 0 {
 			return &fault
 		}
 		return nil
@@ -55,14 +57,14 @@ const always = 1 << 30
 
 func TestAReadWhoseConnectionDiesIsSentOnceMore(t *testing.T) {
 	s := set(t)
-	s.server.Intercept(breaking(1, "SELECT", fake.Fault{Drop: true}))
+	s.server.Intercept(breaking(1, "SELECT", snowflaketest.Fault{Drop: true}))
 	require.NoError(t, s.read(t.Context()))
 	sent := queries(s.server)
 	require.Len(t, sent, 2)
 	assert.Equal(t, sent[0].RequestID, sent[1].RequestID)
 
 	s.server.Reset()
-	s.server.Intercept(breaking(always, "SELECT", fake.Fault{Drop: true}))
+	s.server.Intercept(breaking(always, "SELECT", snowflaketest.Fault{Drop: true}))
 	assert.ErrorIs(t, s.read(t.Context()), domain.ErrUnavailable)
 	assert.Len(t, queries(s.server), 2)
 
@@ -72,7 +74,7 @@ func TestAReadWhoseConnectionDiesIsSentOnceMore(t *testing.T) {
 }
 
 func TestAWriteWhoseReplyIsLostTakesEffectOnce(t *testing.T) {
-	for name, fault := range map[string]fake.Fault{
+	for name, fault := range map[string]snowflaketest.Fault{
 		"reset": {After: true, Drop: true}, "cut off": {Truncate: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -92,10 +94,10 @@ func TestAWriteWhoseReplyIsLostTakesEffectOnce(t *testing.T) {
 }
 
 // inTurn breaks the statements that contain text, each by the next of these faults.
-func inTurn(text string, faults ...fake.Fault) func(*fake.Request) *fake.Fault {
+func inTurn(text string, faults ...snowflaketest.Fault) func(*snowflaketest.Request) *snowflaketest.Fault {
 	var n atomic.Int64
-	return func(r *fake.Request) *fake.Fault {
-		if r.Path != fake.QueryPath || !strings.Contains(r.SQL, text) {
+	return func(r *snowflaketest.Request) *snowflaketest.Fault {
+		if r.Path != snowflaketest.QueryPath || !strings.Contains(r.SQL, text) {
 			return nil
 		}
 		if i := int(n.Add(1)) - 1; i < len(faults) {
@@ -106,8 +108,8 @@ func inTurn(text string, faults ...fake.Fault) func(*fake.Request) *fake.Fault {
 }
 
 func TestWhatFollowsALostReplyDoesNotMakeItAWriteThatNeverWas(t *testing.T) {
-	lost := fake.Fault{After: true, Drop: true}
-	for name, next := range map[string]fake.Fault{
+	lost := snowflaketest.Fault{After: true, Drop: true}
+	for name, next := range map[string]snowflaketest.Fault{
 		"the session has ended": {Code: "390111"}, "too many requests": {Status: http.StatusTooManyRequests}, "half an answer": {Truncate: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +126,7 @@ func TestWhatFollowsALostReplyDoesNotMakeItAWriteThatNeverWas(t *testing.T) {
 	}
 	t.Run("the database goes down", func(t *testing.T) {
 		s := set(t)
-		s.server.Intercept(func(r *fake.Request) *fake.Fault {
+		s.server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
 			if strings.Contains(r.SQL, "INSERT") {
 				go s.server.Stop()
 				return &lost
@@ -137,7 +139,7 @@ func TestWhatFollowsALostReplyDoesNotMakeItAWriteThatNeverWas(t *testing.T) {
 
 func TestADatabaseThatIsSlowOrHangsIsGivenUpAtTheDeadline(t *testing.T) {
 	const deadline = 300 * time.Millisecond
-	for name, fault := range map[string]fake.Fault{
+	for name, fault := range map[string]snowflaketest.Fault{
 		"slow by a second": {Delay: time.Second}, "slow by two minutes": {Delay: 2 * time.Minute}, "hangs": {Hang: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +152,7 @@ func TestADatabaseThatIsSlowOrHangsIsGivenUpAtTheDeadline(t *testing.T) {
 				"a transaction": {func(ctx context.Context, s *scene) error { return s.CreateUser(ctx, s.admin.Actor(), user("bob")) }, domain.ErrUnavailable},
 			} {
 				s := set(t, func(o *Options) { o.RequestTimeout = deadline })
-				s.server.Intercept(func(*fake.Request) *fake.Fault { return &fault }) // also of what cancels a statement
+				s.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &fault }) // also of what cancels a statement
 				start := time.Now()
 				err := call.do(ending(t, deadline), s)
 				assert.ErrorIs(t, err, call.want, what)
@@ -160,7 +162,7 @@ func TestADatabaseThatIsSlowOrHangsIsGivenUpAtTheDeadline(t *testing.T) {
 	}
 	t.Run("slow within the deadline", func(t *testing.T) {
 		s := set(t)
-		s.server.Intercept(breaking(always, "", fake.Fault{Delay: deadline}))
+		s.server.Intercept(breaking(always, "", snowflaketest.Fault{Delay: deadline}))
 		assert.NoError(t, s.read(ending(t, 10*deadline)))
 	})
 }
@@ -168,7 +170,7 @@ func TestADatabaseThatIsSlowOrHangsIsGivenUpAtTheDeadline(t *testing.T) {
 func TestWhatHangsLeavesNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	s := set(t, func(o *Options) { o.RequestTimeout = 200 * time.Millisecond })
-	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
+	s.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() { assert.Error(t, s.read(ending(t, 200*time.Millisecond))) })
@@ -189,7 +191,7 @@ func TestAProcessThatStopsDoesNotWaitForADatabaseThatHangs(t *testing.T) {
 		all.Go(func() { assert.NoError(t, s.read(t.Context())) })
 	}
 	all.Wait()
-	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
+	s.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
 	start := time.Now()
 	assert.ErrorContains(t, s.Close(), "not all sessions")
 	assert.Less(t, time.Since(start), 2*longestFarewell+slack)
@@ -202,7 +204,7 @@ func TestACallerWhoLeavesFreesItsTurn(t *testing.T) {
 		"of a write": func(ctx context.Context) error { return s.write(ctx, "new") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.server.Intercept(breaking(1, "", fake.Fault{Delay: time.Minute}))
+			s.server.Intercept(breaking(1, "", snowflaketest.Fault{Delay: time.Minute}))
 			ctx, leave := context.WithCancel(t.Context())
 			gone := make(chan error)
 			s.server.Reset()
@@ -219,14 +221,14 @@ func TestACallerWhoLeavesFreesItsTurn(t *testing.T) {
 
 func TestASessionThatExpiresIsRenewedUnseen(t *testing.T) {
 	s := set(t)
-	s.server.Intercept(breaking(1, "", fake.Fault{Code: "390112"}))
+	s.server.Intercept(breaking(1, "", snowflaketest.Fault{Code: "390112"}))
 	require.NoError(t, s.read(t.Context()))
 	assert.Len(t, s.server.Requests(), 3, "the statement, the renewal, the statement")
 }
 
 func TestASessionThatExpiresForEverCostsAHandfulOfRequests(t *testing.T) {
 	s := set(t)
-	s.server.Intercept(breaking(always, "", fake.Fault{Code: "390112"}))
+	s.server.Intercept(breaking(always, "", snowflaketest.Fault{Code: "390112"}))
 	assert.ErrorIs(t, s.read(ending(t, 2*time.Second)), domain.ErrUnavailable)
 	assert.LessOrEqual(t, len(s.server.Requests()), requestsPerCall+2, "the budget of one call, and the end of the session")
 }
@@ -246,7 +248,7 @@ func TestASessionThatEndedIsReplacedUnseen(t *testing.T) {
 				"a transaction": func() error { return s.CreateUser(t.Context(), s.admin.Actor(), user("bob")) },
 			} {
 				s.server.Reset()
-				s.server.Intercept(breaking(1, "", fake.Fault{Code: code}))
+				s.server.Intercept(breaking(1, "", snowflaketest.Fault{Code: code}))
 				require.NoError(t, call(), name)
 				require.Len(t, logins(s.server), 1, name)
 				assert.Equal(t, "second", logins(s.server)[0].Token, "the token is read anew and trimmed")
@@ -257,7 +259,7 @@ func TestASessionThatEndedIsReplacedUnseen(t *testing.T) {
 	}
 	t.Run("in the middle of a transaction", func(t *testing.T) {
 		s := set(t)
-		s.server.Intercept(breaking(1, "INSERT", fake.Fault{Code: "390111"}))
+		s.server.Intercept(breaking(1, "INSERT", snowflaketest.Fault{Code: "390111"}))
 		require.NoError(t, s.CreateUser(t.Context(), s.admin.Actor(), user("bob")))
 		assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 3)
 	})
@@ -272,9 +274,9 @@ func TestATokenThatCannotBeReadStopsNewSessionsOnly(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(token, []byte("good"), 0o600))
 	s := set(t, func(o *Options) { o.Auth = Auth{TokenPath: token} })
-	s.server.Intercept(func(r *fake.Request) *fake.Fault {
-		if r.Path == fake.LoginPath && r.Token != "good" {
-			return &fake.Fault{Code: "390303"}
+	s.server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
+		if r.Path == snowflaketest.LoginPath && r.Token != "good" {
+			return &snowflaketest.Fault{Code: "390303"}
 		}
 		return nil
 	})
@@ -297,14 +299,14 @@ func TestATokenThatCannotBeReadStopsNewSessionsOnly(t *testing.T) {
 }
 
 func TestAFrontThatRefusesOpensTheBreaker(t *testing.T) {
-	for name, fault := range map[string]fake.Fault{
+	for name, fault := range map[string]snowflaketest.Fault{
 		"429": {Status: http.StatusTooManyRequests},
 		"502": {Status: http.StatusBadGateway, Body: "<html>Bad Gateway</html>"},
 		"503": {Status: http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := set(t)
-			s.server.Intercept(func(*fake.Request) *fake.Fault { return &fault })
+			s.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &fault })
 			start := time.Now()
 			var refusal *domain.Error
 			for range 200 {
@@ -323,9 +325,9 @@ func TestAFrontThatRefusesOpensTheBreaker(t *testing.T) {
 	}
 	t.Run("429 was not executed, 502 may have been", func(t *testing.T) {
 		s := set(t)
-		s.server.Intercept(breaking(1, "", fake.Fault{Status: http.StatusTooManyRequests}))
+		s.server.Intercept(breaking(1, "", snowflaketest.Fault{Status: http.StatusTooManyRequests}))
 		assert.ErrorIs(t, s.write(t.Context(), "new"), domain.ErrUnavailable)
-		s.server.Intercept(breaking(1, "", fake.Fault{Status: http.StatusBadGateway}))
+		s.server.Intercept(breaking(1, "", snowflaketest.Fault{Status: http.StatusBadGateway}))
 		assert.ErrorIs(t, s.write(t.Context(), "new"), domain.ErrOutcomeUnknown)
 	})
 }
@@ -378,7 +380,7 @@ func TestAServerWhoseCertificateIsNotTrustedIsSentNothing(t *testing.T) {
 
 func TestTheTurnOfAnExhaustedPoolIsWaitedForASecond(t *testing.T) {
 	s := set(t, func(o *Options) { o.Connections = 1 })
-	s.server.Intercept(breaking(always, "", fake.Fault{Delay: 3 * time.Second}))
+	s.server.Intercept(breaking(always, "", snowflaketest.Fault{Delay: 3 * time.Second}))
 	first := make(chan error)
 	go func() { first <- s.read(context.Background()) }()
 	require.Eventually(t, func() bool { return len(queries(s.server)) == 1 }, 10*time.Second, time.Millisecond)

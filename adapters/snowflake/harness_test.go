@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -23,9 +23,9 @@ func TestMain(m *testing.M) {
 }
 
 // serve starts a fake of Snowflake with the tables of setup.sql.
-func serve(t testing.TB, rules engine.Rules) *fake.Server {
+func serve(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
-	server := fake.New(rules)
+	server := snowflaketest.New(rules)
 	t.Cleanup(server.Close)
 	for _, st := range echoinsnowflake.Tables() {
 		server.Exec(st)
@@ -34,7 +34,7 @@ func serve(t testing.TB, rules engine.Rules) *fake.Server {
 }
 
 // options are those for server.
-func options(server *fake.Server) Options {
+func options(server *snowflaketest.Server) Options {
 	return Options{
 		Account: "fake", Host: server.Host(), Port: server.Port(), Protocol: "http", Database: "d", Schema: "s",
 		Auth: Auth{User: "u", Password: "the password"}, RequestTimeout: 10 * time.Second, Connections: 8, Version: "test",
@@ -54,7 +54,7 @@ func open(t testing.TB, o Options) *Store {
 // scene is a store on a fake, with an administrator and somebody who has an item.
 type scene struct {
 	*Store
-	server *fake.Server
+	server *snowflaketest.Server
 	t      testing.TB
 	admin  domain.User
 	ann    domain.User

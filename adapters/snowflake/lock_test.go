@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -23,15 +23,15 @@ import (
 func TestACommitWhoseReplyIsLost(t *testing.T) {
 	users := func(s *scene) int { return len(s.server.Exec("SELECT id FROM users").Rows) }
 	s := set(t)
-	s.server.Intercept(breaking(1, "COMMIT", fake.Fault{After: true, Drop: true}))
+	s.server.Intercept(breaking(1, "COMMIT", snowflaketest.Fault{After: true, Drop: true}))
 	require.NoError(t, s.CreateUser(t.Context(), s.admin.Actor(), user("bob")))
 	assert.Equal(t, 3, users(s))
 
-	s.server.Intercept(breaking(always, "COMMIT", fake.Fault{After: true, Drop: true}))
+	s.server.Intercept(breaking(always, "COMMIT", snowflaketest.Fault{After: true, Drop: true}))
 	assert.ErrorIs(t, s.CreateUser(t.Context(), s.admin.Actor(), user("cid")), domain.ErrOutcomeUnknown)
 	assert.Equal(t, 4, users(s))
 
-	s.server.Intercept(breaking(always, "COMMIT", fake.Fault{Drop: true}))
+	s.server.Intercept(breaking(always, "COMMIT", snowflaketest.Fault{Drop: true}))
 	assert.ErrorIs(t, s.CreateUser(t.Context(), s.admin.Actor(), user("dan")), domain.ErrOutcomeUnknown)
 	s.server.Intercept(nil)
 	assert.Equal(t, 4, users(s))
@@ -48,9 +48,9 @@ func TestWhatIsNotKnownOfATransactionIsItsCommit(t *testing.T) {
 		"BEGIN": domain.ErrUnavailable, "UPDATE account_lock": domain.ErrContended, "INSERT": domain.ErrUnavailable, "COMMIT": domain.ErrOutcomeUnknown,
 	} {
 		s := set(t, func(o *Options) { o.RequestTimeout = deadline })
-		s.server.Intercept(func(r *fake.Request) *fake.Fault {
-			if r.Path != fake.QueryPath || strings.HasPrefix(r.SQL, text) { // nor is an abort answered
-				return &fake.Fault{Hang: true}
+		s.server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
+			if r.Path != snowflaketest.QueryPath || strings.HasPrefix(r.SQL, text) { // nor is an abort answered
+				return &snowflaketest.Fault{Hang: true}
 			}
 			return nil
 		})
@@ -62,7 +62,7 @@ func TestWhatIsNotKnownOfATransactionIsItsCommit(t *testing.T) {
 }
 
 func TestNothingIsCommittedAfterAStatementFailed(t *testing.T) {
-	for name, fault := range map[string]fake.Fault{
+	for name, fault := range map[string]snowflaketest.Fault{
 		"with an answer": {Code: "1003"}, "without one": {Drop: true}, "with its effect": {After: true, Status: http.StatusBadGateway},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +159,9 @@ func TestAWaitForTheLockIsNoOutage(t *testing.T) {
 func TestWhoWaitsForTheLockIsNoProbeForAnOutage(t *testing.T) {
 	s := set(t)
 	release := holdLock(t, s)
-	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Status: http.StatusBadGateway} })
+	s.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
+		return &snowflaketest.Fault{Status: http.StatusBadGateway}
+	})
 	for range failuresToOpen {
 		require.Error(t, s.read(t.Context()))
 	}
@@ -177,7 +179,9 @@ func TestACallerWhoWaitedForTheLockIsToldSoOverASlowNetwork(t *testing.T) {
 	const deadline = 2 * time.Second
 	s := set(t, func(o *Options) { o.RequestTimeout = deadline })
 	holdLock(t, s)
-	s.server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Delay: 60 * time.Millisecond} })
+	s.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
+		return &snowflaketest.Fault{Delay: 60 * time.Millisecond}
+	})
 	for range 2 {
 		err := s.CreateUser(ending(t, deadline), s.admin.Actor(), user("bob"))
 		assert.ErrorIs(t, err, domain.ErrContended)

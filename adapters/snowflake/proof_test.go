@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -171,7 +171,7 @@ func recorded(t *testing.T, accounts []domain.User, bootstrapped bool, calls map
 		require.NoError(t, calls[name](s), name)
 		w := writer{name: name}
 		for _, r := range server.Requests() {
-			if r.Path == fake.QueryPath && !strings.HasPrefix(r.SQL, "SELECT") {
+			if r.Path == snowflaketest.QueryPath && !strings.HasPrefix(r.SQL, "SELECT") {
 				w.steps = append(w.steps, step{r.SQL, r.Binds})
 			}
 		}

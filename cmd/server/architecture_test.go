@@ -93,12 +93,12 @@ var importRules = []importRule{
 		why: "SQL and the driver stay here, so that no other package knows Snowflake",
 	},
 	{
-		pkg:  "adapters/snowflake/fake",
-		ours: []string{"adapters/snowflake/fake/engine"},
+		pkg:  "adapters/snowflake/snowflaketest",
+		ours: []string{"adapters/snowflake/snowflaketest/engine"},
 		why:  "a fake of Snowflake that knew this service could not judge it",
 	},
 	{
-		pkg: "adapters/snowflake/fake/engine",
+		pkg: "adapters/snowflake/snowflaketest/engine",
 		not: outside,
 		why: "the model of the proof is code that anybody can read through",
 	},

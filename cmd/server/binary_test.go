@@ -20,20 +20,20 @@ func TestTheBinaryContainsNoTestLibraryAndNoGenerator(t *testing.T) {
 	require.Contains(t, linked, module+"adapters/httpapi")
 
 	for unwanted, why := range map[string]string{
-		"testing":                                 "is for tests",
-		module + "ports/portstest":                "is for tests",
-		module + "adapters/snowflake/fake":        "is for tests",
-		"github.com/stretchr/testify":             "is for tests",
-		"go.uber.org/goleak":                      "is for tests",
-		"pgregory.net/rapid":                      "is for tests",
-		"github.com/chromedp":                     "is for tests",
-		"github.com/oapi-codegen/oapi-codegen":    "runs at development time",
-		"honnef.co/go/tools":                      "runs at development time",
-		"golang.org/x/tools":                      "runs at development time",
-		"github.com/swaggest/swgui/v5emb":         "executes html/template, which keeps the linker from dropping unused methods (11.7 MB)",
-		"github.com/oapi-codegen/echo-middleware": "drops the request's context and turns 405 into 404",
-		"net/http/pprof":                          "registers itself on the default mux",
-		"expvar":                                  "registers itself on the default mux",
+		"testing":                  "is for tests",
+		module + "ports/portstest": "is for tests",
+		module + "adapters/snowflake/snowflaketest": "is for tests",
+		"github.com/stretchr/testify":               "is for tests",
+		"go.uber.org/goleak":                        "is for tests",
+		"pgregory.net/rapid":                        "is for tests",
+		"github.com/chromedp":                       "is for tests",
+		"github.com/oapi-codegen/oapi-codegen":      "runs at development time",
+		"honnef.co/go/tools":                        "runs at development time",
+		"golang.org/x/tools":                        "runs at development time",
+		"github.com/swaggest/swgui/v5emb":           "executes html/template, which keeps the linker from dropping unused methods (11.7 MB)",
+		"github.com/oapi-codegen/echo-middleware":   "drops the request's context and turns 405 into 404",
+		"net/http/pprof":                            "registers itself on the default mux",
+		"expvar":                                    "registers itself on the default mux",
 	} {
 		for _, pkg := range linked {
 			within := pkg == unwanted || strings.HasPrefix(pkg, unwanted+"/")

@@ -25,8 +25,8 @@ import (
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
@@ -68,9 +68,9 @@ func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) s
 }
 
 // fakeSnowflake starts a fake of Snowflake with the tables of setup.sql.
-func fakeSnowflake(t testing.TB, rules engine.Rules) *fake.Server {
+func fakeSnowflake(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
-	server := fake.New(rules)
+	server := snowflaketest.New(rules)
 	t.Cleanup(server.Close)
 	for _, st := range echoinsnowflake.Tables() {
 		server.Exec(st)
@@ -81,7 +81,7 @@ func fakeSnowflake(t testing.TB, rules engine.Rules) *fake.Server {
 const snowflakePassword = "the password of the user in Snowflake"
 
 // configured puts what the service needs for that server into the environment.
-func configured(t testing.TB, server *fake.Server) {
+func configured(t testing.TB, server *snowflaketest.Server) {
 	for key, value := range map[string]string{
 		"HTTP_ADDR": "127.0.0.1:0", "SHUTDOWN_DELAY": "0s", "STORAGE": "snowflake", "JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword,
 		"SNOWFLAKE_ACCOUNT": "test", "SNOWFLAKE_HOST": server.Host(), "SNOWFLAKE_PORT": strconv.Itoa(server.Port()),
@@ -92,7 +92,7 @@ func configured(t testing.TB, server *fake.Server) {
 }
 
 // startOnSnowflake is start on a fake of Snowflake, as an operator would configure it.
-func startOnSnowflake(t testing.TB, flags ...string) (*running, *fake.Server) {
+func startOnSnowflake(t testing.TB, flags ...string) (*running, *snowflaketest.Server) {
 	t.Helper()
 	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
@@ -191,7 +191,7 @@ func TestTheStartSaysWhichConsistencyItFoundAndWhatThatWeakens(t *testing.T) {
 func TestASnowflakeThatHangsAtTheStartIsNoticedSoonAfterItRecovers(t *testing.T) {
 	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
-	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
+	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
 	r := launch(t, nil)
 	require.Eventually(t, func() bool { return len(server.Requests()) > 0 }, waitLimit, pollInterval)
 	server.Intercept(nil)
@@ -203,7 +203,7 @@ func TestASnowflakeThatHangsAtTheStartIsNoticedSoonAfterItRecovers(t *testing.T)
 func TestAUserWhomSnowflakeRefusesIsNotTriedAgainAndAgain(t *testing.T) {
 	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
-	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Code: "390100"} })
+	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Code: "390100"} })
 	r := launch(t, nil)
 	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() == 1 }, waitLimit, pollInterval)
 	line := r.logs.FilterMessage("the store is not ready").All()[0].ContextMap()
@@ -231,9 +231,9 @@ func TestAnOutageOfSnowflakeIsA503OfEachRequestAndEndsByItself(t *testing.T) {
 func TestAWriteWhoseFateIsNotKnownIsSaidSo(t *testing.T) {
 	r, server := startOnSnowflake(t)
 	admin := r.admin(t)
-	server.Intercept(func(q *fake.Request) *fake.Fault {
+	server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
 		if strings.HasPrefix(q.SQL, "INSERT INTO items") {
-			return &fake.Fault{After: true, Drop: true}
+			return &snowflaketest.Fault{After: true, Drop: true}
 		}
 		return nil
 	})
@@ -245,7 +245,7 @@ func TestAWriteWhoseFateIsNotKnownIsSaidSo(t *testing.T) {
 func TestProbesAreAnsweredWhileAllConnectionsHang(t *testing.T) {
 	r, server := startOnSnowflake(t, "--snowflake-connections=1", "--request-timeout=2s")
 	admin := r.admin(t)
-	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Hang: true} })
+	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() { admin.do("GET", "/items/", nil).is(http.StatusServiceUnavailable) })
@@ -261,7 +261,9 @@ func TestProbesAreAnsweredWhileAllConnectionsHang(t *testing.T) {
 func TestNoRequestIsLostWhenTheProcessIsStopped(t *testing.T) {
 	r, server := startOnSnowflake(t, "--shutdown-delay=200ms")
 	admin := r.admin(t)
-	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Delay: 20 * time.Millisecond} })
+	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
+		return &snowflaketest.Fault{Delay: 20 * time.Millisecond}
+	})
 	ended := make(chan struct{})
 	var all sync.WaitGroup
 	for range 8 {
@@ -319,7 +321,9 @@ func TestAStatementSaysWhichRoutePaidAndNothingAboutUsers(t *testing.T) {
 func TestALogLineSaysWhatTheRequestCostInSnowflake(t *testing.T) {
 	r, server := startOnSnowflake(t)
 	admin := r.admin(t)
-	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Delay: 30 * time.Millisecond} })
+	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
+		return &snowflaketest.Fault{Delay: 30 * time.Millisecond}
+	})
 	for range 3 {
 		admin.newItem("one")
 	}
@@ -344,7 +348,7 @@ func TestNothingSecretIsLoggedOfSnowflake(t *testing.T) {
 	r, server := startOnSnowflake(t)
 	admin := r.admin(t)
 	admin.newAccount("ann@example.com")
-	server.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Code: "390100"} })
+	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Code: "390100"} })
 	admin.do("POST", "/users/", fields{"email": "ben@example.com", "password": goodPassword}).is(http.StatusServiceUnavailable)
 	server.Stop()
 	admin.do("PATCH", "/users/me", fields{"email": "ben@example.com"}).is(http.StatusServiceUnavailable)

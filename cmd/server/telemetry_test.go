@@ -24,8 +24,8 @@ import (
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
 // collector is an OpenTelemetry collector in this process, which keeps what it gets.
@@ -90,7 +90,7 @@ func (c *collector) named(name string) []*traces.Span {
 
 // watched starts the service on a fake of Snowflake with a collector, lets act use it, and stops it,
 // after which the collector has everything.
-func watched(t *testing.T, act func(*running, *fake.Server), flags ...string) *collector {
+func watched(t *testing.T, act func(*running, *snowflaketest.Server), flags ...string) *collector {
 	t.Helper()
 	c := startCollector(t)
 	server := fakeSnowflake(t, engine.Rules{})
@@ -121,7 +121,7 @@ func labels(attributes []*common.KeyValue) map[string]string {
 func TestARequestIsATraceOfItsStatements(t *testing.T) {
 	var traceID string
 	var sent []string
-	c := watched(t, func(r *running, server *fake.Server) {
+	c := watched(t, func(r *running, server *snowflaketest.Server) {
 		admin := r.admin(t)
 		before := len(server.Requests())
 		admin.do("GET", "/items/", nil).is(http.StatusOK)
@@ -159,7 +159,7 @@ func TestARequestIsATraceOfItsStatements(t *testing.T) {
 
 func TestATransactionIsATraceOfItsSteps(t *testing.T) {
 	var sent []string
-	c := watched(t, func(r *running, server *fake.Server) {
+	c := watched(t, func(r *running, server *snowflaketest.Server) {
 		admin := r.admin(t)
 		before := len(server.Requests())
 		admin.do("POST", "/users/", fields{"email": "a@example.com", "password": goodPassword}).is(http.StatusCreated)
@@ -181,7 +181,7 @@ func TestATransactionIsATraceOfItsSteps(t *testing.T) {
 
 func TestTheTraceOfAClientIsContinuedOrLinked(t *testing.T) {
 	const theirs, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-	send := func(r *running, _ *fake.Server) {
+	send := func(r *running, _ *snowflaketest.Server) {
 		r.client(t).do("GET", "/health", nil, "Traceparent", "00-"+theirs+"-"+parent+"-01").is(http.StatusOK)
 	}
 	t.Run("outside Snowflake it is continued", func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestTheTraceOfAClientIsContinuedOrLinked(t *testing.T) {
 }
 
 func TestAnOutageIsSeenInTracesAndMetrics(t *testing.T) {
-	c := watched(t, func(r *running, server *fake.Server) {
+	c := watched(t, func(r *running, server *snowflaketest.Server) {
 		admin := r.admin(t)
 		server.Stop()
 		for range 10 {
@@ -222,13 +222,13 @@ func TestAnOutageIsSeenInTracesAndMetrics(t *testing.T) {
 func TestAStatementThatSnowflakeRefusesIsFoundByItsIDAndNumber(t *testing.T) {
 	const refusal = `{"success":false,"code":"100038","message":"Numeric value 'ann@example.com' is not recognized",` +
 		`"data":{"errorCode":"100038","sqlState":"22018","queryId":"01b2-refused"}}`
-	c := watched(t, func(r *running, server *fake.Server) {
+	c := watched(t, func(r *running, server *snowflaketest.Server) {
 		admin := r.admin(t)
-		server.Intercept(func(q *fake.Request) *fake.Fault {
+		server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
 			if !strings.Contains(q.SQL, "FROM items") {
 				return nil
 			}
-			return &fake.Fault{Status: http.StatusOK, Body: refusal}
+			return &snowflaketest.Fault{Status: http.StatusOK, Body: refusal}
 		})
 		admin.do("GET", "/items/", nil).is(http.StatusInternalServerError)
 	})
@@ -245,7 +245,7 @@ func TestAStatementThatSnowflakeRefusesIsFoundByItsIDAndNumber(t *testing.T) {
 }
 
 func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
-	c := watched(t, func(r *running, _ *fake.Server) {
+	c := watched(t, func(r *running, _ *snowflaketest.Server) {
 		admin := r.admin(t)
 		for range 3 {
 			admin.do("GET", "/items/", nil).is(http.StatusOK)
@@ -288,7 +288,7 @@ func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
 }
 
 func TestAProbeIsCountedAndIsNoTrace(t *testing.T) {
-	c := watched(t, func(r *running, _ *fake.Server) {
+	c := watched(t, func(r *running, _ *snowflaketest.Server) {
 		r.client(t).at("GET", "/livez", nil).is(http.StatusOK)
 		r.client(t).at("GET", "/readyz", nil).is(http.StatusOK)
 	})
@@ -299,7 +299,7 @@ func TestAProbeIsCountedAndIsNoTrace(t *testing.T) {
 
 func TestNoClientCanMakeALabel(t *testing.T) {
 	const theirs = "FROBNICATE"
-	c := watched(t, func(r *running, _ *fake.Server) {
+	c := watched(t, func(r *running, _ *snowflaketest.Server) {
 		for _, target := range []string{"GET /" + theirs, "GET /api/v1/items/" + theirs, "GET /api/v1/users/me/" + theirs, theirs + " /api/v1/items/"} {
 			method, path, _ := strings.Cut(target, " ")
 			request, err := http.NewRequest(method, r.origin+path, http.NoBody)
@@ -349,7 +349,7 @@ func TestACollectorThatIsAwayChangesNothingForClients(t *testing.T) {
 func TestAWordAboutTheServiceThatCannotBeReadDoesNotKeepItFromServing(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,broken")
 	t.Setenv("OTEL_SERVICE_NAME", "theirs")
-	c := watched(t, func(r *running, _ *fake.Server) {
+	c := watched(t, func(r *running, _ *snowflaketest.Server) {
 		r.client(t).do("GET", "/health", nil).is(http.StatusOK)
 		lost := r.logs.FilterMessage("telemetry is lost").All()
 		require.Len(t, lost, 1)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
 func TestQueries(t *testing.T) {

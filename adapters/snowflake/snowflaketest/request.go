@@ -1,4 +1,4 @@
-package fake
+package snowflaketest
 
 import (
 	"compress/gzip"
@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
 // Paths of the protocol.

@@ -1,4 +1,4 @@
-package fake
+package snowflaketest
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
 // mostWaiters is how many statements may wait for a lock (Snowflake documentation).

@@ -1,4 +1,4 @@
-package fake_test
+package snowflaketest_test
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
 func TestMain(m *testing.M) {
@@ -26,9 +26,9 @@ func TestMain(m *testing.M) {
 }
 
 // start serves a table t with a row "one", whose n is 1.
-func start(t *testing.T, rules engine.Rules) *fake.Server {
+func start(t *testing.T, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
-	s := fake.New(rules)
+	s := snowflaketest.New(rules)
 	t.Cleanup(s.Close)
 	s.Exec("CREATE TABLE t (id VARCHAR(36) NOT NULL, n NUMBER(19, 0), b BOOLEAN, at TIMESTAMP_NTZ(6))")
 	s.Exec("INSERT INTO t (id, n) VALUES ('one', 1)")
@@ -36,7 +36,7 @@ func start(t *testing.T, rules engine.Rules) *fake.Server {
 }
 
 // client is a pool of the driver alone, whose sessions have the parameters, names and values in turn.
-func client(t *testing.T, s *fake.Server, parameters ...string) *sql.DB {
+func client(t *testing.T, s *snowflaketest.Server, parameters ...string) *sql.DB {
 	t.Helper()
 	no := "false"
 	params := map[string]*string{"CLIENT_TELEMETRY_ENABLED": &no}
@@ -64,7 +64,7 @@ func lock(t *testing.T, db *sql.DB) *sql.Tx {
 	return tx
 }
 
-func n(s *fake.Server) any { return s.Exec("SELECT n FROM t WHERE id = 'one'").Rows[0][0] }
+func n(s *snowflaketest.Server) any { return s.Exec("SELECT n FROM t WHERE id = 'one'").Rows[0][0] }
 
 // eventually waits for what another goroutine or process is about to do.
 func eventually(t *testing.T, condition func() bool) {
@@ -173,7 +173,7 @@ func TestAWaitForALockIsBounded(t *testing.T) {
 		require.NoError(t, client(t, s).Ping())
 		sent := s.Requests()
 		ctx, cancel := context.WithCancel(t.Context())
-		url := fmt.Sprintf("http://%s:%d%s?requestId=r", s.Host(), s.Port(), fake.QueryPath)
+		url := fmt.Sprintf("http://%s:%d%s?requestId=r", s.Host(), s.Port(), snowflaketest.QueryPath)
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(`{"sqlText":"`+add+`"}`))
 		require.NoError(t, err)
 		r.Header.Set("Authorization", `Snowflake Token="`+sent[len(sent)-1].Token+`"`)
@@ -262,7 +262,7 @@ func TestAStatementIsExecutedOnceForEachRequestID(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	for name, f := range map[string]fake.Fault{
+	for name, f := range map[string]snowflaketest.Fault{
 		"a status": {Status: 503, Body: "<html>"}, "an error": {Code: "607"}, "a reset": {Drop: true}, "no answer": {Hang: true},
 	} {
 		for _, after := range []bool{false, true} {
@@ -272,7 +272,7 @@ func TestFaults(t *testing.T) {
 				require.NoError(t, db.Ping())
 				f := f
 				f.After = after
-				s.Intercept(func(r *fake.Request) *fake.Fault {
+				s.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
 					if r.SQL == add {
 						return &f
 					}
@@ -289,13 +289,13 @@ func TestFaults(t *testing.T) {
 	}
 	t.Run("what takes effect does so once", func(t *testing.T) {
 		s := start(t, engine.Rules{})
-		s.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{After: true} })
+		s.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{After: true} })
 		require.NoError(t, client(t, s).Ping())
 		assert.Equal(t, 1, s.Logins())
 	})
 	t.Run("a delay ends when the client goes", func(t *testing.T) {
 		s := start(t, engine.Rules{})
-		s.Intercept(func(*fake.Request) *fake.Fault { return &fake.Fault{Delay: time.Hour} })
+		s.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Delay: time.Hour} })
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		_, err := client(t, s).ExecContext(ctx, add)
@@ -305,10 +305,10 @@ func TestFaults(t *testing.T) {
 	t.Run("a session that expired is renewed by the driver", func(t *testing.T) {
 		s := start(t, engine.Rules{})
 		once := true
-		s.Intercept(func(r *fake.Request) *fake.Fault {
+		s.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
 			if r.SQL == add && once {
 				once = false
-				return &fake.Fault{Code: "390112"}
+				return &snowflaketest.Fault{Code: "390112"}
 			}
 			return nil
 		})
@@ -348,7 +348,7 @@ func TestWhatATestExecutesIsCurrent(t *testing.T) {
 
 func TestAnEndedServerLeavesNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	s := fake.New(engine.Rules{})
+	s := snowflaketest.New(engine.Rules{})
 	s.Exec("CREATE TABLE t (id VARCHAR(36), n NUMBER(19, 0))")
 	s.Exec("INSERT INTO t (id, n) VALUES ('one', 1)")
 	db := client(t, s)

@@ -1,4 +1,4 @@
-package fake
+package snowflaketest
 
 import (
 	"encoding/json"

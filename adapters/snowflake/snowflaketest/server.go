@@ -1,4 +1,4 @@
-package fake
+package snowflaketest
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/fake/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
 // Server is a database behind HTTP. Make one with [New].
