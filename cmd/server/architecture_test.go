@@ -67,8 +67,14 @@ var importRules = []importRule{
 		why:  "use cases decide; what they need of the world they ask of a port",
 	},
 	{
+		pkg:    "domain/domaintest",
+		ours:   []string{"domain"},
+		others: []string{"github.com/google/uuid"},
+		why:    "valid entities for tests are built in one place",
+	},
+	{
 		pkg:    "ports/portstest",
-		ours:   []string{"domain", "ports"},
+		ours:   []string{"domain", "domain/domaintest", "ports"},
 		others: []string{"github.com/google/uuid", "github.com/stretchr/testify"},
 		why:    "a contract that knew one adapter could not judge another",
 	},
