@@ -12,7 +12,7 @@ import (
 
 func TestTheTokenMayComeInEitherHeader(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	ann, _ := admin.newAccount("ann@example.com")
 	nobody := r.client(t)
@@ -42,7 +42,7 @@ func TestTheTokenMayComeInEitherHeader(t *testing.T) {
 		"a broken one beside that of the header": {"Bearer x", "Bearer " + ann.token, 400, "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := nobody.in(t).do("GET", "/users/me", nil, "Authorization", c.authorization, "X-Authorization", c.xAuthorization)
+			r := nobody.in(t).request("GET", "/users/me", nil, "Authorization", c.authorization, "X-Authorization", c.xAuthorization)
 			if c.status == 200 {
 				assert.Equal(t, "ann@example.com", r.is(http.StatusOK).text("email"))
 				return
@@ -58,7 +58,7 @@ func TestTheTokenMayComeInEitherHeader(t *testing.T) {
 
 func TestWhatANobodySendsIsNotLookedAt(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	for name, c := range map[string]client{"without a token": r.client(t), "with a token of nobody's": {t, r.origin, "x"}} {
 		for _, o := range operations() {
 			if o.public() {
@@ -68,7 +68,7 @@ func TestWhatANobodySendsIsNotLookedAt(t *testing.T) {
 				for path, body := range map[string]string{
 					o.path: `{"title":`, o.path + "?%zz&limit=x": "", strings.Replace(o.path, "{id}", newID(), 1): `{"nonsense":1}`,
 				} {
-					c.in(t).do(o.method, path, body, "Content-Type", "text/plain", "If-Match", "x").is(http.StatusUnauthorized)
+					c.in(t).request(o.method, path, body, "Content-Type", "text/plain", "If-Match", "x").is(http.StatusUnauthorized)
 				}
 			})
 		}
@@ -77,16 +77,16 @@ func TestWhatANobodySendsIsNotLookedAt(t *testing.T) {
 
 func TestEveryTokenOfAnAccountEndsAtOnceWithWhatItStoodFor(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for name, end := range map[string]func(account client, id string){
-		"when it is deactivated": func(_ client, id string) { admin.do("PATCH", "/users/"+id, fields{"is_active": false}).is(200) },
-		"when it is demoted":     func(_ client, id string) { admin.do("PATCH", "/users/"+id, fields{"is_superuser": false}).is(200) },
-		"when it is deleted":     func(_ client, id string) { admin.do("DELETE", "/users/"+id, nil).is(204) },
+		"when it is deactivated": func(_ client, id string) { admin.request("PATCH", "/users/"+id, fields{"is_active": false}).is(200) },
+		"when it is demoted":     func(_ client, id string) { admin.request("PATCH", "/users/"+id, fields{"is_superuser": false}).is(200) },
+		"when it is deleted":     func(_ client, id string) { admin.request("DELETE", "/users/"+id, nil).is(204) },
 		"when it is given another password": func(_ client, id string) {
-			admin.do("PATCH", "/users/"+id, fields{"password": goodPassword + "!"}).is(200)
+			admin.request("PATCH", "/users/"+id, fields{"password": goodPassword + "!"}).is(200)
 		},
 		"when it changes its password": func(account client, _ string) {
-			account.do("PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": goodPassword + "!"}).is(204)
+			account.request("PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": goodPassword + "!"}).is(204)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestEveryTokenOfAnAccountEndsAtOnceWithWhatItStoodFor(t *testing.T) {
 				}
 				for _, token := range []client{one, two} {
 					// The guard cannot know; every use case has to hear it from the store.
-					r := token.do(o.method, strings.Replace(o.path, "{id}", id, 1), o.body(email))
+					r := token.request(o.method, strings.Replace(o.path, "{id}", id, 1), o.body(email))
 					r.refused(http.StatusUnauthorized, "signed_out")
 					assert.Equal(t, `Bearer error="invalid_token"`, r.header.Get("WWW-Authenticate"))
 				}
@@ -111,31 +111,31 @@ func TestEveryTokenOfAnAccountEndsAtOnceWithWhatItStoodFor(t *testing.T) {
 
 func TestATokenOutlivesANewNameAndANewEmail(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	ann, id := admin.newAccount("ann@example.com")
-	ann.do("PATCH", "/users/me", fields{"email": "anna@example.com", "full_name": "Anna"}).is(http.StatusOK)
-	admin.do("PATCH", "/users/"+id, fields{"email": "annie@example.com", "is_active": true}).is(http.StatusOK)
-	assert.Equal(t, "annie@example.com", ann.do("GET", "/users/me", nil).is(http.StatusOK).text("email"))
+	ann.request("PATCH", "/users/me", fields{"email": "anna@example.com", "full_name": "Anna"}).is(http.StatusOK)
+	admin.request("PATCH", "/users/"+id, fields{"email": "annie@example.com", "is_active": true}).is(http.StatusOK)
+	assert.Equal(t, "annie@example.com", ann.request("GET", "/users/me", nil).is(http.StatusOK).text("email"))
 }
 
 func TestATokenOfAnotherServiceIsRefused(t *testing.T) {
 	t.Parallel()
-	one, two := start(t), start(t)
+	one, two := newService(t), newService(t)
 	stranger := client{t, two.origin, one.admin(t).token}
-	stranger.do("GET", "/users/me", nil).refused(http.StatusUnauthorized, "invalid_token")
+	stranger.request("GET", "/users/me", nil).refused(http.StatusUnauthorized, "invalid_token")
 }
 
 func TestASignInThatFailsSaysNeverWhy(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	_, id := admin.newAccount("inactive@example.com")
-	admin.do("PATCH", "/users/"+id, fields{"is_active": false}).is(http.StatusOK)
+	admin.request("PATCH", "/users/"+id, fields{"is_active": false}).is(http.StatusOK)
 	answers := map[string]bool{}
 	for email, password := range map[string]string{
 		adminEmail: "wrong", "nobody@example.com": goodPassword, "inactive@example.com": goodPassword, "not an e-mail": "x", "x\x00@example.com": "\x00",
 	} {
-		reply := r.client(t).do("POST", "/auth/login", signInForm(email, password), "X-Request-ID", "same")
+		reply := r.client(t).request("POST", "/auth/login", signInForm(email, password), "X-Request-ID", "same")
 		reply.refused(http.StatusUnauthorized, "bad_credentials")
 		answers[fmt.Sprint(reply.status, string(reply.body), reply.header.Get("WWW-Authenticate"))] = true
 	}
@@ -144,7 +144,7 @@ func TestASignInThatFailsSaysNeverWhy(t *testing.T) {
 
 func TestTenFailedSignInsInARowMakeTheAccountWait(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	admin.newAccount("ann@example.com")
 	// fail makes attempts, three at a time. One that finds too much hashing under way is none.
@@ -155,7 +155,7 @@ func TestTenFailedSignInsInARowMakeTheAccountWait(t *testing.T) {
 				go func() { // a source that a client makes up is none
 					source := fmt.Sprintf("203.0.113.%d", 3*i+j)
 					attempt := func() reply {
-						return r.client(t).do("POST", "/auth/login", signInForm("ann@example.com", "wrong"),
+						return r.client(t).request("POST", "/auth/login", signInForm("ann@example.com", "wrong"),
 							"X-Forwarded-For", source, "X-Real-IP", source, "Forwarded", "for="+source)
 					}
 					answer := attempt()
@@ -183,7 +183,7 @@ func TestTenFailedSignInsInARowMakeTheAccountWait(t *testing.T) {
 	tried, refused = fail(5)
 	assert.GreaterOrEqual(t, tried, 10) // one more each six seconds
 	require.NotEmpty(t, refused)
-	for _, reply := range append(refused, r.client(t).do("POST", "/auth/login", signInForm("ANN@example.com", goodPassword))) {
+	for _, reply := range append(refused, r.client(t).request("POST", "/auth/login", signInForm("ANN@example.com", goodPassword))) {
 		reply.refused(http.StatusTooManyRequests, "too_many_attempts")
 		assert.Regexp(t, `^([1-9]|[1-5][0-9]|60)$`, reply.header.Get("Retry-After"))
 	}

@@ -239,7 +239,7 @@ func TestVersionNamesTheProgramAndGo(t *testing.T) {
 func TestHealthcheckSucceedsOnlyWhenReady(t *testing.T) {
 	var away outage
 	away.Store(true)
-	r := launch(t, breakable{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
+	r := startService(t, faultyStore{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
 	check := func() execution {
 		return executeUntil(t.Context(), "", "healthcheck", "--http-addr="+strings.TrimPrefix(r.origin, "http://"))
 	}
@@ -260,7 +260,7 @@ func TestHealthcheckSucceedsOnlyWhenReady(t *testing.T) {
 }
 
 func TestHealthcheckAsksThisMachineWhenTheServiceListensOnEveryInterface(t *testing.T) {
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(start(t).origin, "http://"))
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(newService(t).origin, "http://"))
 	require.NoError(t, err)
 	production(t)
 	for _, host := range []string{"", "0.0.0.0", "[::]"} {
@@ -285,9 +285,9 @@ func TestAnOperatorsSuperuserIsTheFirst(t *testing.T) {
 	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
 	assert.ErrorIs(t, createSuperuser(operator, t.Context(), address, password), domain.ErrEmailTaken)
 
-	r := startOn(t, store)
+	r := newServiceOn(t, store)
 	signedIn := r.client(t).signIn("operator@example.com", goodPassword)
-	accounts := signedIn.do("GET", "/users/", nil).rows()
+	accounts := signedIn.request("GET", "/users/", nil).rows()
 	require.Len(t, accounts, 1, "none is created at the start any more")
 	assert.Equal(t, "operator@example.com", accounts[0]["email"])
 	assert.Equal(t, true, accounts[0]["is_superuser"])
@@ -295,7 +295,7 @@ func TestAnOperatorsSuperuserIsTheFirst(t *testing.T) {
 
 func TestAnOperatorCanResetAPassword(t *testing.T) {
 	store := memory.New()
-	r := startOn(t, store)
+	r := newServiceOn(t, store)
 	before := r.admin(t)
 	before.newAccount("ann@example.com")
 	operator := newOperator(store, security.NewPasswordHasher(), auditTo(zap.NewNop()))
@@ -304,7 +304,7 @@ func TestAnOperatorCanResetAPassword(t *testing.T) {
 	address, password, err := credentials(adminEmail, strings.NewReader("a password of the operator's"))
 	require.NoError(t, err)
 	require.NoError(t, reset(operator, t.Context(), address, password))
-	before.do("GET", "/users/me", nil).refused(401, "signed_out")
+	before.request("GET", "/users/me", nil).refused(401, "signed_out")
 	r.client(t).signIn(adminEmail, "a password of the operator's")
 
 	for _, email := range []string{"ann@example.com", "nobody@example.com"} {

@@ -26,40 +26,40 @@ var changeable = map[string]func(admin client) (by client, path string, change f
 
 func TestTheETagIsTheVersionOfAnEntity(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for name, create := range changeable {
 		t.Run(name, func(t *testing.T) {
 			by, path, change := create(admin.in(t))
-			first := by.do("GET", path, nil).is(http.StatusOK)
+			first := by.request("GET", path, nil).is(http.StatusOK)
 			assert.Equal(t, `"1"`, first.header.Get("ETag"))
 
-			nothing := by.do("PATCH", path, "{}").is(http.StatusOK)
+			nothing := by.request("PATCH", path, "{}").is(http.StatusOK)
 			assert.Equal(t, `"1"`, nothing.header.Get("ETag"), "nothing was changed")
 			assert.JSONEq(t, string(first.body), string(nothing.body))
 
-			changed := by.do("PATCH", path, change).is(http.StatusOK)
+			changed := by.request("PATCH", path, change).is(http.StatusOK)
 			assert.Equal(t, `"2"`, changed.header.Get("ETag"))
 			assert.Greater(t, changed.text("updated_at"), first.text("updated_at"))
 			assert.Equal(t, first.text("created_at"), changed.text("created_at"))
 
-			same := by.do("PATCH", path, change).is(http.StatusOK)
+			same := by.request("PATCH", path, change).is(http.StatusOK)
 			assert.Equal(t, `"2"`, same.header.Get("ETag"), "it was like that already")
-			assert.Equal(t, `"2"`, by.do("GET", path, nil).header.Get("ETag"))
+			assert.Equal(t, `"2"`, by.request("GET", path, nil).header.Get("ETag"))
 		})
 	}
 }
 
 func TestAPasswordIsChangedOnlyInTheVersionThatItIsMeantFor(t *testing.T) {
 	t.Parallel()
-	ann, _ := start(t).admin(t).newAccount("ann@example.com")
+	ann, _ := newService(t).admin(t).newAccount("ann@example.com")
 	change := fields{"current_password": goodPassword, "new_password": goodPassword + "!"}
-	ann.do("PATCH", "/users/me/password", change, "If-Match", `"2"`).refused(http.StatusPreconditionFailed, "stale")
-	ann.do("PATCH", "/users/me/password", change, "If-Match", `"1"`).is(http.StatusNoContent)
+	ann.request("PATCH", "/users/me/password", change, "If-Match", `"2"`).refused(http.StatusPreconditionFailed, "stale")
+	ann.request("PATCH", "/users/me/password", change, "If-Match", `"1"`).is(http.StatusNoContent)
 }
 
 func TestSeveralLinesOfIfMatchAreOneList(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	req, err := http.NewRequest("PATCH", admin.origin+"/api/v1"+admin.newItem("x"), strings.NewReader(`{"title":"y"}`))
 	require.NoError(t, err)
 	req.Header = http.Header{"Authorization": {"Bearer " + admin.token}, "Content-Type": {"application/json"}, "If-Match": {`"of-another-service"`, `"1"`}}
@@ -68,33 +68,33 @@ func TestSeveralLinesOfIfMatchAreOneList(t *testing.T) {
 
 func TestAChangeIsMadeOnlyToTheVersionThatItIsMeantFor(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for name, create := range changeable {
 		t.Run(name, func(t *testing.T) {
 			by, path, change := create(admin.in(t))
-			by.do("PATCH", path, change).is(http.StatusOK)
-			before := by.do("GET", path, nil)
+			by.request("PATCH", path, change).is(http.StatusOK)
+			before := by.request("GET", path, nil)
 
 			for _, other := range []string{
 				`"1"`, `"3"`, `"1", "3"`, `"02"`, `"+2"`, `"-1"`, `"99999999999999999999"`, // not its version
 				`W/"2"`, `w/"2"`, `W/"1", W/"2"`, // weak tags never match (RFC 9110 §13.1.1)
 				`2`, `""`, `"`, `"2`, `nonsense`, `*, "1"`, `"*"`, `"2"x`, // not an ETag of ours
 			} {
-				by.do("PATCH", path, "{}", "If-Match", other).refused(http.StatusPreconditionFailed, "stale")
-				by.do("DELETE", path, nil, "If-Match", other).refused(http.StatusPreconditionFailed, "stale")
+				by.request("PATCH", path, "{}", "If-Match", other).refused(http.StatusPreconditionFailed, "stale")
+				by.request("DELETE", path, nil, "If-Match", other).refused(http.StatusPreconditionFailed, "stale")
 			}
-			after := by.do("GET", path, nil)
+			after := by.request("GET", path, nil)
 			assert.Equal(t, string(before.body), string(after.body))
 
 			for _, its := range []string{`"2"`, `*`, ` * `, `"1", "2"`, `"2","1"`, `W/"1", "2"`} {
-				r := by.do("PATCH", path, "{}", "If-Match", its).is(http.StatusOK)
+				r := by.request("PATCH", path, "{}", "If-Match", its).is(http.StatusOK)
 				assert.Equal(t, `"2"`, r.header.Get("ETag"))
 			}
-			by.do("DELETE", path, nil, "If-Match", `"1", "2"`).is(http.StatusNoContent)
+			by.request("DELETE", path, nil, "If-Match", `"1", "2"`).is(http.StatusNoContent)
 		})
 		t.Run(name+" of any version", func(t *testing.T) {
 			by, path, _ := create(admin.in(t))
-			by.do("DELETE", path, nil, "If-Match", "*").is(http.StatusNoContent)
+			by.request("DELETE", path, nil, "If-Match", "*").is(http.StatusNoContent)
 		})
 	}
 }

@@ -77,21 +77,21 @@ type regular struct {
 
 func newStage(t *testing.T) *stage {
 	var away atomic.Bool
-	cut := startOn(t, breakable{memory.New(), func(context.Context, string) error {
+	cut := newServiceOn(t, faultyStore{memory.New(), func(context.Context, string) error {
 		if away.Load() {
 			return domain.ErrUnavailable
 		}
 		return nil
 	}})
-	racy := startOn(t, breakable{memory.New(), func(_ context.Context, method string) error {
+	racy := newServiceOn(t, faultyStore{memory.New(), func(_ context.Context, method string) error {
 		if method == "DeleteUser" {
 			return domain.ErrLastSuperuser
 		}
 		return nil
 	}})
 	s := &stage{
-		admin: start(t).admin(t),
-		slow:  start(t, "--request-timeout=300ms").stranger(t),
+		admin: newService(t).admin(t),
+		slow:  newService(t, "--request-timeout=300ms").unknownAccount(t),
 		cut:   cut.admin(t),
 		racy:  racy.admin(t),
 	}
@@ -131,40 +131,40 @@ func (c *cast) afresh() *cast {
 // particular are the provocations that one operation has to itself.
 var particular = map[answer]provocation{
 	{"login", 401}: func(c *cast) reply {
-		return c.nobody.do("POST", "/auth/login", signInForm(c.email, "wrong"))
+		return c.nobody.request("POST", "/auth/login", signInForm(c.email, "wrong"))
 	},
 	{"login", 429}: func(c *cast) reply {
 		c.afresh()
-		return repeated(func() reply { return c.nobody.do("POST", "/auth/login", signInForm(c.email, "wrong")) })
+		return repeated(func() reply { return c.nobody.request("POST", "/auth/login", signInForm(c.email, "wrong")) })
 	},
 	{"updateMe", 409}: func(c *cast) reply {
-		return c.user.do("PATCH", "/users/me", fields{"email": adminEmail})
+		return c.user.request("PATCH", "/users/me", fields{"email": adminEmail})
 	},
 	{"updateMe", 429}: func(c *cast) reply {
 		c.afresh()
-		return repeated(func() reply { return c.user.do("PATCH", "/users/me", fields{"email": adminEmail}) })
+		return repeated(func() reply { return c.user.request("PATCH", "/users/me", fields{"email": adminEmail}) })
 	},
-	{"deleteMe", 403}: func(c *cast) reply { return c.admin.do("DELETE", "/users/me", nil) },
+	{"deleteMe", 403}: func(c *cast) reply { return c.admin.request("DELETE", "/users/me", nil) },
 	{"changePassword", 403}: func(c *cast) reply {
-		return c.user.do("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
+		return c.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
 	},
 	{"changePassword", 429}: func(c *cast) reply {
 		c.afresh()
 		return repeated(func() reply {
-			return c.user.do("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
+			return c.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
 		})
 	},
 	{"createUser", 409}: func(c *cast) reply {
-		return c.admin.do("POST", "/users/", fields{"email": c.email, "password": goodPassword})
+		return c.admin.request("POST", "/users/", fields{"email": c.email, "password": goodPassword})
 	},
 	{"updateUser", 409}: func(c *cast) reply {
-		return c.admin.do("PATCH", "/users/"+c.userID, fields{"email": adminEmail})
+		return c.admin.request("PATCH", "/users/"+c.userID, fields{"email": adminEmail})
 	},
-	{"deleteUser", 409}: func(c *cast) reply { return c.racy.do("DELETE", "/users/"+newID(), nil) },
+	{"deleteUser", 409}: func(c *cast) reply { return c.racy.request("DELETE", "/users/"+newID(), nil) },
 	{"getHealth", 503}: func(c *cast) reply {
-		draining := start(c.t)
+		draining := newService(c.t)
 		draining.service.http.SetState(httpapi.Draining)
-		return draining.client(c.t).do("GET", "/health", nil)
+		return draining.client(c.t).request("GET", "/health", nil)
 	},
 }
 
@@ -283,7 +283,7 @@ func (o operation) do(c *cast, by client, header ...string) reply {
 }
 
 func (o operation) at(c *cast, by client, path string, body any, header ...string) reply {
-	return by.do(o.method, path, body, header...)
+	return by.request(o.method, path, body, header...)
 }
 
 // pathTo is the path of the cast's own account or item.

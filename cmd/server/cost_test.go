@@ -26,7 +26,7 @@ func costs(t *testing.T, admin client) []struct {
 	dan, _ := admin.newAccount("dan@example.com")
 	kept, dropped := ann.newItem("kept"), ann.newItem("dropped")
 	do := func(c client, method, path string, body any, status int) func() {
-		return func() { c.do(method, path, body).is(status) }
+		return func() { c.request(method, path, body).is(status) }
 	}
 	return []struct {
 		call string
@@ -59,7 +59,7 @@ func costs(t *testing.T, admin client) []struct {
 }
 
 func TestEachCallCostsWhatTheREADMESays(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	table := "| call | requests to Snowflake |\n|---|---|\n"
 	for _, c := range costs(t, r.admin(t)) {
 		server.Reset()
@@ -91,14 +91,14 @@ func TestEachCallCostsWhatTheREADMESays(t *testing.T) {
 }
 
 func TestAConnectionLogsInOnce(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Reset()
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for range 125 {
-				admin.do("GET", "/users/me", nil).is(http.StatusOK)
+				admin.request("GET", "/users/me", nil).is(http.StatusOK)
 			}
 		})
 	}

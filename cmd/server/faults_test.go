@@ -9,7 +9,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// fault is what a [breakable] store does before the calls of one method.
+// fault is what a [faultyStore] store does before the calls of one method.
 type fault func(context.Context) error
 
 // in is the fault of that method, and of no other.
@@ -38,21 +38,21 @@ func (o *outage) fault(context.Context) error {
 	return nil
 }
 
-// roadblock holds calls up until it is opened, even beyond the end of their contexts.
-type roadblock struct {
+// gate holds calls up until it is opened, even beyond the end of their contexts.
+type gate struct {
 	arrived chan struct{} // receives once for each call
 	opened  chan struct{}
 	open    func()
 }
 
-func newRoadblock() roadblock {
+func newGate() gate {
 	opened := make(chan struct{})
-	return roadblock{make(chan struct{}, 1), opened, sync.OnceFunc(func() { close(opened) })}
+	return gate{make(chan struct{}, 1), opened, sync.OnceFunc(func() { close(opened) })}
 }
 
-func (b roadblock) fault(context.Context) error {
-	b.arrived <- struct{}{}
-	<-b.opened
+func (g gate) fault(context.Context) error {
+	g.arrived <- struct{}{}
+	<-g.opened
 	return nil
 }
 

@@ -40,8 +40,8 @@ const (
 	goodPassword  = "correct horse battery staple"
 )
 
-// running is the whole service under test, over real HTTP.
-type running struct {
+// testService is the whole service under test, over real HTTP.
+type testService struct {
 	service *service
 	sink    *telemetry.Telemetry
 	cfg     config.Config
@@ -51,22 +51,22 @@ type running struct {
 	stopped <-chan error // what serve returned, then closed
 }
 
-// start runs the service with the given flags on a store of its own, and waits until it is ready.
-func start(t testing.TB, flags ...string) *running {
+// newService runs the service with the given flags on a store of its own, and waits until it is ready.
+func newService(t testing.TB, flags ...string) *testService {
 	t.Helper()
-	return startOn(t, nil, flags...)
+	return newServiceOn(t, nil, flags...)
 }
 
-// startOn is start on the given store.
-func startOn(t testing.TB, store ports.Store, flags ...string) *running {
+// newServiceOn is newService on the given store.
+func newServiceOn(t testing.TB, store ports.Store, flags ...string) *testService {
 	t.Helper()
-	r := launch(t, store, flags...)
+	r := startService(t, store, flags...)
 	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
 	return r
 }
 
-// launch is startOn, except that it does not wait.
-func launch(t testing.TB, store ports.Store, flags ...string) *running {
+// startService is newServiceOn, except that it does not wait.
+func startService(t testing.TB, store ports.Store, flags ...string) *testService {
 	t.Helper()
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.AddFlags(fs)
@@ -92,7 +92,7 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 		defer close(stopped)
 		stopped <- svc.serve(ctx, cfg, listener, log)
 	}()
-	r := &running{service: svc, sink: sink, cfg: cfg, origin: "http://" + listener.Addr().String(), logs: logs, stop: stop, stopped: stopped}
+	r := &testService{service: svc, sink: sink, cfg: cfg, origin: "http://" + listener.Addr().String(), logs: logs, stop: stop, stopped: stopped}
 	t.Cleanup(func() {
 		// Connections that were never used would keep the server waiting for their first request.
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -114,7 +114,7 @@ type client struct {
 	token  string
 }
 
-func (r *running) client(t testing.TB) client { return client{t: t, origin: r.origin} }
+func (r *testService) client(t testing.TB) client { return client{t: t, origin: r.origin} }
 
 // in is c within a subtest.
 func (c client) in(t testing.TB) client {
@@ -123,13 +123,13 @@ func (c client) in(t testing.TB) client {
 }
 
 // admin is the first superuser, signed in.
-func (r *running) admin(t testing.TB) client {
+func (r *testService) admin(t testing.TB) client {
 	t.Helper()
 	return r.client(t).signIn(adminEmail, r.service.first.password)
 }
 
-// stranger has a good token of an account that the store does not know.
-func (r *running) stranger(t testing.TB) client {
+// unknownAccount has a good token of an account that the store does not know.
+func (r *testService) unknownAccount(t testing.TB) client {
 	t.Helper()
 	tokens, err := newTokens(r.cfg)
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func (r *running) stranger(t testing.TB) client {
 
 func (c client) signIn(email, password string) client {
 	c.t.Helper()
-	reply := c.do("POST", "/auth/login", signInForm(email, password))
+	reply := c.request("POST", "/auth/login", signInForm(email, password))
 	require.Equal(c.t, http.StatusOK, reply.status, "%s", reply.body)
 	c.token = reply.text("access_token")
 	return c
@@ -157,7 +157,7 @@ func (c client) newAccount(email string, more ...string) (client, string) {
 	for _, flag := range more {
 		fields[flag] = true
 	}
-	reply := c.do("POST", "/users/", fields)
+	reply := c.request("POST", "/users/", fields)
 	require.Equal(c.t, http.StatusCreated, reply.status, "%s", reply.body)
 	return c.signIn(email, goodPassword), reply.text("id")
 }
@@ -165,7 +165,7 @@ func (c client) newAccount(email string, more ...string) (client, string) {
 // newItem creates an item of c's and returns its path.
 func (c client) newItem(title string) string {
 	c.t.Helper()
-	reply := c.do("POST", "/items/", map[string]any{"title": title})
+	reply := c.request("POST", "/items/", map[string]any{"title": title})
 	require.Equal(c.t, http.StatusCreated, reply.status, "%s", reply.body)
 	return "/items/" + reply.text("id")
 }
@@ -181,16 +181,16 @@ type reply struct {
 	body      []byte
 }
 
-// do sends a request to a path below the prefix, and checks the answer against the document. body
+// request sends a request to a path below the prefix, and checks the answer against the document. body
 // is a form, the text of a JSON document, a value to make one of, or nil. header holds names and
 // values in turn.
-func (c client) do(method, path string, body any, header ...string) reply {
+func (c client) request(method, path string, body any, header ...string) reply {
 	c.t.Helper()
-	return c.at(method, "/api/v1"+path, body, header...)
+	return c.requestAt(method, "/api/v1"+path, body, header...)
 }
 
-// at is do with a path that says where it begins itself.
-func (c client) at(method, path string, body any, header ...string) reply {
+// requestAt is request with a path that says where it begins itself.
+func (c client) requestAt(method, path string, body any, header ...string) reply {
 	c.t.Helper()
 	var content io.Reader = http.NoBody
 	contentType := "application/json"

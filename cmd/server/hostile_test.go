@@ -53,7 +53,7 @@ func hostileJSON() *rapid.Generator[string] {
 
 func TestNothingThatAClientSendsIsAFaultOfOurs(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	// What user sends may succeed: to its own account it would end its token.
 	user, _ := admin.newAccount("ann@example.com", "is_superuser")
@@ -101,8 +101,8 @@ func TestNothingThatAClientSendsIsAFaultOfOurs(t *testing.T) {
 	for _, line := range r.logs.All() {
 		require.Less(t, line.Level, zapcore.ErrorLevel, "%s %v", line.Message, line.ContextMap())
 	}
-	r.client(t).do("GET", "/health", nil).is(http.StatusOK)
-	admin.do("GET", "/users/me", nil).is(http.StatusOK)
+	r.client(t).request("GET", "/health", nil).is(http.StatusOK)
+	admin.request("GET", "/users/me", nil).is(http.StatusOK)
 }
 
 // sendable leaves out what cannot be part of a header or a query.

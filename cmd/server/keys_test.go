@@ -67,7 +67,7 @@ func (f keyFiles) load() (config.Config, error) {
 
 // rotating is an instance that looks at its key files when a test says so.
 type rotating struct {
-	*running
+	*testService
 	keys    *keyFollower
 	noticed *observer.ObservedLogs
 }
@@ -75,7 +75,7 @@ type rotating struct {
 func startRotating(t *testing.T, store ports.Store, files keyFiles) rotating {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
-	r := startOn(t, store, files.flags()...)
+	r := newServiceOn(t, store, files.flags()...)
 	return rotating{r, followKeys(r.cfg, files.load, r.service.tokens, zap.New(core)), logs}
 }
 
@@ -87,12 +87,12 @@ func (r rotating) notice() {
 
 func (r rotating) accepts(t *testing.T, token string) {
 	t.Helper()
-	client{t, r.origin, token}.do("GET", "/users/me", nil).is(http.StatusOK)
+	client{t, r.origin, token}.request("GET", "/users/me", nil).is(http.StatusOK)
 }
 
 func (r rotating) refuses(t *testing.T, token string) {
 	t.Helper()
-	client{t, r.origin, token}.do("GET", "/users/me", nil).refused(http.StatusUnauthorized, "invalid_token")
+	client{t, r.origin, token}.request("GET", "/users/me", nil).refused(http.StatusUnauthorized, "invalid_token")
 }
 
 func TestAKeyIsReplacedWithoutARestart(t *testing.T) {

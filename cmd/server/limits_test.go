@@ -19,7 +19,7 @@ import (
 )
 
 // dial opens a connection for what no HTTP client would send.
-func (r *running) dial(t *testing.T) net.Conn {
+func (r *testService) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.origin, "http://"))
 	require.NoError(t, err)
@@ -45,20 +45,20 @@ func answerOn(t *testing.T, conn net.Conn) (status int, closed bool) {
 
 func TestABodyMayHave64KiB(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	full := `{"title":"x"}` + strings.Repeat(" ", 64<<10-len(`{"title":"x"}`))
-	admin.do("POST", "/items/", full).is(http.StatusCreated)
-	admin.do("POST", "/items/", io.MultiReader(strings.NewReader(full))).is(http.StatusCreated) // chunked
-	admin.do("POST", "/items/", full+" ").refused(http.StatusRequestEntityTooLarge, "too_large")
-	admin.do("POST", "/items/", io.MultiReader(strings.NewReader(full+" "))).refused(http.StatusRequestEntityTooLarge, "too_large")
-	r.client(t).do("POST", "/auth/login", signInForm(adminEmail, strings.Repeat("x", 64<<10))).refused(http.StatusRequestEntityTooLarge, "too_large")
-	assert.Len(t, admin.do("GET", "/items/", nil).rows(), 2)
+	admin.request("POST", "/items/", full).is(http.StatusCreated)
+	admin.request("POST", "/items/", io.MultiReader(strings.NewReader(full))).is(http.StatusCreated) // chunked
+	admin.request("POST", "/items/", full+" ").refused(http.StatusRequestEntityTooLarge, "too_large")
+	admin.request("POST", "/items/", io.MultiReader(strings.NewReader(full+" "))).refused(http.StatusRequestEntityTooLarge, "too_large")
+	r.client(t).request("POST", "/auth/login", signInForm(adminEmail, strings.Repeat("x", 64<<10))).refused(http.StatusRequestEntityTooLarge, "too_large")
+	assert.Len(t, admin.request("GET", "/items/", nil).rows(), 2)
 }
 
 func TestABodyThatIsTooLargeIsRefusedWithoutReadingTheRest(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	head := "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer " + admin.token + "\r\n"
 
@@ -86,7 +86,7 @@ func TestABodyThatIsTooLargeIsRefusedWithoutReadingTheRest(t *testing.T) {
 
 func TestARefusalDoesNotWaitForTheRestOfABody(t *testing.T) {
 	t.Parallel()
-	r := start(t, "--request-timeout=20s") // longer than a connection of these tests lives
+	r := newService(t, "--request-timeout=20s") // longer than a connection of these tests lives
 	for request, want := range map[string]int{
 		"POST /api/v1/items/":     http.StatusUnauthorized,
 		"POST /nowhere":           http.StatusNotFound,
@@ -102,14 +102,14 @@ func TestARefusalDoesNotWaitForTheRestOfABody(t *testing.T) {
 
 func TestACompressedBodyIsRefused(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
-	admin.do("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "gzip").refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
-	admin.do("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "identity").is(http.StatusCreated)
+	admin := newService(t).admin(t)
+	admin.request("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "gzip").refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
+	admin.request("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "identity").is(http.StatusCreated)
 }
 
 func TestOptionsOfEverythingIsNoPathOfOurs(t *testing.T) {
 	t.Parallel()
-	conn := start(t).dial(t)
+	conn := newService(t).dial(t)
 	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
@@ -119,11 +119,11 @@ func TestOptionsOfEverythingIsNoPathOfOurs(t *testing.T) {
 
 func TestHeadersAndTargetHaveLimits(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	c := r.client(t)
-	c.do("GET", "/health?"+strings.Repeat("x", 8000), nil).is(http.StatusOK)
-	c.do("GET", "/health?"+strings.Repeat("x", 8200), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
-	c.do("GET", "/"+strings.Repeat("x/", 5000), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
+	c.request("GET", "/health?"+strings.Repeat("x", 8000), nil).is(http.StatusOK)
+	c.request("GET", "/health?"+strings.Repeat("x", 8200), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
+	c.request("GET", "/"+strings.Repeat("x/", 5000), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
 
 	for size, want := range map[int]int{15 << 10: http.StatusOK, 17 << 10: http.StatusRequestHeaderFieldsTooLarge} {
 		conn := r.dial(t)
@@ -135,7 +135,7 @@ func TestHeadersAndTargetHaveLimits(t *testing.T) {
 
 func TestWhatNetHTTPItselfRefusesIsNoFaultOfOurs(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	for _, head := range []string{
 		"nonsense\r\n\r\n", "GET /livez HTTP/9.9\r\n\r\n", "GET /livez HTTP/1.1\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", "GET  /livez HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\nA\x00: b\r\n\r\n", "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
@@ -146,12 +146,12 @@ func TestWhatNetHTTPItselfRefusesIsNoFaultOfOurs(t *testing.T) {
 		status, _ := answerOn(t, conn)
 		assert.Contains(t, []int{http.StatusBadRequest, http.StatusHTTPVersionNotSupported, http.StatusNotImplemented}, status, "%q", head)
 	}
-	r.client(t).do("GET", "/health", nil).is(http.StatusOK)
+	r.client(t).request("GET", "/health", nil).is(http.StatusOK)
 }
 
 func TestAConnectionThatSendsNothingIsClosed(t *testing.T) {
 	t.Parallel()
-	r := start(t, "--request-timeout=200ms")
+	r := newService(t, "--request-timeout=200ms")
 	for name, head := range map[string]string{"at all": "", "more of its headers": "GET /livez HTTP/1.1\r\nHost: x\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			conn := r.dial(t)
@@ -160,13 +160,13 @@ func TestAConnectionThatSendsNothingIsClosed(t *testing.T) {
 			assert.NoError(t, err, "it is closed long before the test's own deadline")
 		})
 	}
-	server := start(t).service.http.HTTPServer()
+	server := newService(t).service.http.HTTPServer()
 	assert.Equal(t, 5*time.Second, server.ReadHeaderTimeout)
 }
 
 func TestABodyThatEndsEarlyIsMalformed(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	conn := r.dial(t)
 	fmt.Fprintf(conn, "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{}", r.admin(t).token)
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
@@ -177,7 +177,7 @@ func TestABodyThatEndsEarlyIsMalformed(t *testing.T) {
 func TestARequestEndsWithItsTimeOrItsClient(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
-	r := startOn(t, breakable{memory.New(), func(ctx context.Context, method string) error {
+	r := newServiceOn(t, faultyStore{memory.New(), func(ctx context.Context, method string) error {
 		if method != "Items" {
 			return nil
 		}
@@ -185,9 +185,9 @@ func TestARequestEndsWithItsTimeOrItsClient(t *testing.T) {
 		ended <- ctx.Err()
 		return domain.ErrUnavailable.WithCause(ctx.Err())
 	}}, "--request-timeout=300ms")
-	c := r.stranger(t)
+	c := r.unknownAccount(t)
 
-	c.do("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
+	c.request("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
 	assert.ErrorIs(t, <-ended, context.DeadlineExceeded)
 
 	conn := r.dial(t)

@@ -24,7 +24,7 @@ import (
 // dispatcher spreads requests over two instances as a platform does: it sends none to an instance
 // whose /readyz did not say 200 when it was last asked.
 type dispatcher struct {
-	instances [2]atomic.Pointer[running]
+	instances [2]atomic.Pointer[testService]
 	ready     [2]atomic.Bool
 	turn      atomic.Uint32
 }
@@ -55,7 +55,7 @@ func TestRestartingOneInstanceAfterTheOtherLosesNoRequest(t *testing.T) {
 	noLeaks(t)
 	production(t)
 	store := memory.New()
-	launchOne := func() *running { return launch(t, store, "--shutdown-delay=300ms") }
+	launchOne := func() *testService { return startService(t, store, "--shutdown-delay=300ms") }
 	var d dispatcher
 	for i := range d.instances {
 		d.instances[i].Store(launchOne())
@@ -105,7 +105,7 @@ func TestRestartingOneInstanceAfterTheOtherLosesNoRequest(t *testing.T) {
 	background.Wait()
 
 	assert.Zero(t, lost.Load())
-	kept := startOn(t, store, "--shutdown-delay=0s").client(t).signIn(adminEmail, goodPassword).do("GET", "/items/?limit=1", nil)
+	kept := newServiceOn(t, store, "--shutdown-delay=0s").client(t).signIn(adminEmail, goodPassword).request("GET", "/items/?limit=1", nil)
 	assert.EqualValues(t, created.Load(), kept.field("count"), "what was answered took effect, and once")
 }
 
@@ -130,7 +130,7 @@ func createItem(via http.RoundTripper, origin, token string) error {
 
 func TestConnectionsThatSendNoHeaderAreClosedWhileOthersAreServed(t *testing.T) {
 	noLeaks(t)
-	r := start(t, "--request-timeout=1s")
+	r := newService(t, "--request-timeout=1s")
 	admin := r.admin(t)
 	var halfOpen sync.WaitGroup
 	var closed atomic.Int32
@@ -150,16 +150,16 @@ func TestConnectionsThatSendNoHeaderAreClosedWhileOthersAreServed(t *testing.T) 
 		})
 	}
 	for served := 0; closed.Load() < connections; served++ {
-		require.Equal(t, http.StatusOK, admin.do("GET", "/users/me", nil).status, "after %d requests", served)
+		require.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status, "after %d requests", served)
 	}
 	halfOpen.Wait()
-	assert.Equal(t, http.StatusOK, admin.do("GET", "/users/me", nil).status)
+	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status)
 }
 
 func TestAFloodOfSignInsIsAnsweredWithinBoundedMemory(t *testing.T) {
 	noLeaks(t)
 	const attempts = 300
-	r := start(t)
+	r := newService(t)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

@@ -55,7 +55,7 @@ func patiently(request func() reply) reply {
 // scene is a service on a store in memory that a test can put accounts into without a password's
 // hash, which costs most of the time that an account takes.
 type scene struct {
-	*running
+	*testService
 	t     *testing.T
 	store ports.Store
 }
@@ -63,7 +63,7 @@ type scene struct {
 func newScene(t *testing.T) scene {
 	t.Helper()
 	store := anyStore(t)
-	return scene{startOn(t, store), t, store}
+	return scene{newServiceOn(t, store), t, store}
 }
 
 // account puts an account into the store and returns it signed in.
@@ -91,11 +91,11 @@ func TestOfManyWhoCreateOneEmailOneSucceeds(t *testing.T) {
 		spelling := []byte(email)
 		spelling[i%8] -= 'a' - 'A'
 		return patiently(func() reply {
-			return admin.do("POST", "/users/", fields{"email": string(spelling), "password": goodPassword})
+			return admin.request("POST", "/users/", fields{"email": string(spelling), "password": goodPassword})
 		})
 	})
 	assert.Equal(t, oneAmong(runners, http.StatusCreated, http.StatusConflict), statuses)
-	assert.Len(t, admin.do("GET", "/users/", nil).rows(), 2)
+	assert.Len(t, admin.request("GET", "/users/", nil).rows(), 2)
 }
 
 func TestOfManyWhoTakeOneEmailOneSucceeds(t *testing.T) {
@@ -111,11 +111,11 @@ func TestOfManyWhoTakeOneEmailOneSucceeds(t *testing.T) {
 		if i%2 == 0 {
 			spelling = strings.ToUpper(email)
 		}
-		return patiently(func() reply { return people[i].do("PATCH", "/users/me", fields{"email": spelling}) })
+		return patiently(func() reply { return people[i].request("PATCH", "/users/me", fields{"email": spelling}) })
 	})
 	assert.Equal(t, oneAmong(runners, http.StatusOK, http.StatusConflict), statuses)
 	var holders int
-	for _, u := range s.admin(t).do("GET", "/users/", nil).rows() {
+	for _, u := range s.admin(t).request("GET", "/users/", nil).rows() {
 		if u["email"] == email {
 			holders++
 		}
@@ -133,9 +133,9 @@ func TestNoItemOutlivesItsOwner(t *testing.T) {
 		var created []string
 		statuses := race(runners+1, func(i int) reply {
 			if i == runners/2 {
-				return admin.do("DELETE", "/users/"+id, nil)
+				return admin.request("DELETE", "/users/"+id, nil)
 			}
-			r := owner.do("POST", "/items/", fields{"title": "Snow shovel"})
+			r := owner.request("POST", "/items/", fields{"title": "Snow shovel"})
 			if r.status == http.StatusCreated {
 				mu.Lock()
 				defer mu.Unlock()
@@ -148,10 +148,10 @@ func TestNoItemOutlivesItsOwner(t *testing.T) {
 			assert.Contains(t, []int{http.StatusCreated, http.StatusNoContent, http.StatusUnauthorized}, status)
 		}
 		for _, item := range created {
-			admin.do("GET", "/items/"+item, nil).refused(http.StatusNotFound, "not_found")
+			admin.request("GET", "/items/"+item, nil).refused(http.StatusNotFound, "not_found")
 		}
-		owner.do("GET", "/items/", nil).refused(http.StatusUnauthorized, "signed_out")
-		owner.do("POST", "/items/", fields{"title": "Snow shovel"}).refused(http.StatusUnauthorized, "signed_out")
+		owner.request("GET", "/items/", nil).refused(http.StatusUnauthorized, "signed_out")
+		owner.request("POST", "/items/", fields{"title": "Snow shovel"}).refused(http.StatusUnauthorized, "signed_out")
 	}
 }
 
@@ -161,34 +161,34 @@ func TestWhatManyDeleteAtOnceIsDeletedForAtLeastOne(t *testing.T) {
 	admin := s.admin(t)
 	_, id := s.account("ann@example.com", false)
 	for _, path := range []string{"/users/" + id, admin.newItem("Snow shovel")} {
-		statuses := race(runners, func(int) reply { return admin.do("DELETE", path, nil) })
+		statuses := race(runners, func(int) reply { return admin.request("DELETE", path, nil) })
 		assert.Equal(t, http.StatusNoContent, statuses[0])
 		for _, status := range statuses {
 			assert.Contains(t, []int{http.StatusNoContent, http.StatusNotFound}, status)
 		}
-		admin.do("GET", path, nil).refused(http.StatusNotFound, "not_found")
+		admin.request("GET", path, nil).refused(http.StatusNotFound, "not_found")
 	}
 }
 
 func TestChangesOfDifferentFieldsAtOnceBothSurvive(t *testing.T) {
 	store := rendezvous{anyStore(t), newMeeting(1), newMeeting(2), newMeeting(2)}
-	s := scene{startOn(t, store), t, store}
+	s := scene{newServiceOn(t, store), t, store}
 	admin := s.admin(t)
 	ann, id := s.account("ann@example.com", false)
 	item := ann.newItem("Snow shovel")
 	changes := []func() reply{
-		func() reply { return ann.do("PATCH", "/users/me", fields{"email": "new@example.com"}) },
-		func() reply { return admin.do("PATCH", "/users/"+id, fields{"full_name": "Ann"}) },
-		func() reply { return ann.do("PATCH", item, fields{"title": "Ice scraper"}) },
-		func() reply { return admin.do("PATCH", item, fields{"description": "For windows"}) },
+		func() reply { return ann.request("PATCH", "/users/me", fields{"email": "new@example.com"}) },
+		func() reply { return admin.request("PATCH", "/users/"+id, fields{"full_name": "Ann"}) },
+		func() reply { return ann.request("PATCH", item, fields{"title": "Ice scraper"}) },
+		func() reply { return admin.request("PATCH", item, fields{"description": "For windows"}) },
 	}
 	statuses := race(len(changes), func(i int) reply { return changes[i]() })
 	assert.Equal(t, slices.Repeat([]int{http.StatusOK}, len(changes)), statuses)
 
-	user := ann.do("GET", "/users/me", nil)
+	user := ann.request("GET", "/users/me", nil)
 	assert.Equal(t, "new@example.com", user.text("email"))
 	assert.Equal(t, "Ann", user.text("full_name"))
-	read := ann.do("GET", item, nil)
+	read := ann.request("GET", item, nil)
 	assert.Equal(t, "Ice scraper", read.text("title"))
 	assert.Equal(t, "For windows", read.text("description"))
 }
@@ -212,9 +212,9 @@ func TestOfTheLastTwoSuperusersOneStays(t *testing.T) {
 			var ids [2]string
 			people[0], ids[0] = s.account("first@example.com", true)
 			admin := s.admin(t)
-			require.Equal(t, http.StatusOK, admin.do("PATCH", "/users/me", fields{"full_name": "Not for long"}).status)
-			adminID := admin.do("GET", "/users/me", nil).text("id")
-			require.Equal(t, http.StatusNoContent, people[0].do("DELETE", "/users/"+adminID, nil).status)
+			require.Equal(t, http.StatusOK, admin.request("PATCH", "/users/me", fields{"full_name": "Not for long"}).status)
+			adminID := admin.request("GET", "/users/me", nil).text("id")
+			require.Equal(t, http.StatusNoContent, people[0].request("DELETE", "/users/"+adminID, nil).status)
 
 			for round := range rounds {
 				people[1], ids[1] = s.account(fmt.Sprintf("second%d@example.com", round), true)
@@ -223,7 +223,7 @@ func TestOfTheLastTwoSuperusersOneStays(t *testing.T) {
 					if c.self {
 						target = ids[i]
 					}
-					return people[i].do(c.method, "/users/"+target, c.body)
+					return people[i].request(c.method, "/users/"+target, c.body)
 				})
 				assert.Less(t, statuses[0], 300, "one succeeds")
 				if c.self {
@@ -233,11 +233,11 @@ func TestOfTheLastTwoSuperusersOneStays(t *testing.T) {
 				}
 
 				// Whoever still is a superuser takes part in the next round.
-				if people[0].do("GET", "/users/", nil).status != http.StatusOK {
+				if people[0].request("GET", "/users/", nil).status != http.StatusOK {
 					people[0], ids[0] = people[1], ids[1]
 				}
 				var superusers int
-				for _, u := range people[0].do("GET", "/users/", nil).rows() {
+				for _, u := range people[0].request("GET", "/users/", nil).rows() {
 					if u["is_active"] == true && u["is_superuser"] == true {
 						superusers++
 					}
@@ -250,7 +250,7 @@ func TestOfTheLastTwoSuperusersOneStays(t *testing.T) {
 
 func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
 	const rounds, runners = 3, 6
-	r := start(t)
+	r := newService(t)
 	ann, _ := r.admin(t).newAccount("ann@example.com")
 	old := goodPassword
 	for round := range rounds {
@@ -260,10 +260,10 @@ func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
 		statuses := race(runners+1, func(i int) reply {
 			if i == runners/2 {
 				return patiently(func() reply {
-					return ann.do("PATCH", "/users/me/password", fields{"current_password": old, "new_password": fresh})
+					return ann.request("PATCH", "/users/me/password", fields{"current_password": old, "new_password": fresh})
 				})
 			}
-			answer := r.client(t).do("POST", "/auth/login", signInForm("ann@example.com", old))
+			answer := r.client(t).request("POST", "/auth/login", signInForm("ann@example.com", old))
 			if answer.status == http.StatusOK {
 				mu.Lock()
 				defer mu.Unlock()
@@ -275,11 +275,11 @@ func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
 		for _, token := range append(tokens, ann.token) {
 			stale := r.client(t)
 			stale.token = token
-			stale.do("GET", "/users/me", nil).refused(http.StatusUnauthorized, "signed_out")
+			stale.request("GET", "/users/me", nil).refused(http.StatusUnauthorized, "signed_out")
 		}
 		old = fresh
 		ann = ann.signIn("ann@example.com", old)
-		assert.Equal(t, http.StatusOK, ann.do("GET", "/users/me", nil).status)
+		assert.Equal(t, http.StatusOK, ann.request("GET", "/users/me", nil).status)
 	}
 }
 
@@ -287,9 +287,9 @@ func TestAnInstallationHasOneFirstSuperuserOnceInItsLife(t *testing.T) {
 	const instances = 8
 	store := anyStore(t)
 	meeting := rendezvous{store, newMeeting(instances), newMeeting(1), newMeeting(1)}
-	var all [instances]*running
+	var all [instances]*testService
 	for i := range all {
-		all[i] = launch(t, meeting)
+		all[i] = startService(t, meeting)
 	}
 	var created int
 	for _, r := range all {
@@ -298,23 +298,23 @@ func TestAnInstallationHasOneFirstSuperuserOnceInItsLife(t *testing.T) {
 	}
 	assert.Equal(t, 1, created)
 	first := all[0].admin(t)
-	require.Len(t, first.do("GET", "/users/", nil).rows(), 1)
+	require.Len(t, first.request("GET", "/users/", nil).rows(), 1)
 
-	firstID := first.do("GET", "/users/me", nil).text("id")
-	require.Equal(t, http.StatusOK, first.do("PATCH", "/users/me", fields{"email": "renamed@example.com"}).status)
-	assert.Len(t, again(t, store, "renamed@example.com", adminPassword).do("GET", "/users/", nil).rows(), 1, "after a rename")
+	firstID := first.request("GET", "/users/me", nil).text("id")
+	require.Equal(t, http.StatusOK, first.request("PATCH", "/users/me", fields{"email": "renamed@example.com"}).status)
+	assert.Len(t, again(t, store, "renamed@example.com", adminPassword).request("GET", "/users/", nil).rows(), 1, "after a rename")
 
-	first.do("DELETE", "/users/me", nil).refused(http.StatusForbidden, "cannot_delete_self")
-	first.do("DELETE", "/users/"+firstID, nil).refused(http.StatusForbidden, "cannot_delete_self")
+	first.request("DELETE", "/users/me", nil).refused(http.StatusForbidden, "cannot_delete_self")
+	first.request("DELETE", "/users/"+firstID, nil).refused(http.StatusForbidden, "cannot_delete_self")
 	second, _ := first.newAccount("second@example.com", "is_superuser")
-	require.Equal(t, http.StatusNoContent, second.do("DELETE", "/users/"+firstID, nil).status)
-	rows := again(t, store, "second@example.com", goodPassword).do("GET", "/users/", nil).rows()
+	require.Equal(t, http.StatusNoContent, second.request("DELETE", "/users/"+firstID, nil).status)
+	rows := again(t, store, "second@example.com", goodPassword).request("GET", "/users/", nil).rows()
 	require.Len(t, rows, 1, "after a deletion")
 	assert.Equal(t, "second@example.com", rows[0]["email"])
 }
 
 // audited returns how many events of that name the log has.
-func (r *running) audited(event string) (n int) {
+func (r *testService) audited(event string) (n int) {
 	for _, line := range r.logs.FilterMessage("audit").All() {
 		if line.ContextMap()["event"] == event {
 			n++
@@ -326,5 +326,5 @@ func (r *running) audited(event string) (n int) {
 // again starts the service once more and signs somebody in.
 func again(t *testing.T, store ports.Store, email, password string) client {
 	t.Helper()
-	return startOn(t, store).client(t).signIn(email, password)
+	return newServiceOn(t, store).client(t).signIn(email, password)
 }

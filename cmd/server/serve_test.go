@@ -29,7 +29,7 @@ func noLeaks(t *testing.T) {
 }
 
 // status asks for a path outside the contract and returns the status, or 0 if there is no answer.
-func (r *running) status(path string) int {
+func (r *testService) status(path string) int {
 	reply, err := http.Get(r.origin + path)
 	if err != nil {
 		return 0
@@ -39,7 +39,7 @@ func (r *running) status(path string) int {
 	return reply.StatusCode
 }
 
-func (r *running) refusesConnections() bool {
+func (r *testService) refusesConnections() bool {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.origin, "http://"))
 	if err == nil {
 		conn.Close()
@@ -51,34 +51,34 @@ func TestItServesButIsNotReadyUntilTheStoreIsThere(t *testing.T) {
 	noLeaks(t)
 	var away outage
 	away.Store(true)
-	r := launch(t, breakable{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
+	r := startService(t, faultyStore{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
 	retried := func() bool { return r.logs.FilterMessage("the store is not ready").Len() > 1 }
 	require.Eventually(t, retried, waitLimit, pollInterval)
 
 	assert.Equal(t, http.StatusOK, r.status("/livez"))
 	assert.Equal(t, http.StatusServiceUnavailable, r.status("/readyz"))
-	health := r.client(t).do("GET", "/health", nil)
+	health := r.client(t).request("GET", "/health", nil)
 	health.refused(http.StatusServiceUnavailable, "not_ready")
 	assert.Equal(t, "1", health.header.Get("Retry-After"))
 
 	away.Store(false)
 	require.Eventually(t, func() bool { return r.status("/readyz") == http.StatusOK }, waitLimit, pollInterval)
-	assert.Equal(t, http.StatusOK, r.client(t).do("GET", "/health", nil).status)
+	assert.Equal(t, http.StatusOK, r.client(t).request("GET", "/health", nil).status)
 	r.admin(t)
 }
 
 func TestALaterOutageOfTheStoreIsNotAnUnreadyInstance(t *testing.T) {
 	var away outage
-	r := startOn(t, breakable{memory.New(), fault(away.fault).in("Items")})
+	r := newServiceOn(t, faultyStore{memory.New(), fault(away.fault).in("Items")})
 	admin := r.admin(t)
 	away.Store(true)
-	unavailable := admin.do("GET", "/items/", nil)
+	unavailable := admin.request("GET", "/items/", nil)
 	unavailable.refused(http.StatusServiceUnavailable, "unavailable")
 	assert.NotEmpty(t, unavailable.header.Get("Retry-After"))
 	assert.Equal(t, http.StatusOK, r.status("/readyz"))
 
 	away.Store(false)
-	assert.Equal(t, http.StatusOK, admin.do("GET", "/items/", nil).status)
+	assert.Equal(t, http.StatusOK, admin.request("GET", "/items/", nil).status)
 }
 
 // wired is a service that does not serve yet, on a store with a fault on the way to the first
@@ -89,7 +89,7 @@ func wired(t *testing.T, f fault) (*service, config.Config) {
 	config.AddFlags(flags)
 	cfg, err := config.Load(flags)
 	require.NoError(t, err)
-	svc, err := wire(cfg, storage{Store: breakable{memory.New(), f.in("CreateFirstSuperuser")}}, telemetry.None(), zap.NewNop())
+	svc, err := wire(cfg, storage{Store: faultyStore{memory.New(), f.in("CreateFirstSuperuser")}}, telemetry.None(), zap.NewNop())
 	require.NoError(t, err)
 	return svc, cfg
 }
@@ -161,7 +161,7 @@ func TestAListenerThatFailsEndsIt(t *testing.T) {
 func TestItCanBeStoppedBeforeItIsReady(t *testing.T) {
 	noLeaks(t)
 	arrived := make(chan struct{}, 1)
-	r := launch(t, breakable{memory.New(), func(ctx context.Context, _ string) error {
+	r := startService(t, faultyStore{memory.New(), func(ctx context.Context, _ string) error {
 		arrived <- struct{}{}
 		return hanging(ctx)
 	}})
@@ -174,13 +174,13 @@ func TestItCanBeStoppedBeforeItIsReady(t *testing.T) {
 func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T) {
 	noLeaks(t)
 	production(t)
-	block := newRoadblock()
-	r := startOn(t, breakable{memory.New(), fault(block.fault).in("Items")}, "--shutdown-delay=500ms")
+	block := newGate()
+	r := newServiceOn(t, faultyStore{memory.New(), fault(block.fault).in("Items")}, "--shutdown-delay=500ms")
 	admin := r.client(t).signIn(adminEmail, goodPassword)
 	slow := make(chan reply, 1)
 	go func() {
 		defer close(slow)
-		slow <- admin.do("GET", "/items/", nil)
+		slow <- admin.request("GET", "/items/", nil)
 	}()
 	defer block.open()
 	<-block.arrived
@@ -188,8 +188,8 @@ func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T
 	begin := time.Now()
 	r.stop()
 	require.Eventually(t, func() bool { return r.status("/readyz") == http.StatusServiceUnavailable }, waitLimit, pollInterval)
-	admin.do("GET", "/health", nil).refused(http.StatusServiceUnavailable, "not_ready")
-	late := admin.do("GET", "/users/me", nil)
+	admin.request("GET", "/health", nil).refused(http.StatusServiceUnavailable, "not_ready")
+	late := admin.request("GET", "/users/me", nil)
 	assert.Equal(t, http.StatusOK, late.status)
 
 	require.Eventually(t, r.refusesConnections, waitLimit, pollInterval)
@@ -208,8 +208,8 @@ func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T
 
 func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
 	noLeaks(t)
-	block := newRoadblock()
-	r := startOn(t, breakable{memory.New(), fault(block.fault).in("Items")}, "--request-timeout=100ms", "--shutdown-timeout=100ms")
+	block := newGate()
+	r := newServiceOn(t, faultyStore{memory.New(), fault(block.fault).in("Items")}, "--request-timeout=100ms", "--shutdown-timeout=100ms")
 	admin := r.admin(t)
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
@@ -234,10 +234,10 @@ func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
 func TestAStoreThatHangsIsA503AtTheDeadline(t *testing.T) {
 	noLeaks(t)
 	const deadline = 300 * time.Millisecond
-	r := startOn(t, breakable{memory.New(), fault(hanging).in("Items")}, "--request-timeout="+deadline.String())
+	r := newServiceOn(t, faultyStore{memory.New(), fault(hanging).in("Items")}, "--request-timeout="+deadline.String())
 	admin := r.admin(t)
 	begin := time.Now()
-	admin.do("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
+	admin.request("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
 	assert.GreaterOrEqual(t, time.Since(begin), deadline)
-	assert.Equal(t, http.StatusOK, admin.do("GET", "/users/me", nil).status, "others are not held up")
+	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status, "others are not held up")
 }

@@ -91,12 +91,12 @@ func configured(t testing.TB, server *snowflaketest.Server) {
 	}
 }
 
-// startOnSnowflake is start on a fake of Snowflake, as an operator would configure it.
-func startOnSnowflake(t testing.TB, flags ...string) (*running, *snowflaketest.Server) {
+// newServiceOnSnowflake is newService on a fake of Snowflake, as an operator would configure it.
+func newServiceOnSnowflake(t testing.TB, flags ...string) (*testService, *snowflaketest.Server) {
 	t.Helper()
 	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
-	return start(t, flags...), server
+	return newService(t, flags...), server
 }
 
 // anyStore is a store for a test that wants one of its own, whichever it is.
@@ -150,7 +150,7 @@ func TestTheServiceStartsBeforeSnowflakeIsThere(t *testing.T) {
 	server := fakeSnowflake(t, engine.Rules{})
 	server.Stop()
 	configured(t, server)
-	r := launch(t, nil)
+	r := startService(t, nil)
 	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() > 1 }, waitLimit, pollInterval)
 	assert.Equal(t, http.StatusOK, r.status("/livez"))
 	assert.Equal(t, http.StatusServiceUnavailable, r.status("/readyz"))
@@ -166,7 +166,7 @@ func TestWhatIsMissingInTheAccountIsNamedUntilItIsThere(t *testing.T) {
 	server := fakeSnowflake(t, engine.Rules{})
 	server.Exec("DROP TABLE items")
 	configured(t, server)
-	r := launch(t, nil)
+	r := startService(t, nil)
 	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() > 0 }, waitLimit, pollInterval)
 	line := r.logs.FilterMessage("the store is not ready").All()[0].ContextMap()
 	assert.Contains(t, line["error"], "table items: run setup.sql")
@@ -180,7 +180,7 @@ func TestTheStartSaysWhichConsistencyItFoundAndWhatThatWeakens(t *testing.T) {
 	for mode, rules := range map[string]engine.Rules{"GLOBAL": {}, "SESSION": {StaleSessions: true}} {
 		server := fakeSnowflake(t, rules)
 		configured(t, server)
-		lines := start(t).logs.FilterMessage("Snowflake").All()
+		lines := newService(t).logs.FilterMessage("Snowflake").All()
 		require.Len(t, lines, 1)
 		line := lines[0].ContextMap()
 		assert.Equal(t, mode, line["read_consistency_mode"])
@@ -192,7 +192,7 @@ func TestASnowflakeThatHangsAtTheStartIsNoticedSoonAfterItRecovers(t *testing.T)
 	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
-	r := launch(t, nil)
+	r := startService(t, nil)
 	require.Eventually(t, func() bool { return len(server.Requests()) > 0 }, waitLimit, pollInterval)
 	server.Intercept(nil)
 	back := time.Now()
@@ -204,7 +204,7 @@ func TestAUserWhomSnowflakeRefusesIsNotTriedAgainAndAgain(t *testing.T) {
 	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Code: "390100"} })
-	r := launch(t, nil)
+	r := startService(t, nil)
 	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() == 1 }, waitLimit, pollInterval)
 	line := r.logs.FilterMessage("the store is not ready").All()[0].ContextMap()
 	assert.Contains(t, line["error"], "user or password refused by Snowflake")
@@ -212,24 +212,24 @@ func TestAUserWhomSnowflakeRefusesIsNotTriedAgainAndAgain(t *testing.T) {
 }
 
 func TestAnOutageOfSnowflakeIsA503OfEachRequestAndEndsByItself(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Stop()
 	for range 10 {
-		reply := admin.do("GET", "/items/", nil)
+		reply := admin.request("GET", "/items/", nil)
 		reply.refused(http.StatusServiceUnavailable, "unavailable")
 		assert.NotEmpty(t, reply.header.Get("Retry-After"))
 	}
 	assert.Equal(t, http.StatusOK, r.status("/readyz"))
-	r.client(t).do("POST", "/auth/login", signInForm(adminEmail, goodPassword)).refused(http.StatusServiceUnavailable, "unavailable")
+	r.client(t).request("POST", "/auth/login", signInForm(adminEmail, goodPassword)).refused(http.StatusServiceUnavailable, "unavailable")
 	server.Start()
 	back := time.Now()
-	require.Eventually(t, func() bool { return admin.do("GET", "/items/", nil).status == http.StatusOK }, waitLimit, pollInterval)
+	require.Eventually(t, func() bool { return admin.request("GET", "/items/", nil).status == http.StatusOK }, waitLimit, pollInterval)
 	assert.Less(t, time.Since(back), 5*time.Second)
 }
 
 func TestAWriteWhoseFateIsNotKnownIsSaidSo(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
 		if strings.HasPrefix(q.SQL, "INSERT INTO items") {
@@ -237,18 +237,18 @@ func TestAWriteWhoseFateIsNotKnownIsSaidSo(t *testing.T) {
 		}
 		return nil
 	})
-	admin.do("POST", "/items/", fields{"title": "once"}).refused(http.StatusServiceUnavailable, "outcome_unknown")
+	admin.request("POST", "/items/", fields{"title": "once"}).refused(http.StatusServiceUnavailable, "outcome_unknown")
 	server.Intercept(nil)
-	assert.Len(t, admin.do("GET", "/items/", nil).rows(), 1)
+	assert.Len(t, admin.request("GET", "/items/", nil).rows(), 1)
 }
 
 func TestProbesAreAnsweredWhileAllConnectionsHang(t *testing.T) {
-	r, server := startOnSnowflake(t, "--snowflake-connections=1", "--request-timeout=2s")
+	r, server := newServiceOnSnowflake(t, "--snowflake-connections=1", "--request-timeout=2s")
 	admin := r.admin(t)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
 	var all sync.WaitGroup
 	for range 5 {
-		all.Go(func() { admin.do("GET", "/items/", nil).is(http.StatusServiceUnavailable) })
+		all.Go(func() { admin.request("GET", "/items/", nil).is(http.StatusServiceUnavailable) })
 	}
 	start := time.Now()
 	for _, probe := range []string{"/livez", "/readyz", "/api/v1/health"} {
@@ -259,7 +259,7 @@ func TestProbesAreAnsweredWhileAllConnectionsHang(t *testing.T) {
 }
 
 func TestNoRequestIsLostWhenTheProcessIsStopped(t *testing.T) {
-	r, server := startOnSnowflake(t, "--shutdown-delay=200ms")
+	r, server := newServiceOnSnowflake(t, "--shutdown-delay=200ms")
 	admin := r.admin(t)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
 		return &snowflaketest.Fault{Delay: 20 * time.Millisecond}
@@ -301,17 +301,17 @@ func TestNoRequestIsLostWhenTheProcessIsStopped(t *testing.T) {
 }
 
 func TestAStatementSaysWhichRoutePaidAndNothingAboutUsers(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	path := admin.newItem("a secret title")
 	server.Reset()
-	admin.do("GET", path, nil, "X-Request-ID", "the-id", "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").is(http.StatusOK)
+	admin.request("GET", path, nil, "X-Request-ID", "the-id", "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").is(http.StatusOK)
 	sent := server.Requests()
 	require.Len(t, sent, 1)
 	assert.JSONEq(t, fmt.Sprintf(`{"app":"echo-in-snowflake","v":%q,"route":"/api/v1/items/:id","rid":"the-id","trace":"4bf92f3577b34da6a3ce929d0e0e4736"}`, version()), sent[0].Tag)
 
 	server.Reset()
-	admin.do("PATCH", "/users/me", fields{"email": "someone.new@example.com"}).is(http.StatusOK)
+	admin.request("PATCH", "/users/me", fields{"email": "someone.new@example.com"}).is(http.StatusOK)
 	for _, q := range server.Requests() {
 		assert.Contains(t, q.Tag, `"route":"/api/v1/users/me"`, q.SQL)
 		assert.NotContains(t, q.Tag, "someone")
@@ -319,7 +319,7 @@ func TestAStatementSaysWhichRoutePaidAndNothingAboutUsers(t *testing.T) {
 }
 
 func TestALogLineSaysWhatTheRequestCostInSnowflake(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
 		return &snowflaketest.Fault{Delay: 30 * time.Millisecond}
@@ -328,7 +328,7 @@ func TestALogLineSaysWhatTheRequestCostInSnowflake(t *testing.T) {
 		admin.newItem("one")
 	}
 	r.logs.TakeAll()
-	admin.do("GET", "/items/", nil).is(http.StatusOK)
+	admin.request("GET", "/items/", nil).is(http.StatusOK)
 	line := r.logs.FilterMessage("request").All()[0].ContextMap()
 	assert.Equal(t, int64(1), line["statements"])
 	assert.Equal(t, int64(3), line["rows"])
@@ -338,20 +338,20 @@ func TestALogLineSaysWhatTheRequestCostInSnowflake(t *testing.T) {
 }
 
 func TestServerTimingIsOnRepliesWhenItIsSwitchedOnAndNeverOnASignIn(t *testing.T) {
-	r, _ := startOnSnowflake(t, "--server-timing=true")
-	login := r.client(t).do("POST", "/auth/login", signInForm(adminEmail, goodPassword)).is(http.StatusOK)
+	r, _ := newServiceOnSnowflake(t, "--server-timing=true")
+	login := r.client(t).request("POST", "/auth/login", signInForm(adminEmail, goodPassword)).is(http.StatusOK)
 	assert.Empty(t, login.header.Get("Server-Timing"))
-	assert.Regexp(t, `^store;dur=\d+\.\d, wait;dur=\d+\.\d, statements;desc="1"$`, r.admin(t).do("GET", "/items/", nil).header.Get("Server-Timing"))
+	assert.Regexp(t, `^store;dur=\d+\.\d, wait;dur=\d+\.\d, statements;desc="1"$`, r.admin(t).request("GET", "/items/", nil).header.Get("Server-Timing"))
 }
 
 func TestNothingSecretIsLoggedOfSnowflake(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	admin.newAccount("ann@example.com")
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Code: "390100"} })
-	admin.do("POST", "/users/", fields{"email": "ben@example.com", "password": goodPassword}).is(http.StatusServiceUnavailable)
+	admin.request("POST", "/users/", fields{"email": "ben@example.com", "password": goodPassword}).is(http.StatusServiceUnavailable)
 	server.Stop()
-	admin.do("PATCH", "/users/me", fields{"email": "ben@example.com"}).is(http.StatusServiceUnavailable)
+	admin.request("PATCH", "/users/me", fields{"email": "ben@example.com"}).is(http.StatusServiceUnavailable)
 
 	hash := server.Exec("SELECT password_hash FROM users").Rows[0][0].(string)
 	for _, entry := range r.logs.All() {
@@ -363,16 +363,16 @@ func TestNothingSecretIsLoggedOfSnowflake(t *testing.T) {
 }
 
 func TestTheOperatorsCommandsReachSnowflake(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	r, server := newServiceOnSnowflake(t)
 	const email, first, second = "root@example.com", "the first of two passwords", "the second of two passwords"
 	x := executeUntil(t.Context(), first, "superuser", "create", "--email="+email)
 	require.Equal(t, exitOK, x.code, x.stderr)
 	before := r.client(t).signIn(email, first)
-	before.do("GET", "/users/", nil).is(http.StatusOK)
+	before.request("GET", "/users/", nil).is(http.StatusOK)
 
 	x = executeUntil(t.Context(), second, "superuser", "reset-password", "--email="+email)
 	require.Equal(t, exitOK, x.code, x.stderr)
-	before.do("GET", "/users/", nil).refused(http.StatusUnauthorized, "signed_out")
+	before.request("GET", "/users/", nil).refused(http.StatusUnauthorized, "signed_out")
 	r.client(t).signIn(email, second)
 
 	x = executeUntil(t.Context(), first, "superuser", "create", "--email="+email)

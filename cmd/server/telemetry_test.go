@@ -90,14 +90,14 @@ func (c *collector) named(name string) []*traces.Span {
 
 // watched starts the service on a fake of Snowflake with a collector, lets act use it, and stops it,
 // after which the collector has everything.
-func watched(t *testing.T, act func(*running, *snowflaketest.Server), flags ...string) *collector {
+func watched(t *testing.T, act func(*testService, *snowflaketest.Server), flags ...string) *collector {
 	t.Helper()
 	c := startCollector(t)
 	server := fakeSnowflake(t, engine.Rules{})
 	configured(t, server)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"+c.address) // as the platform does
 	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", c.address)
-	r := start(t, flags...)
+	r := newService(t, flags...)
 	act(r, server)
 	r.stop()
 	for range r.stopped {
@@ -121,10 +121,10 @@ func labels(attributes []*common.KeyValue) map[string]string {
 func TestARequestIsATraceOfItsStatements(t *testing.T) {
 	var traceID string
 	var sent []string
-	c := watched(t, func(r *running, server *snowflaketest.Server) {
+	c := watched(t, func(r *testService, server *snowflaketest.Server) {
 		admin := r.admin(t)
 		before := len(server.Requests())
-		admin.do("GET", "/items/", nil).is(http.StatusOK)
+		admin.request("GET", "/items/", nil).is(http.StatusOK)
 		lines := r.logs.FilterMessage("request").All()
 		traceID = lines[len(lines)-1].ContextMap()["trace_id"].(string)
 		for _, q := range server.Requests()[before:] {
@@ -159,10 +159,10 @@ func TestARequestIsATraceOfItsStatements(t *testing.T) {
 
 func TestATransactionIsATraceOfItsSteps(t *testing.T) {
 	var sent []string
-	c := watched(t, func(r *running, server *snowflaketest.Server) {
+	c := watched(t, func(r *testService, server *snowflaketest.Server) {
 		admin := r.admin(t)
 		before := len(server.Requests())
-		admin.do("POST", "/users/", fields{"email": "a@example.com", "password": goodPassword}).is(http.StatusCreated)
+		admin.request("POST", "/users/", fields{"email": "a@example.com", "password": goodPassword}).is(http.StatusCreated)
 		for _, q := range server.Requests()[before:] {
 			sent = append(sent, strings.Split(q.Header.Get("Traceparent"), "-")[2])
 		}
@@ -181,8 +181,8 @@ func TestATransactionIsATraceOfItsSteps(t *testing.T) {
 
 func TestTheTraceOfAClientIsContinuedOrLinked(t *testing.T) {
 	const theirs, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-	send := func(r *running, _ *snowflaketest.Server) {
-		r.client(t).do("GET", "/health", nil, "Traceparent", "00-"+theirs+"-"+parent+"-01").is(http.StatusOK)
+	send := func(r *testService, _ *snowflaketest.Server) {
+		r.client(t).request("GET", "/health", nil, "Traceparent", "00-"+theirs+"-"+parent+"-01").is(http.StatusOK)
 	}
 	t.Run("outside Snowflake it is continued", func(t *testing.T) {
 		span := watched(t, send).named("GET /api/v1/health")[0]
@@ -200,11 +200,11 @@ func TestTheTraceOfAClientIsContinuedOrLinked(t *testing.T) {
 }
 
 func TestAnOutageIsSeenInTracesAndMetrics(t *testing.T) {
-	c := watched(t, func(r *running, server *snowflaketest.Server) {
+	c := watched(t, func(r *testService, server *snowflaketest.Server) {
 		admin := r.admin(t)
 		server.Stop()
 		for range 10 {
-			admin.do("GET", "/items/", nil).is(http.StatusServiceUnavailable)
+			admin.request("GET", "/items/", nil).is(http.StatusServiceUnavailable)
 		}
 	})
 	for _, s := range c.named("GET /api/v1/items/") {
@@ -222,7 +222,7 @@ func TestAnOutageIsSeenInTracesAndMetrics(t *testing.T) {
 func TestAStatementThatSnowflakeRefusesIsFoundByItsIDAndNumber(t *testing.T) {
 	const refusal = `{"success":false,"code":"100038","message":"Numeric value 'ann@example.com' is not recognized",` +
 		`"data":{"errorCode":"100038","sqlState":"22018","queryId":"01b2-refused"}}`
-	c := watched(t, func(r *running, server *snowflaketest.Server) {
+	c := watched(t, func(r *testService, server *snowflaketest.Server) {
 		admin := r.admin(t)
 		server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
 			if !strings.Contains(q.SQL, "FROM items") {
@@ -230,7 +230,7 @@ func TestAStatementThatSnowflakeRefusesIsFoundByItsIDAndNumber(t *testing.T) {
 			}
 			return &snowflaketest.Fault{Status: http.StatusOK, Body: refusal}
 		})
-		admin.do("GET", "/items/", nil).is(http.StatusInternalServerError)
+		admin.request("GET", "/items/", nil).is(http.StatusInternalServerError)
 	})
 	statements := c.named("SELECT")
 	last := statements[len(statements)-1]
@@ -245,12 +245,12 @@ func TestAStatementThatSnowflakeRefusesIsFoundByItsIDAndNumber(t *testing.T) {
 }
 
 func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
-	c := watched(t, func(r *running, _ *snowflaketest.Server) {
+	c := watched(t, func(r *testService, _ *snowflaketest.Server) {
 		admin := r.admin(t)
 		for range 3 {
-			admin.do("GET", "/items/", nil).is(http.StatusOK)
+			admin.request("GET", "/items/", nil).is(http.StatusOK)
 		}
-		r.client(t).do("POST", "/auth/login", signInForm(adminEmail, "wrong")).is(http.StatusUnauthorized)
+		r.client(t).request("POST", "/auth/login", signInForm(adminEmail, "wrong")).is(http.StatusUnauthorized)
 	})
 	for _, s := range c.named("POST /api/v1/auth/login") {
 		assert.NotEqual(t, traces.Status_STATUS_CODE_ERROR, s.Status.Code, "a mistake of a client is none of the service")
@@ -288,9 +288,9 @@ func TestMetricsCountWhatAnOperatorAsks(t *testing.T) {
 }
 
 func TestAProbeIsCountedAndIsNoTrace(t *testing.T) {
-	c := watched(t, func(r *running, _ *snowflaketest.Server) {
-		r.client(t).at("GET", "/livez", nil).is(http.StatusOK)
-		r.client(t).at("GET", "/readyz", nil).is(http.StatusOK)
+	c := watched(t, func(r *testService, _ *snowflaketest.Server) {
+		r.client(t).requestAt("GET", "/livez", nil).is(http.StatusOK)
+		r.client(t).requestAt("GET", "/readyz", nil).is(http.StatusOK)
 	})
 	assert.Empty(t, c.named("GET /livez"))
 	assert.Empty(t, c.named("GET /readyz"))
@@ -299,7 +299,7 @@ func TestAProbeIsCountedAndIsNoTrace(t *testing.T) {
 
 func TestNoClientCanMakeALabel(t *testing.T) {
 	const theirs = "FROBNICATE"
-	c := watched(t, func(r *running, _ *snowflaketest.Server) {
+	c := watched(t, func(r *testService, _ *snowflaketest.Server) {
 		for _, target := range []string{"GET /" + theirs, "GET /api/v1/items/" + theirs, "GET /api/v1/users/me/" + theirs, theirs + " /api/v1/items/"} {
 			method, path, _ := strings.Cut(target, " ")
 			request, err := http.NewRequest(method, r.origin+path, http.NoBody)
@@ -320,8 +320,8 @@ func TestNoClientCanMakeALabel(t *testing.T) {
 }
 
 func TestWithoutACollectorNothingIsSent(t *testing.T) {
-	r, server := startOnSnowflake(t)
-	r.admin(t).do("GET", "/items/", nil).is(http.StatusOK)
+	r, server := newServiceOnSnowflake(t)
+	r.admin(t).request("GET", "/items/", nil).is(http.StatusOK)
 	assert.Empty(t, server.Requests()[len(server.Requests())-1].Header.Get("Traceparent"))
 	lines := r.logs.FilterMessage("request").All()
 	assert.NotContains(t, lines[len(lines)-1].ContextMap(), "trace_id")
@@ -332,8 +332,8 @@ func TestACollectorThatIsAwayChangesNothingForClients(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, away.Close())
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", away.Addr().String())
-	r := start(t)
-	r.admin(t).do("GET", "/items/", nil).is(http.StatusOK)
+	r := newService(t)
+	r.admin(t).request("GET", "/items/", nil).is(http.StatusOK)
 	for range 3 {
 		otel.Handle(errors.New("a batch is lost"))
 	}
@@ -349,8 +349,8 @@ func TestACollectorThatIsAwayChangesNothingForClients(t *testing.T) {
 func TestAWordAboutTheServiceThatCannotBeReadDoesNotKeepItFromServing(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,broken")
 	t.Setenv("OTEL_SERVICE_NAME", "theirs")
-	c := watched(t, func(r *running, _ *snowflaketest.Server) {
-		r.client(t).do("GET", "/health", nil).is(http.StatusOK)
+	c := watched(t, func(r *testService, _ *snowflaketest.Server) {
+		r.client(t).request("GET", "/health", nil).is(http.StatusOK)
 		lost := r.logs.FilterMessage("telemetry is lost").All()
 		require.Len(t, lost, 1)
 		assert.Contains(t, lost[0].ContextMap()["error"], "broken")

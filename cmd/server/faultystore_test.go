@@ -7,77 +7,77 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// breakable is a store in which a test can break every call that a use case begins with.
-type breakable struct {
+// faultyStore is a store in which a test can break every call that a use case begins with.
+type faultyStore struct {
 	ports.Store
 	// before is asked before each call, with the name of the method; its error becomes the answer.
 	before func(ctx context.Context, method string) error
 }
 
-func (s breakable) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
+func (s faultyStore) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
 	if err := s.before(ctx, "CreateFirstSuperuser"); err != nil {
 		return false, err
 	}
 	return s.Store.CreateFirstSuperuser(ctx, u)
 }
 
-func (s breakable) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
+func (s faultyStore) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
 	if err := s.before(ctx, "UserForSignIn"); err != nil {
 		return domain.User{}, err
 	}
 	return s.Store.UserForSignIn(ctx, email)
 }
 
-func (s breakable) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
+func (s faultyStore) User(ctx context.Context, by domain.Actor, id string) (domain.User, error) {
 	if err := s.before(ctx, "User"); err != nil {
 		return domain.User{}, err
 	}
 	return s.Store.User(ctx, by, id)
 }
 
-func (s breakable) Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error) {
+func (s faultyStore) Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error) {
 	if err := s.before(ctx, "Users"); err != nil {
 		return domain.Page[domain.User]{}, err
 	}
 	return s.Store.Users(ctx, by, page)
 }
 
-func (s breakable) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
+func (s faultyStore) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
 	if err := s.before(ctx, "CreateUser"); err != nil {
 		return err
 	}
 	return s.Store.CreateUser(ctx, by, u)
 }
 
-func (s breakable) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Versions) error {
+func (s faultyStore) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Versions) error {
 	if err := s.before(ctx, "DeleteUser"); err != nil {
 		return err
 	}
 	return s.Store.DeleteUser(ctx, by, id, read)
 }
 
-func (s breakable) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
+func (s faultyStore) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
 	if err := s.before(ctx, "Item"); err != nil {
 		return domain.Item{}, err
 	}
 	return s.Store.Item(ctx, by, scope, id)
 }
 
-func (s breakable) Items(ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest) (domain.Page[domain.Item], error) {
+func (s faultyStore) Items(ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest) (domain.Page[domain.Item], error) {
 	if err := s.before(ctx, "Items"); err != nil {
 		return domain.Page[domain.Item]{}, err
 	}
 	return s.Store.Items(ctx, by, ownerID, page)
 }
 
-func (s breakable) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
+func (s faultyStore) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
 	if err := s.before(ctx, "CreateItem"); err != nil {
 		return err
 	}
 	return s.Store.CreateItem(ctx, by, i)
 }
 
-func (s breakable) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, read domain.Versions) error {
+func (s faultyStore) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, read domain.Versions) error {
 	if err := s.before(ctx, "DeleteItem"); err != nil {
 		return err
 	}
