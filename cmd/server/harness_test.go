@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -27,7 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What somebody has configured for the service of theirs is not for its tests.
+	// The environment may configure a service of the developer. Tests do not use that configuration.
 	for _, k := range config.Keys() {
 		os.Unsetenv(k.Name)
 	}
@@ -36,11 +38,11 @@ func TestMain(m *testing.M) {
 
 const (
 	adminEmail    = "admin@example.com"
-	adminPassword = "changethis" // in development
+	adminPassword = config.DefaultPassword // in development
 	goodPassword  = "correct horse battery staple"
 )
 
-// testService is the whole service under test, over real HTTP.
+// testService is the whole service, served over real HTTP.
 type testService struct {
 	service *service
 	sink    *telemetry.Telemetry
@@ -51,7 +53,7 @@ type testService struct {
 	stopped <-chan error // what serve returned, then closed
 }
 
-// newService runs the service with the given flags on a store of its own, and waits until it is ready.
+// newService starts the service with the given flags on an empty store, and waits until it is ready.
 func newService(t testing.TB, flags ...string) *testService {
 	t.Helper()
 	return newServiceOn(t, nil, flags...)
@@ -60,13 +62,22 @@ func newService(t testing.TB, flags ...string) *testService {
 // newServiceOn is newService on the given store.
 func newServiceOn(t testing.TB, store ports.Store, flags ...string) *testService {
 	t.Helper()
-	r := startService(t, store, flags...)
-	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
-	return r
+	return startService(t, store, flags...).waitUntilReady(t)
 }
 
-// startService is newServiceOn, except that it does not wait.
+// startService is newServiceOn, but does not wait until the service is ready.
 func startService(t testing.TB, store ports.Store, flags ...string) *testService {
+	t.Helper()
+	return startServiceWith(t, store, cheapSignInCost(), flags...)
+}
+
+// cheapSignInCost is for every test that does not test the cost of a sign-in.
+func cheapSignInCost() signInCost {
+	return signInCost{hasher: security.NewCheapPasswordHasher()}
+}
+
+// startServiceWith is startService with the given cost of sign-ins. A nil store means an empty one.
+func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ...string) *testService {
 	t.Helper()
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.AddFlags(fs)
@@ -81,7 +92,7 @@ func startService(t testing.TB, store ports.Store, flags ...string) *testService
 	if store == nil {
 		opened = openTestStore(t, cfg, sink)
 	}
-	svc, err := wire(cfg, opened, sink, log)
+	svc, err := wire(cfg, opened, sink, log, cost)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -92,9 +103,12 @@ func startService(t testing.TB, store ports.Store, flags ...string) *testService
 		defer close(stopped)
 		stopped <- svc.serve(ctx, cfg, listener, log)
 	}()
-	r := &testService{service: svc, sink: sink, cfg: cfg, origin: "http://" + listener.Addr().String(), logs: logs, stop: stop, stopped: stopped}
+	r := &testService{
+		service: svc, sink: sink, cfg: cfg, origin: "http://" + listener.Addr().String(),
+		logs: logs, stop: stop, stopped: stopped,
+	}
 	t.Cleanup(func() {
-		// Connections that were never used would keep the server waiting for their first request.
+		// The server would wait for the first request of connections that were never used.
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		stop()
 		for range stopped {
@@ -104,10 +118,36 @@ func startService(t testing.TB, store ports.Store, flags ...string) *testService
 	return r
 }
 
-// fields is a JSON object to send.
+func (r *testService) waitUntilReady(t testing.TB) *testService {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
+	return r
+}
+
+// configFile writes a configuration file and returns the flag that names it. Unlike the environment, it
+// lets tests run in parallel.
+func configFile(t testing.TB, values fields) string {
+	t.Helper()
+	content, err := json.Marshal(values) // JSON is YAML
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "config.yml")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	return "--config=" + path
+}
+
+// productionConfig configures a service that clients on other machines can reach, on the memory store.
+func productionConfig(t testing.TB) string {
+	t.Helper()
+	return configFile(t, fields{
+		"HTTP_ADDR": ":0", "STORAGE": "memory",
+		"JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword,
+	})
+}
+
+// fields is a JSON object.
 type fields = map[string]any
 
-// client is one who uses the service. The zero token sends none.
+// client sends requests as one account, or without a token if token is empty.
 type client struct {
 	t      testing.TB
 	origin string
@@ -116,19 +156,19 @@ type client struct {
 
 func (r *testService) client(t testing.TB) client { return client{t: t, origin: r.origin} }
 
-// in is c within a subtest.
+// in returns c for use in a subtest.
 func (c client) in(t testing.TB) client {
 	c.t = t
 	return c
 }
 
-// admin is the first superuser, signed in.
+// admin signs in as the first superuser.
 func (r *testService) admin(t testing.TB) client {
 	t.Helper()
 	return r.client(t).signIn(adminEmail, r.service.first.password)
 }
 
-// unknownAccount has a good token of an account that the store does not know.
+// unknownAccount has a valid token of a superuser who is not in the store.
 func (r *testService) unknownAccount(t testing.TB) client {
 	t.Helper()
 	tokens, err := newTokens(r.cfg)
@@ -150,46 +190,47 @@ func signInForm(email, password string) url.Values {
 	return url.Values{"username": {email}, "password": {password}}
 }
 
-// newAccount creates an account, which c, a superuser, may do, and returns it signed in with its id.
-func (c client) newAccount(email string, more ...string) (client, string) {
+// newAccount creates an account on behalf of c, a superuser. It returns a client that is signed in to the
+// account, and the account's id. The flags, such as is_superuser, are set to true.
+func (c client) newAccount(email string, flags ...string) (client, string) {
 	c.t.Helper()
-	fields := map[string]any{"email": email, "password": goodPassword}
-	for _, flag := range more {
-		fields[flag] = true
+	body := fields{"email": email, "password": goodPassword}
+	for _, flag := range flags {
+		body[flag] = true
 	}
-	reply := c.request("POST", "/users/", fields)
+	reply := c.request("POST", "/users/", body)
 	require.Equal(c.t, http.StatusCreated, reply.status, "%s", reply.body)
 	return c.signIn(email, goodPassword), reply.text("id")
 }
 
-// newItem creates an item of c's and returns its path.
+// newItem creates an item that c owns and returns its path.
 func (c client) newItem(title string) string {
 	c.t.Helper()
-	reply := c.request("POST", "/items/", map[string]any{"title": title})
+	reply := c.request("POST", "/items/", fields{"title": title})
 	require.Equal(c.t, http.StatusCreated, reply.status, "%s", reply.body)
 	return "/items/" + reply.text("id")
 }
 
-// reply is an answer that was checked against the document.
+// reply is a response that was checked against openapi.yaml.
 type reply struct {
 	t    testing.TB
-	call string // what it answers, for messages
-	// operation is the id of the operation that gave it; empty when there is none.
+	call string // method and path of the request, for messages
+	// operation is the id of the operation in openapi.yaml, or empty for a path outside of it.
 	operation string
 	status    int
 	header    http.Header
 	body      []byte
 }
 
-// request sends a request to a path below the prefix, and checks the answer against the document. body
-// is a form, the text of a JSON document, a value to make one of, or nil. header holds names and
-// values in turn.
+// request sends a request to a path below /api/v1 and checks the response against openapi.yaml. body is
+// a form, the text or the reader of a JSON document, a value to encode as JSON, or nil. header holds
+// alternating names and values; an empty value removes that header.
 func (c client) request(method, path string, body any, header ...string) reply {
 	c.t.Helper()
 	return c.requestAt(method, "/api/v1"+path, body, header...)
 }
 
-// requestAt is request with a path that says where it begins itself.
+// requestAt is request with a path from the root.
 func (c client) requestAt(method, path string, body any, header ...string) reply {
 	c.t.Helper()
 	var content io.Reader = http.NoBody
@@ -228,12 +269,15 @@ func (c client) requestAt(method, path string, body any, header ...string) reply
 
 func (c client) send(req *http.Request) reply {
 	c.t.Helper()
-	answer, err := http.DefaultTransport.RoundTrip(req)
+	response, err := http.DefaultTransport.RoundTrip(req)
 	require.NoError(c.t, err)
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	require.NoError(c.t, err)
-	r := reply{t: c.t, call: req.Method + " " + req.URL.Path, status: answer.StatusCode, header: answer.Header, body: body}
+	r := reply{
+		t: c.t, call: req.Method + " " + req.URL.Path,
+		status: response.StatusCode, header: response.Header, body: body,
+	}
 	if path, below := strings.CutPrefix(req.URL.Path, "/api/v1"); below {
 		if route := operationOf(req.Method, path); route != nil {
 			r.operation = route.Operation.OperationID
@@ -243,7 +287,7 @@ func (c client) send(req *http.Request) reply {
 	return r
 }
 
-// field returns a field of the answer's JSON object.
+// field returns a field of the JSON object in the body.
 func (r reply) field(name string) any {
 	r.t.Helper()
 	var object map[string]any
@@ -255,11 +299,11 @@ func (r reply) field(name string) any {
 func (r reply) text(name string) string {
 	r.t.Helper()
 	text, ok := r.field(name).(string)
-	require.True(r.t, ok, "%s is no text: %s", name, r.body)
+	require.True(r.t, ok, "%s is not a string: %s", name, r.body)
 	return text
 }
 
-// rows returns the data of a page.
+// rows returns the rows of a page.
 func (r reply) rows() []map[string]any {
 	r.t.Helper()
 	var page struct{ Data []map[string]any }
@@ -274,14 +318,14 @@ func (r reply) is(status int) reply {
 	return r
 }
 
-// is2xx is is for any success.
+// is2xx asserts that the status is a success and returns the reply.
 func (r reply) is2xx() reply {
 	r.t.Helper()
 	require.Equal(r.t, 2, r.status/100, "%s: %d %s", r.call, r.status, r.body)
 	return r
 }
 
-// refused asserts the status and the code of a problem document.
+// refused asserts that the reply is a problem document with that status and code.
 func (r reply) refused(status int, code string) {
 	r.t.Helper()
 	if assert.Equal(r.t, status, r.status, "%s: %s", r.call, r.body) {
@@ -289,7 +333,7 @@ func (r reply) refused(status int, code string) {
 	}
 }
 
-// faulted asserts a 422 that names exactly these locations, in any order.
+// faulted asserts that the reply is a 422 that names exactly these locations, in any order.
 func (r reply) faulted(locations ...string) {
 	r.t.Helper()
 	r.is(http.StatusUnprocessableEntity)

@@ -29,7 +29,7 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	svc, err := wire(cfg, store, sink, log)
+	svc, err := wire(cfg, store, sink, log, standardSignInCost())
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,8 @@ func wired(t *testing.T, f fault) (*service, config.Config) {
 	config.AddFlags(flags)
 	cfg, err := config.Load(flags)
 	require.NoError(t, err)
-	svc, err := wire(cfg, storage{Store: faultyStore{memory.New(), f.in("CreateFirstSuperuser")}}, telemetry.None(), zap.NewNop())
+	store := storage{Store: faultyStore{memory.New(), f.in("CreateFirstSuperuser")}}
+	svc, err := wire(cfg, store, telemetry.None(), zap.NewNop(), cheapSignInCost())
 	require.NoError(t, err)
 	return svc, cfg
 }

@@ -27,9 +27,18 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/static"
 )
 
-// failureFloor is the least time of a refused sign-in: well above what a look-up and a hash take on
-// a machine that is not overloaded, a legacy one of bcrypt's usual cost 12 (270 ms) included.
-const failureFloor = 500 * time.Millisecond
+// signInCost is the time and memory that sign-ins take on purpose. Tests pass cheap values; no
+// configuration can change it.
+type signInCost struct {
+	hasher       *security.PasswordHasher
+	failureFloor time.Duration // minimum time of a refused sign-in
+}
+
+// standardSignInCost returns the cost in every process of the program. Its floor is well above the time
+// of a query and a hash on a machine that is not overloaded, even for a bcrypt hash of cost 12 (270 ms).
+func standardSignInCost() signInCost {
+	return signInCost{security.NewPasswordHasher(), 500 * time.Millisecond}
+}
 
 // service is all of it, constructed.
 type service struct {
@@ -63,7 +72,9 @@ func (s storage) end() {
 }
 
 // wire constructs the service on the given store.
-func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.Logger) (*service, error) {
+func wire(
+	cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.Logger, cost signInCost,
+) (*service, error) {
 	first, err := firstSuperuserOf(cfg)
 	if err != nil {
 		return nil, err
@@ -76,14 +87,15 @@ func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	hasher := security.NewPasswordHasher()
+	hasher := cost.hasher
 	if err := observeHasher(sink.Metrics, hasher); err != nil {
 		return nil, err
 	}
 	server, err := httpapi.New(httpapi.Options{
 		Auth: &auth.Service{
-			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now, FailureFloor: failureFloor,
-			Attempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now,
+			FailureFloor: cost.failureFloor,
+			Attempts:     security.NewAttemptLimiter(10, 6*time.Second, time.Now),
 		},
 		Users: &users.Service{
 			Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
