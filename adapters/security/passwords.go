@@ -29,8 +29,8 @@ const (
 // NewPasswordHasher returns a hasher that computes as many hashes concurrently as there are processors.
 func NewPasswordHasher() *PasswordHasher { return newPasswordHasher(standardCost) }
 
-// NewCheapPasswordHasher returns a hasher whose hashes take microseconds and do not protect a password.
-// It is for tests that do not test hashing. Its own hashes are current for it, and outdated for
+// NewCheapPasswordHasher returns a hasher for tests that do not test hashing. Its hashes take microseconds
+// and do not protect a password. They are current for it, and outdated for a hasher of
 // [NewPasswordHasher]. No configuration leads here: a test fails if code of the program calls it.
 func NewCheapPasswordHasher() *PasswordHasher { return newPasswordHasher(cheapestCost) }
 
@@ -70,8 +70,8 @@ func (h *PasswordHasher) parse(hash string) (storedHash, error) {
 	return parseHash(hash)
 }
 
-// Outdated implements [ports.PasswordHasher]. It is true for every hash whose format, cost or length
-// differs from those that Hash uses now.
+// Outdated implements [ports.PasswordHasher]. It is true for every hash with another format, cost or
+// length than Hash uses now.
 func (h *PasswordHasher) Outdated(hash string) bool {
 	stored, err := parseArgon2id(hash)
 	return err != nil || stored.cost != h.cost || len(stored.salt) != saltLength || len(stored.key) != keyLength

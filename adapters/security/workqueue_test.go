@@ -20,7 +20,7 @@ const (
 	testMaxWait              = time.Second
 )
 
-// fixture is a queue with concurrent calls, whose work ends when finish is closed.
+// fixture is a queue with concurrent calls. Their work ends when finish is closed.
 type fixture struct {
 	queue   *workQueue
 	finish  chan struct{}

@@ -156,7 +156,7 @@ func TestConnectionsThatSendNoHeaderAreClosedWhileOthersAreServed(t *testing.T) 
 	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status)
 }
 
-func TestAFloodOfSignInsIsAnsweredWithinBoundedMemory(t *testing.T) {
+func TestAFloodOfSignInsTakesLimitedMemory(t *testing.T) {
 	noLeaks(t)
 	const attempts = 300
 	r := startServiceWith(t, nil, standardSignInCost()).waitUntilReady(t)

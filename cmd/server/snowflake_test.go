@@ -80,7 +80,7 @@ func fakeSnowflake(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 
 const snowflakePassword = "the password of the user in Snowflake"
 
-// snowflakeConfig configures a service whose store is that server.
+// snowflakeConfig configures a service that uses server as its store.
 func snowflakeConfig(t testing.TB, server *snowflaketest.Server) string {
 	t.Helper()
 	return configFile(t, fields{

@@ -37,7 +37,7 @@ func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {
 		args = append(args, "-race")
 	}
 	build := exec.Command("go", append(args, "..")...)
-	build.Env = append(os.Environ(), "GOFLAGS=") // those of a coverage profile are for this run alone
+	build.Env = append(os.Environ(), "GOFLAGS=") // not the -cover of this run
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
