@@ -25,8 +25,7 @@ func TestMain(m *testing.M) {
 // serve starts a fake of Snowflake with the tables of setup.sql.
 func serve(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
-	server := snowflaketest.New(rules)
-	t.Cleanup(server.Close)
+	server := snowflaketest.New(t, rules)
 	for _, st := range echoinsnowflake.Tables() {
 		server.Exec(st)
 	}

@@ -70,8 +70,7 @@ func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) s
 // fakeSnowflake starts a fake of Snowflake with the tables of setup.sql.
 func fakeSnowflake(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
-	server := snowflaketest.New(rules)
-	t.Cleanup(server.Close)
+	server := snowflaketest.New(t, rules)
 	for _, st := range echoinsnowflake.Tables() {
 		server.Exec(st)
 	}
