@@ -10,8 +10,10 @@ import (
 type ItemStore interface {
 	// Item returns the item if it is in scope. Errors: ErrNotFound, also if the owner no longer exists.
 	Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error)
-	// Items lists the items of one owner. An unknown owner has none.
-	Items(ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest) (domain.Page[domain.Item], error)
+	// Items returns a page of the items of one owner. An unknown owner has none.
+	Items(
+		ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest,
+	) (domain.Page[domain.Item], error)
 	// CreateItem adds i, whose OwnerID must be by's ID.
 	CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error
 	// UpdateItem replaces the item with next's ID by next if it is in scope and its Version is still

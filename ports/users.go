@@ -10,7 +10,7 @@ import (
 type UserStore interface {
 	// User returns the account. Errors: ErrNotFound.
 	User(ctx context.Context, by domain.Actor, id string) (domain.User, error)
-	// Users lists all accounts. It leaves PasswordHash empty.
+	// Users returns a page of all accounts. It leaves PasswordHash empty.
 	Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error)
 	// CreateUser adds u. Errors: ErrEmailTaken. Of concurrent calls with one e-mail, one succeeds.
 	CreateUser(ctx context.Context, by domain.Actor, u domain.User) error
