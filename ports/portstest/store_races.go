@@ -78,6 +78,17 @@ func assertDeleted(t *testing.T, errs []error) {
 	}
 }
 
+// insist repeats call while the store is too busy for it.
+func insist(call func() error) error {
+	const maxTries = 100
+	for range maxTries - 1 {
+		if err := call(); domain.KindOf(err) != domain.Unavailable {
+			return err
+		}
+	}
+	return call()
+}
+
 // ignore returns err, or nil if err is the expected one.
 func ignore(expected, err error) error {
 	if errors.Is(err, expected) {
@@ -207,7 +218,7 @@ func testDeleteRaces(t *testing.T, open opener) {
 		next := domaintest.RevisedUser(u, domaintest.Inactive)
 		assertDeleted(t, race(runners, func(i int) error {
 			if i == runners/2 {
-				return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion)
+				return insist(func() error { return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion) })
 			}
 			return ignore(domain.ErrStale, s.UpdateUser(t.Context(), s.admin.Actor(), next, u))
 		}))
@@ -220,7 +231,9 @@ func testDeleteRaces(t *testing.T, open opener) {
 		by := s.admin.Actor()
 		assertDeleted(t, race(runners, func(i int) error {
 			if i == runners/2 {
-				return s.DeleteItem(t.Context(), by, domain.AllItems(), item.ID, anyVersion)
+				return insist(func() error {
+					return s.DeleteItem(t.Context(), by, domain.AllItems(), item.ID, anyVersion)
+				})
 			}
 			return ignore(domain.ErrStale, s.UpdateItem(t.Context(), by, domain.AllItems(), next, item.Version))
 		}))
@@ -235,7 +248,7 @@ func testDeleteRaces(t *testing.T, open opener) {
 		}
 		errs := race(runners, func(i int) error {
 			if i == runners/2 {
-				return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion)
+				return insist(func() error { return s.DeleteUser(t.Context(), s.admin.Actor(), u.ID, anyVersion) })
 			}
 			return ignore(domain.ErrSignedOut, s.CreateItem(t.Context(), u.Actor(), items[i]))
 		})
