@@ -45,13 +45,13 @@ func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) 
 }
 
 // UpdateUser implements [ports.UserStore].
-func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
+func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, old domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	a, err := s.findAccount(next.ID, domain.OnlyVersions(read.Version))
+	a, err := s.findAccount(next.ID, domain.OnlyVersions(old.Version))
 	if err != nil {
 		return err
 	}

@@ -252,9 +252,9 @@ func TestPasswordChangeDuringSignIns(t *testing.T) {
 				})
 			}
 			time.Sleep(35 * time.Millisecond)
-			read := s.storedAnn(t)
-			next := domaintest.RevisedUser(read, domaintest.WithPasswordHash("v1$new$"+wrong))
-			require.NoError(t, s.store.UpdateUser(t.Context(), read.Actor(), next, read))
+			old := s.storedAnn(t)
+			next := domaintest.RevisedUser(old, domaintest.WithPasswordHash("v1$new$"+wrong))
+			require.NoError(t, s.store.UpdateUser(t.Context(), old.Actor(), next, old))
 			s.mu.Lock()
 			early := len(tokens)
 			s.mu.Unlock()

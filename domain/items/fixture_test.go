@@ -79,10 +79,10 @@ func (s *fixture) changeConcurrently(t *testing.T, n int) {
 		if n--; n < 0 {
 			return
 		}
-		read, err := s.store.Item(t.Context(), s.ann.Actor(), ofAnn, s.annItem.ID)
+		old, err := s.store.Item(t.Context(), s.ann.Actor(), ofAnn, s.annItem.ID)
 		require.NoError(t, err)
-		next := domaintest.RevisedItem(read, domaintest.WithDescription(fmt.Sprint("concurrent change ", n)))
-		require.NoError(t, s.store.UpdateItem(t.Context(), s.ann.Actor(), ofAnn, next, read.Version))
+		next := domaintest.RevisedItem(old, domaintest.WithDescription(fmt.Sprint("concurrent change ", n)))
+		require.NoError(t, s.store.UpdateItem(t.Context(), s.ann.Actor(), ofAnn, next, old.Version))
 	}
 }
 

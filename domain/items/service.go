@@ -44,22 +44,24 @@ func (s *Service) Get(ctx context.Context, by domain.Actor, id string) (domain.I
 	return s.Store.Item(ctx, by, scopeOf(by), id)
 }
 
-// Update implements [ports.Items].
+// Update implements [ports.Items]. It reads the item, applies the patch, and writes the result back for the
+// Version that it read. If a concurrent change came between, it repeats all three, unless ifVersion limits
+// the Versions that the patch is meant for.
 func (s *Service) Update(
 	ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Versions,
 ) (domain.Item, error) {
 	var result domain.Item
 	attempt := func() error {
-		read, err := s.Store.Item(ctx, by, scopeOf(by), id)
+		old, err := s.Store.Item(ctx, by, scopeOf(by), id)
 		if err != nil {
 			return err
 		}
-		if !ifVersion.Allow(read.Version) {
+		if !ifVersion.Allow(old.Version) {
 			return domain.ErrStale
 		}
-		next, differs := read.Revise(p.ApplyTo(read), s.Now())
+		next, differs := old.Revise(p.ApplyTo(old), s.Now())
 		if differs {
-			if err := s.Store.UpdateItem(ctx, by, scopeOf(by), next, read.Version); err != nil {
+			if err := s.Store.UpdateItem(ctx, by, scopeOf(by), next, old.Version); err != nil {
 				return err
 			}
 		}

@@ -153,9 +153,9 @@ func (s *fixture) changeConcurrently(t *testing.T, email domain.Email, n int) {
 		if n--; n < 0 {
 			return
 		}
-		read := s.stored(t, email)
-		next := domaintest.RevisedUser(read, domaintest.WithFullName(fmt.Sprint("concurrent change ", n)))
-		require.NoError(t, s.store.UpdateUser(t.Context(), s.sue.Actor(), next, read))
+		old := s.stored(t, email)
+		next := domaintest.RevisedUser(old, domaintest.WithFullName(fmt.Sprint("concurrent change ", n)))
+		require.NoError(t, s.store.UpdateUser(t.Context(), s.sue.Actor(), next, old))
 	}
 }
 
@@ -230,9 +230,9 @@ func (s *interleavedStore) HadFirstSuperuser(ctx context.Context) (bool, error) 
 	return s.OperatorStore.HadFirstSuperuser(ctx)
 }
 
-func (s *interleavedStore) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
+func (s *interleavedStore) UpdateUser(ctx context.Context, by domain.Actor, next, old domain.User) error {
 	s.updates.Add(1)
-	return s.UserStore.UpdateUser(ctx, by, next, read)
+	return s.UserStore.UpdateUser(ctx, by, next, old)
 }
 
 func (s *interleavedStore) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {

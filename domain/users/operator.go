@@ -63,17 +63,17 @@ func (o *Operator) ResetPassword(ctx context.Context, email domain.Email, passwo
 		return err
 	}
 	return domain.RetryStale(ctx, func() error {
-		read, err := o.Accounts.UserForSignIn(ctx, email)
+		old, err := o.Accounts.UserForSignIn(ctx, email)
 		if err != nil {
 			return err
 		}
-		if !read.Superuser {
+		if !old.Superuser {
 			return fmt.Errorf("%w: the account is not a superuser", domain.ErrNotFound)
 		}
-		next := read
+		next := old
 		next.PasswordHash = hash
-		next, _ = read.Revise(next, o.Now())
-		if err := o.Store.ResetPasswordForOperator(ctx, next, read.Version); err != nil {
+		next, _ = old.Revise(next, o.Now())
+		if err := o.Store.ResetPasswordForOperator(ctx, next, old.Version); err != nil {
 			return err
 		}
 		o.Audit(ctx, domain.Event{Name: domain.EventPasswordChanged, SubjectID: next.ID})

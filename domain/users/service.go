@@ -180,23 +180,23 @@ func (s *Service) update(
 ) (domain.User, error) {
 	var result domain.User
 	attempt := func() error {
-		read, err := s.Store.User(ctx, by, id)
+		old, err := s.Store.User(ctx, by, id)
 		if err != nil {
 			return err
 		}
-		if !ifVersion.Allow(read.Version) {
+		if !ifVersion.Allow(old.Version) {
 			return domain.ErrStale
 		}
-		next, err := change(read)
+		next, err := change(old)
 		if err != nil {
 			return err
 		}
-		next, differs := read.Revise(next, s.Now())
+		next, differs := old.Revise(next, s.Now())
 		if differs {
-			if err := s.Store.UpdateUser(ctx, by, next, read); err != nil {
+			if err := s.Store.UpdateUser(ctx, by, next, old); err != nil {
 				return err
 			}
-			s.auditChanges(ctx, by, read, next)
+			s.auditChanges(ctx, by, old, next)
 		}
 		result = next
 		return nil
@@ -213,19 +213,19 @@ func (s *Service) delete(ctx context.Context, by domain.Actor, id string, ifVers
 	return nil
 }
 
-// auditChanges records one event for each kind of change between old and fresh.
-func (s *Service) auditChanges(ctx context.Context, by domain.Actor, old, fresh domain.User) {
+// auditChanges records one event for each kind of change between old and next.
+func (s *Service) auditChanges(ctx context.Context, by domain.Actor, old, next domain.User) {
 	for _, c := range []struct {
 		event   string
 		changed bool
 	}{
-		{domain.EventProfileChanged, old.Email != fresh.Email || old.FullName != fresh.FullName},
-		{domain.EventPasswordChanged, old.PasswordHash != fresh.PasswordHash},
-		{domain.EventRoleChanged, old.Superuser != fresh.Superuser},
-		{domain.EventActivationChanged, old.Active != fresh.Active},
+		{domain.EventProfileChanged, old.Email != next.Email || old.FullName != next.FullName},
+		{domain.EventPasswordChanged, old.PasswordHash != next.PasswordHash},
+		{domain.EventRoleChanged, old.Superuser != next.Superuser},
+		{domain.EventActivationChanged, old.Active != next.Active},
 	} {
 		if c.changed {
-			s.Audit(ctx, domain.Event{Name: c.event, ActorID: by.ID, SubjectID: fresh.ID})
+			s.Audit(ctx, domain.Event{Name: c.event, ActorID: by.ID, SubjectID: next.ID})
 		}
 	}
 }

@@ -24,7 +24,7 @@ type call struct {
 // testSignedOut fails if a method is missing.
 func (s *fixture) callsWithActor() []call {
 	changed, deleted, owner, created := s.addUser(), s.addUser(), s.addUser(), domaintest.User()
-	read, changedItem, deletedItem := s.addItem(owner), s.addItem(owner), s.addItem(owner)
+	readItem, changedItem, deletedItem := s.addItem(owner), s.addItem(owner), s.addItem(owner)
 	return []call{
 		{"User", func(ctx context.Context, by domain.Actor) error {
 			_, err := s.User(ctx, by, s.admin.ID)
@@ -42,7 +42,7 @@ func (s *fixture) callsWithActor() []call {
 			return s.DeleteUser(ctx, by, deleted.ID, anyVersion)
 		}},
 		{"Item", func(ctx context.Context, by domain.Actor) error {
-			_, err := s.Item(ctx, by, domain.AllItems(), read.ID)
+			_, err := s.Item(ctx, by, domain.AllItems(), readItem.ID)
 			return err
 		}},
 		{"Items", func(ctx context.Context, by domain.Actor) error {
