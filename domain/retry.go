@@ -11,8 +11,9 @@ import (
 // change succeeded, so up to 32 concurrent changes all succeed.
 const maxTries = 32
 
-// RetryUnlessVersioned runs attempt, which reads, changes and writes. If ifVersion allows every Version
-// it retries ErrStale as [RetryStale] does; otherwise it runs attempt once.
+// RetryUnlessVersioned runs attempt, which reads, changes and writes an entity. If ifVersion allows every
+// Version it retries as [RetryStale] does. Otherwise it runs attempt once, because the client must decide
+// whether its change still makes sense.
 func RetryUnlessVersioned(ctx context.Context, ifVersion Versions, attempt func() error) error {
 	if _, limited := ifVersion.Limit(); limited {
 		return attempt()
@@ -20,14 +21,14 @@ func RetryUnlessVersioned(ctx context.Context, ifVersion Versions, attempt func(
 	return RetryStale(ctx, attempt)
 }
 
-// RetryStale is [Retry] for an attempt that reads, changes and writes, and that fails with [ErrStale] if
-// a concurrent change was faster.
+// RetryStale is [Retry] for an attempt that reads, changes and writes an entity, and that fails with
+// [ErrStale] if a concurrent change came between.
 func RetryStale(ctx context.Context, attempt func() error) error {
 	return Retry(ctx, ErrStale, attempt)
 }
 
-// Retry runs attempt until it fails with another error than retryable, or succeeds. It pauses for a
-// random time between tries. It returns [ErrContended] after 32 tries, or shortly before ctx ends.
+// Retry runs attempt until it succeeds or fails with an error other than retryable. It pauses for a random
+// time between tries. It returns [ErrContended] after 32 tries, or shortly before ctx ends.
 func Retry(ctx context.Context, retryable error, attempt func() error) error {
 	const minPause, maxPause = time.Millisecond, 64 * time.Millisecond
 	limit := 4 * time.Millisecond
@@ -49,7 +50,8 @@ func Retry(ctx context.Context, retryable error, attempt func() error) error {
 	}
 }
 
-// contended returns err itself if it is ErrContended, so that the log has its cause.
+// contended returns ErrContended. It returns err itself if that is ErrContended already, because err may
+// wrap a cause for the log.
 func contended(err error) error {
 	if errors.Is(err, ErrContended) {
 		return err
