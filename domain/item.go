@@ -2,12 +2,17 @@ package domain
 
 import "time"
 
-// Item is a thing that an account owns.
-type Item struct {
-	ID          string // UUIDv7, lower case
-	OwnerID     string
+// NewItem holds the fields of an item that its creator chooses.
+type NewItem struct {
 	Title       Title
 	Description Optional[Description]
+}
+
+// Item is a thing that an account owns.
+type Item struct {
+	ID      string // UUIDv7, lower case
+	OwnerID string
+	NewItem
 	// Version increases by one with every change. It is the ETag.
 	Version   int64
 	CreatedAt time.Time
@@ -23,12 +28,6 @@ func (i Item) Revise(next Item, now time.Time) (revised Item, differs bool) {
 	next.Version = i.Version + 1
 	next.UpdatedAt = now
 	return next, true
-}
-
-// NewItem holds the fields of an item that its creator chooses.
-type NewItem struct {
-	Title       Title
-	Description Optional[Description]
 }
 
 // ItemPatch holds new values for the fields of an item that may change. An absent field stays as it is.

@@ -97,13 +97,26 @@ func TestRetryStale(t *testing.T) {
 	})
 }
 
-func TestRetryReturnsTheCauseOfContention(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		err := domain.Retry(t.Context(), domain.ErrContended, func() error {
-			return domain.ErrContended.WithCause(io.EOF)
+func TestRetryContended(t *testing.T) {
+	t.Run("returns the cause of the contention", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			err := domain.RetryContended(ctx, func() error { return domain.ErrContended.WithCause(io.EOF) })
+			assert.ErrorIs(t, err, domain.ErrContended)
+			assert.ErrorIs(t, err, io.EOF)
 		})
-		assert.ErrorIs(t, err, domain.ErrContended)
-		assert.ErrorIs(t, err, io.EOF)
+	})
+	t.Run("is limited by the deadline alone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			tries := 0
+			err := domain.RetryContended(ctx, func() error { tries++; return domain.ErrContended })
+			assert.ErrorIs(t, err, domain.ErrContended)
+			assert.Greater(t, tries, 100)
+			assert.NoError(t, ctx.Err())
+		})
 	})
 }
 

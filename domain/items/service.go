@@ -30,7 +30,7 @@ func (s *Service) List(
 func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewItem) (domain.Item, error) {
 	now := s.Now()
 	i := domain.Item{
-		ID: s.NewID(), OwnerID: by.ID, Title: in.Title, Description: in.Description,
+		ID: s.NewID(), OwnerID: by.ID, NewItem: in,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := s.Store.CreateItem(ctx, by, i); err != nil {

@@ -32,7 +32,7 @@ func TestCreate(t *testing.T) {
 				i, err := s.Create(t.Context(), by.Actor(), domain.NewItem{Title: newTitle, Description: text})
 				require.NoError(t, err)
 				want := domain.Item{
-					ID: i.ID, OwnerID: by.ID, Title: newTitle, Description: text,
+					ID: i.ID, OwnerID: by.ID, NewItem: domain.NewItem{Title: newTitle, Description: text},
 					Version: 1, CreatedAt: now, UpdatedAt: now,
 				}
 				assert.Equal(t, want, i)
