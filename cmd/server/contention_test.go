@@ -18,7 +18,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// maxTries is how often a PATCH without If-Match tries to change an entity (design.md: 32).
+// maxTries is how often a PATCH without If-Match tries to change an entity; see domain.RetryStale.
 const maxTries = 32
 
 // contended is a service on which a test changes one item concurrently.

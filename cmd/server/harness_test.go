@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if !isSet("test.parallel") {
-		// Most tests wait for network and timers, not for a processor.
-		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+		// Most tests wait for timers, not for a processor.
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 	}
 	var err error
 	if packageDir, err = os.MkdirTemp("", "echo-server-test"); err != nil {

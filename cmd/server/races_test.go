@@ -85,7 +85,6 @@ func (f fixture) account(email string, changes ...func(*domain.User)) (client, s
 }
 
 func TestOneOfManyConcurrentCreationsOfAnEmailSucceeds(t *testing.T) {
-	t.Parallel()
 	const clients = 64
 	f := newFixture(t)
 	admin := f.admin(t)
@@ -102,7 +101,6 @@ func TestOneOfManyConcurrentCreationsOfAnEmailSucceeds(t *testing.T) {
 }
 
 func TestOneOfManyConcurrentChangesToAnEmailSucceeds(t *testing.T) {
-	t.Parallel()
 	const accounts = 64
 	f := newFixture(t)
 	owners := make([]client, accounts)
@@ -128,7 +126,6 @@ func TestOneOfManyConcurrentChangesToAnEmailSucceeds(t *testing.T) {
 }
 
 func TestNoItemOutlivesItsOwner(t *testing.T) {
-	t.Parallel()
 	const rounds, creations = 10, 8
 	f := newFixture(t)
 	admin := f.admin(t)
@@ -161,7 +158,6 @@ func TestNoItemOutlivesItsOwner(t *testing.T) {
 }
 
 func TestAtLeastOneOfManyConcurrentDeletionsSucceeds(t *testing.T) {
-	t.Parallel()
 	const deletions = 16
 	f := newFixture(t)
 	admin := f.admin(t)
@@ -177,7 +173,6 @@ func TestAtLeastOneOfManyConcurrentDeletionsSucceeds(t *testing.T) {
 }
 
 func TestConcurrentChangesOfDifferentFieldsAreBothKept(t *testing.T) {
-	t.Parallel()
 	store := racingStore{Store: newStore(t), userUpdate: newBarrier(2), itemUpdate: newBarrier(2)}
 	f := newFixtureOn(t, store)
 	admin := f.admin(t)
@@ -201,7 +196,6 @@ func TestConcurrentChangesOfDifferentFieldsAreBothKept(t *testing.T) {
 }
 
 func TestOneOfTheLastTwoSuperusersRemains(t *testing.T) {
-	t.Parallel()
 	const rounds = 10
 	for name, c := range map[string]struct {
 		method string
@@ -215,7 +209,6 @@ func TestOneOfTheLastTwoSuperusersRemains(t *testing.T) {
 		"when both deactivate themselves": {"PATCH", fields{"is_active": false}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			f := newFixture(t)
 			var superusers [2]client
 			var ids [2]string
@@ -259,7 +252,6 @@ func TestOneOfTheLastTwoSuperusersRemains(t *testing.T) {
 }
 
 func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
-	t.Parallel()
 	const rounds, signIns = 3, 6
 	r := newService(t)
 	ann, _ := r.admin(t).newAccount("ann@example.com")
@@ -296,7 +288,6 @@ func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
 }
 
 func TestTheFirstSuperuserIsCreatedOnceInTheLifeOfAnInstallation(t *testing.T) {
-	t.Parallel()
 	const instances = 8
 	store := newStore(t)
 	racing := racingStore{Store: store, firstSuperuser: newBarrier(instances)}

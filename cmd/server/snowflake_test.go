@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,7 +132,8 @@ func endToEndOn(t *testing.T, where string) {
 	}
 	program, err := os.Executable()
 	require.NoError(t, err)
-	tests := exec.Command(program, "-test.run", "^("+strings.Join(names, "|")+")$", "-test.v", "-test.timeout=9m")
+	tests := exec.Command(program, "-test.run", "^("+strings.Join(names, "|")+")$", "-test.v", "-test.timeout=9m",
+		"-test.parallel="+strconv.Itoa(runtime.GOMAXPROCS(0))) // an emulator is slow
 	tests.Env = append(os.Environ(), snowflakeVariable+"="+where)
 	output, err := tests.CombinedOutput()
 	passed := 0
@@ -191,7 +193,6 @@ func TestTheLogNamesTheConsistencyModeAndWhatItWeakens(t *testing.T) {
 }
 
 func TestTheServiceIsReadySoonAfterAHangingSnowflakeRecovers(t *testing.T) {
-	t.Parallel()
 	server := fakeSnowflake(t, engine.Rules{})
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
 	r := startService(t, nil, snowflakeConfig(t, server))
