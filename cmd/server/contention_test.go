@@ -34,21 +34,30 @@ func newContended(t *testing.T, r *testService) contended {
 	return contended{r, admin, admin.newItem("Snow shovel")}
 }
 
-// change sends n concurrent PATCHes without If-Match, each with another title.
+// change sends n concurrent PATCHes without If-Match, each with another title. Each has a connection of
+// its own, because the service closes kept connections that are not used for a while.
 func (c contended) change(n int) []reply {
+	transport := &http.Transport{DisableKeepAlives: true}
 	replies := make([]reply, n)
 	race(n, func(i int) reply {
-		replies[i] = c.admin.request("PATCH", c.item, fields{"title": fmt.Sprint("title ", i)})
+		req := c.admin.newRequest("PATCH", "/api/v1"+c.item, fields{"title": fmt.Sprint("title ", i)})
+		replies[i] = c.admin.sendVia(transport, req)
 		return replies[i]
 	})
 	return replies
 }
 
-// newContendedOnSnowflake returns a service in which no request ends because of its time or because it
-// waits for a connection.
+// longTimeout keeps requests from ending before their tries on a slow machine.
+const longTimeout = "--request-timeout=20s"
+
+func newContendedOn(t *testing.T, store ports.Store) contended {
+	t.Helper()
+	return newContended(t, newServiceOn(t, store, longTimeout))
+}
+
 func newContendedOnSnowflake(t *testing.T) (contended, *snowflaketest.Server) {
 	t.Helper()
-	r, server := newServiceOnSnowflake(t, "--request-timeout=20s", "--snowflake-connections=32")
+	r, server := newServiceOnSnowflake(t, longTimeout, "--snowflake-connections=32")
 	return newContended(t, r), server
 }
 
@@ -103,7 +112,7 @@ func TestAsManyConcurrentChangesAsTriesAllSucceed(t *testing.T) {
 	}
 	t.Run("in memory", func(t *testing.T) {
 		t.Parallel()
-		allSucceed(newContended(t, newServiceOn(t, memory.New())))
+		allSucceed(newContendedOn(t, memory.New()))
 	})
 	t.Run("on Snowflake", func(t *testing.T) {
 		t.Parallel()
@@ -116,7 +125,7 @@ func TestAChangeThatAlwaysLosesIsContendedAfterItsTries(t *testing.T) {
 	t.Parallel()
 	store := newCountingStore()
 	store.loses = true
-	c := newContended(t, newServiceOn(t, store))
+	c := newContendedOn(t, store)
 	reply := c.change(1)[0]
 	reply.refused(http.StatusServiceUnavailable, domain.ErrContended.Code)
 	assert.NotEmpty(t, reply.header.Get("Retry-After"))
@@ -128,7 +137,7 @@ func TestTwoHundredConcurrentChangesMakeALimitedNumberOfCalls(t *testing.T) {
 	const clients = 200
 	store := newCountingStore()
 	succeeded := 0
-	for _, reply := range newContended(t, newServiceOn(t, store)).change(clients) {
+	for _, reply := range newContendedOn(t, store).change(clients) {
 		if reply.status == http.StatusOK {
 			succeeded++
 			continue

@@ -262,6 +262,11 @@ func (c client) request(method, path string, body any, header ...string) reply {
 // requestAt is request with a path from the root.
 func (c client) requestAt(method, path string, body any, header ...string) reply {
 	c.t.Helper()
+	return c.send(c.newRequest(method, path, body, header...))
+}
+
+func (c client) newRequest(method, path string, body any, header ...string) *http.Request {
+	c.t.Helper()
 	var content io.Reader = http.NoBody
 	contentType := "application/json"
 	switch b := body.(type) {
@@ -293,12 +298,18 @@ func (c client) requestAt(method, path string, body any, header ...string) reply
 			req.Header.Set(header[i], header[i+1])
 		}
 	}
-	return c.send(req)
+	return req
 }
 
 func (c client) send(req *http.Request) reply {
 	c.t.Helper()
-	response, err := http.DefaultTransport.RoundTrip(req)
+	return c.sendVia(http.DefaultTransport, req)
+}
+
+// sendVia sends req via that transport and checks the response against openapi.yaml.
+func (c client) sendVia(transport http.RoundTripper, req *http.Request) reply {
+	c.t.Helper()
+	response, err := transport.RoundTrip(req)
 	require.NoError(c.t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
