@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,9 +26,16 @@ func (r *testService) written(t *testing.T) string {
 	return out.String()
 }
 
+func passwordFile(t *testing.T, password string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(path, []byte(password), 0o600))
+	return path
+}
+
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
-	r := newService(t)
+	r := newService(t, "--first-superuser-password-file="+passwordFile(t, "secret of the admin"))
 	admin := r.admin(t)
 	const email, password, next = "ann.secret@example.com", "first secret of hers", "next secret of hers"
 	admin.request("POST", "/users/", fields{"email": email, "password": password, "full_name": "Ann Secret"}).is(http.StatusCreated)

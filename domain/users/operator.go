@@ -23,13 +23,19 @@ type Operator struct {
 
 // EnsureFirstSuperuser creates the first superuser of an installation and reports whether it did. The
 // store remembers that there was one, so that it does not come back after a rename or a deletion.
-// password is not checked here: the configuration may allow a default that no account could choose. It
-// is hashed only if there was no first superuser yet.
-func (o *Operator) EnsureFirstSuperuser(ctx context.Context, email domain.Email, password string) (bool, error) {
+// password is called only if there was none: a password that is not used any more need not be valid.
+// It returns a text because the configuration may allow a default that no account could choose.
+func (o *Operator) EnsureFirstSuperuser(
+	ctx context.Context, email domain.Email, password func() (string, error),
+) (bool, error) {
 	if had, err := o.Store.HadFirstSuperuser(ctx); err != nil || had {
 		return false, err
 	}
-	u, err := o.newSuperuser(ctx, email, password)
+	initial, err := password()
+	if err != nil {
+		return false, err
+	}
+	u, err := o.newSuperuser(ctx, email, initial)
 	if err != nil {
 		return false, err
 	}
