@@ -107,8 +107,10 @@ func (t *Telemetry) start(ctx context.Context, o Options, service *resource.Reso
 
 // Close sends what was not sent yet, and stops the providers. It returns within two seconds, with an
 // error if the collector has not accepted everything.
-func (t *Telemetry) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+func (t *Telemetry) Close() error { return t.closeWithin(closeTimeout) }
+
+func (t *Telemetry) closeWithin(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	errs := make(chan error, len(t.close))
 	for _, stop := range t.close {

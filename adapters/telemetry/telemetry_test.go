@@ -72,6 +72,23 @@ func TestStartDoesNotWaitForACollector(t *testing.T) {
 	assert.NoError(t, telemetry.Close())
 }
 
+func TestCloseDoesNotWaitForACollectorThatIsAway(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1000") // milliseconds, for one export
+	before := goleak.IgnoreCurrent()
+	away, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, away.Close())
+	endpoint := "http://" + away.Addr().String()
+	telemetry, err := Start(t.Context(), options(endpoint, endpoint))
+	require.NoError(t, err)
+	_, span := telemetry.Traces.Tracer("test").Start(t.Context(), "lost")
+	span.End()
+	assert.ErrorIs(t, telemetry.closeWithin(10*time.Millisecond), context.DeadlineExceeded)
+	// The exporters end in the background. Other tests must not see their goroutines.
+	ended := func() bool { return goleak.Find(before) == nil }
+	require.Eventually(t, ended, time.Minute, 10*time.Millisecond)
+}
+
 func TestCloseWaitsTwoSecondsForAllProvidersTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := errors.New("failed")

@@ -30,10 +30,10 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
 )
 
-// randomKey is a signing key as `openssl rand -base64 32` prints it.
+// randomKey is a signing key, such as `openssl rand -base64 32` prints.
 const randomKey = "mHq0vZ1dZk2Yw1n1rj7mS3l8fK9QbVxTt4oPzE6uCgA="
 
-// production configures a service that others can reach, on the memory store.
+// production configures a service on the memory store that other machines can reach.
 func production(t *testing.T) {
 	t.Helper()
 	t.Setenv("HTTP_ADDR", ":0")
@@ -247,7 +247,7 @@ func TestAValueThatAnotherPackageChecksIsRefusedToo(t *testing.T) {
 	}{
 		"a private key with the wrong format": {
 			map[string]string{"STORAGE": "snowflake", "SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "keypair", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PRIVATE_KEY": "nonsense"},
-			"SNOWFLAKE_PRIVATE_KEY: is not PEM: it has to begin with -----BEGIN PRIVATE KEY-----\n",
+			"SNOWFLAKE_PRIVATE_KEY: is not PEM: it must begin with -----BEGIN PRIVATE KEY-----\n",
 		},
 		"a first superuser without an address": {
 			map[string]string{"FIRST_SUPERUSER": "root"},
