@@ -56,7 +56,8 @@ func shutdown(store storage, sink *telemetry.Telemetry, log *zap.Logger) {
 }
 
 // serve answers requests on listener until ctx ends. Then it stops without losing a request: first it
-// becomes unready, so that it gets no new requests, and then it finishes the running ones.
+// becomes unready, so that it gets no new requests, and then it finishes the running ones. It returns
+// early, with the error, if the listener fails or the first superuser's password is not allowed.
 func (s *service) serve(ctx context.Context, cfg config.Config, listener net.Listener, log *zap.Logger) error {
 	server := s.http.HTTPServer()
 	failed := make(chan error, 2)
@@ -77,7 +78,7 @@ func (s *service) serve(ctx context.Context, cfg config.Config, listener net.Lis
 	var err error
 	select {
 	case err = <-failed:
-		_ = server.Close() // There is a worse error to report.
+		_ = server.Close() // The error of Close does not matter beside err.
 	case <-ctx.Done():
 		err = s.drain(server, cfg, log)
 	}
@@ -102,7 +103,7 @@ const (
 	// tryTimeout limits one try to reach the store at the start, so that a try that hangs does not
 	// prevent the next one.
 	tryTimeout = 10 * time.Second
-	// checkTimeout limits the check with which a try begins and which is cheap for a database. The
+	// checkTimeout limits the check of the store with which a try begins. It is short, so that the
 	// service notices within five seconds that a store that hung has recovered.
 	checkTimeout = 3 * time.Second
 )
