@@ -7,10 +7,10 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// faultyStore is a store in which a test can break every call that a use case begins with.
+// faultyStore is a store that injects faults into the first store call of each use case.
 type faultyStore struct {
 	ports.Store
-	// before is asked before each call, with the name of the method; its error becomes the answer.
+	// before is called with the name of the method. If it returns an error, so does the method.
 	before func(ctx context.Context, method string) error
 }
 
@@ -35,7 +35,9 @@ func (s faultyStore) User(ctx context.Context, by domain.Actor, id string) (doma
 	return s.Store.User(ctx, by, id)
 }
 
-func (s faultyStore) Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error) {
+func (s faultyStore) Users(
+	ctx context.Context, by domain.Actor, page domain.PageRequest,
+) (domain.Page[domain.User], error) {
 	if err := s.before(ctx, "Users"); err != nil {
 		return domain.Page[domain.User]{}, err
 	}
@@ -49,21 +51,25 @@ func (s faultyStore) CreateUser(ctx context.Context, by domain.Actor, u domain.U
 	return s.Store.CreateUser(ctx, by, u)
 }
 
-func (s faultyStore) DeleteUser(ctx context.Context, by domain.Actor, id string, read domain.Versions) error {
+func (s faultyStore) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
 	if err := s.before(ctx, "DeleteUser"); err != nil {
 		return err
 	}
-	return s.Store.DeleteUser(ctx, by, id, read)
+	return s.Store.DeleteUser(ctx, by, id, ifVersion)
 }
 
-func (s faultyStore) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
+func (s faultyStore) Item(
+	ctx context.Context, by domain.Actor, scope domain.ItemScope, id string,
+) (domain.Item, error) {
 	if err := s.before(ctx, "Item"); err != nil {
 		return domain.Item{}, err
 	}
 	return s.Store.Item(ctx, by, scope, id)
 }
 
-func (s faultyStore) Items(ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest) (domain.Page[domain.Item], error) {
+func (s faultyStore) Items(
+	ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest,
+) (domain.Page[domain.Item], error) {
 	if err := s.before(ctx, "Items"); err != nil {
 		return domain.Page[domain.Item]{}, err
 	}
@@ -77,9 +83,11 @@ func (s faultyStore) CreateItem(ctx context.Context, by domain.Actor, i domain.I
 	return s.Store.CreateItem(ctx, by, i)
 }
 
-func (s faultyStore) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, read domain.Versions) error {
+func (s faultyStore) DeleteItem(
+	ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions,
+) error {
 	if err := s.before(ctx, "DeleteItem"); err != nil {
 		return err
 	}
-	return s.Store.DeleteItem(ctx, by, scope, id, read)
+	return s.Store.DeleteItem(ctx, by, scope, id, ifVersion)
 }

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,8 +36,28 @@ func TestMain(m *testing.M) {
 	for _, k := range config.Keys() {
 		os.Unsetenv(k.Name)
 	}
-	os.Exit(m.Run())
+	flag.Parse()
+	if !isSet("test.parallel") {
+		// Most tests wait for network and timers, not for a processor.
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
+	var err error
+	if packageDir, err = os.MkdirTemp("", "echo-server-test"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(packageDir)
+	os.Exit(code)
 }
+
+// isSet reports whether the command line has that flag.
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
+// packageDir is a directory for files that several tests share.
+var packageDir string
 
 const (
 	adminEmail    = "admin@example.com"
@@ -122,6 +145,12 @@ func (r *testService) waitUntilReady(t testing.TB) *testService {
 	t.Helper()
 	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
 	return r
+}
+
+// waitUntilLogged waits until the log has at least n lines with that message.
+func (r *testService) waitUntilLogged(t testing.TB, message string, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.logs.FilterMessage(message).Len() >= n }, waitLimit, pollInterval)
 }
 
 // configFile writes a configuration file and returns the flag that names it. Unlike the environment, it

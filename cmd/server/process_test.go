@@ -13,7 +13,8 @@ import (
 )
 
 func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
-	binary := buildBinary(t)
+	t.Parallel()
+	binary := builtBinary(t)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := startProcess(t, nil, binary, "--http-addr=127.0.0.1:0")

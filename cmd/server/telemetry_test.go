@@ -94,10 +94,9 @@ func collect(t *testing.T, act func(*testService, *snowflaketest.Server), flags 
 	t.Helper()
 	c := startCollector(t)
 	server := fakeSnowflake(t, engine.Rules{})
-	configured(t, server)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"+c.address) // The platform sets it.
 	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", c.address)
-	r := newService(t, flags...)
+	r := newService(t, append(flags, snowflakeConfig(t, server))...)
 	act(r, server)
 	r.stop()
 	for range r.stopped {
