@@ -39,8 +39,9 @@ func (p problem) concerns(groups []Group) bool {
 
 // Load reads all sources and checks the keys of the given groups, or all keys if no group is given.
 // The error has one line for each problem: the key, what is wrong and what to do. It never shows a
-// secret. Beside an error, the Config holds the values that are valid, and [Config.Settings] all of
-// them. flags may be nil, or hold the flags of [AddFlags] after parsing.
+// secret. Beside an error, the Config has the default for each key with a problem of its own, and
+// [Config.Settings] shows the values as they were read. flags may be nil, or hold the flags of
+// [AddFlags] after parsing.
 func Load(flags *pflag.FlagSet, groups ...Group) (Config, error) {
 	c, problems := load(flags)
 	var errs []error
