@@ -1,7 +1,6 @@
 package snowflaketest
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -61,7 +60,7 @@ type body struct {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	raw, err := readBody(r)
+	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the client has closed the connection
 	}
@@ -117,18 +116,6 @@ func newRequest(r *http.Request, b body, raw string) (Request, error) {
 		request.Token = b.Data.Token + b.Data.Password
 	}
 	return request, err
-}
-
-func readBody(r *http.Request) ([]byte, error) {
-	content := io.Reader(r.Body)
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		unzipped, err := gzip.NewReader(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		content = unzipped
-	}
-	return io.ReadAll(content)
 }
 
 func writeJSON(w http.ResponseWriter, reply any) {

@@ -432,7 +432,9 @@ func TestAnErrorOfSnowflakeDoesNotFailTheTest(t *testing.T) {
 }
 
 func TestAPlaceholderOfAnUnknownTypeSaysWhereToTeachIt(t *testing.T) {
-	failures := reported(t, func(s *snowflaketest.Server) { _, _ = client(t, s).Exec("SELECT ?", sf.DataTypeDate, time.Now()) })
+	failures := reported(t, func(s *snowflaketest.Server) {
+		_, _ = client(t, s).Exec("SELECT ?", sf.DataTypeDate, time.Now())
+	})
 	require.Len(t, failures, 1)
 	assert.Contains(t, failures[0], "the engine does not know a placeholder of type DATE; "+
 		"run this test on the emulator, or teach it in snowflaketest/query.go, values")

@@ -106,10 +106,18 @@ func (p *parser) insert() insert {
 	p.expect("(")
 	p.list(func() { st.columns = append(st.columns, p.name()) })
 	p.expect(")")
-	if !strings.EqualFold(p.peek(), "select") {
+	switch {
+	case p.take("values"):
+		st.from = &query{}
+		p.expect("(")
+		p.list(func() { st.from.items = append(st.from.items, item{value: p.expr()}) })
+		p.expect(")")
+		p.end()
+	case strings.EqualFold(p.peek(), "select"):
+		st.from = p.query()
+	default:
 		p.unknown()
 	}
-	st.from = p.query()
 	return st
 }
 

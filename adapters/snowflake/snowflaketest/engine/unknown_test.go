@@ -24,7 +24,8 @@ func TestAnUnknownConstructSaysWhereToTeachIt(t *testing.T) {
 			"SELECT 1; SELECT 2", "SELECT 1)",
 		},
 		"engine/parse.go, parser.insert": {
-			"INSERT OVERWRITE INTO t (id) SELECT 'a'", "INSERT INTO t SELECT 'a', 1", "INSERT INTO t (id) VALUES ('a')",
+			"INSERT OVERWRITE INTO t (id) SELECT 'a'", "INSERT INTO t SELECT 'a', 1", "INSERT INTO t (id) VALUES ('a'), ('b')",
+			"INSERT INTO t (id) TABLE t",
 		},
 		"engine/parse.go, parser.update":   {"UPDATE t SET n", "UPDATE t u SET n = 1", "UPDATE t SET n = 1 FROM t"},
 		"engine/parse.go, parser.deletion": {"DELETE t", "DELETE FROM t USING t"},
