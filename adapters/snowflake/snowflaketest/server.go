@@ -38,7 +38,8 @@ type Server struct {
 }
 
 // New starts a server on a free port of the loopback interface, over plain HTTP. It closes when t
-// ends. A statement that the engine does not know fails t.
+// ends. A statement that the engine does not know is answered with an error and fails t. A test that
+// sends such a statement on purpose passes a testing.TB of its own, which records the failure.
 func New(t testing.TB, rules engine.Rules) *Server {
 	t.Helper()
 	s := &Server{
@@ -102,8 +103,9 @@ func (s *Server) Port() int {
 	return n
 }
 
-// Exec executes a statement in a new session, without the protocol. An error ends the test: call Exec
-// from the goroutine of the test. To execute SQL that may fail, use [Server.Snapshot] or the protocol.
+// Exec executes a statement in a new session, without the protocol. An error ends the test, so call
+// Exec from the goroutine of the test. Where an error is expected, execute the statement on a
+// [Server.Snapshot] instead.
 func (s *Server) Exec(sql string, args ...any) engine.Result {
 	s.t.Helper()
 	s.mu.Lock()

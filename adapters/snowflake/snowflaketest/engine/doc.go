@@ -4,7 +4,8 @@
 //   - A statement sees what was committed before it began, and what its own transaction wrote.
 //   - UPDATE and DELETE lock the rows that they change until COMMIT or ROLLBACK, and wait for rows
 //     that another transaction has locked.
-//   - INSERT waits for nothing. No key is enforced.
+//   - INSERT waits for nothing, and no key is enforced: these are standard tables. [Rules] can add a
+//     unique column, as hybrid tables have.
 //
 // Where the documentation is silent, [Rules] can switch between the possible answers. Nothing here
 // is evidence of what Snowflake itself does.
