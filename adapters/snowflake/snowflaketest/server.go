@@ -13,7 +13,7 @@ import (
 )
 
 // Server is a fake of Snowflake. Create one with [New]. Its methods may be called concurrently, except
-// Start and Stop.
+// Start.
 type Server struct {
 	// VanishAfter is how long a transaction blocks other sessions after its client sent the last
 	// statement. Snowflake documentation: five minutes. Set it while no statement waits.
