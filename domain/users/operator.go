@@ -9,9 +9,9 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// Operator holds the use cases of the operator of an installation. They act for no account: an
-// installation needs a first superuser before anyone can sign in, and the operator must be able to help
-// when no superuser can. All fields are required.
+// Operator holds the use cases of the operator of an installation. They need no actor, for two reasons: a
+// new installation has no account that could sign in, and the operator must be able to help when no
+// superuser can sign in. All fields are required.
 type Operator struct {
 	Accounts ports.SignInStore
 	Store    ports.OperatorStore
@@ -21,10 +21,11 @@ type Operator struct {
 	Now      func() time.Time // UTC, in whole microseconds
 }
 
-// EnsureFirstSuperuser creates the first superuser of an installation and reports whether it did. The
-// store remembers that there was one, so that it does not come back after a rename or a deletion.
-// password is called only if there was none: a password that is not used any more need not be valid.
-// It returns a text because the configuration may allow a default that no account could choose.
+// EnsureFirstSuperuser creates the first superuser of an installation and reports whether it did. It does
+// nothing if the installation ever had one, even if that account was renamed or deleted since. It calls
+// password, and hashes the result, only if there was no first superuser yet, so that a password that is
+// no longer used need not be valid. The result is not a [domain.Password], because the configuration may
+// allow a default that no account may choose.
 func (o *Operator) EnsureFirstSuperuser(
 	ctx context.Context, email domain.Email, password func() (string, error),
 ) (bool, error) {
@@ -47,7 +48,9 @@ func (o *Operator) EnsureFirstSuperuser(
 }
 
 // CreateSuperuser adds a superuser. Errors: ErrEmailTaken.
-func (o *Operator) CreateSuperuser(ctx context.Context, email domain.Email, password domain.Password) (domain.User, error) {
+func (o *Operator) CreateSuperuser(
+	ctx context.Context, email domain.Email, password domain.Password,
+) (domain.User, error) {
 	u, err := o.newSuperuser(ctx, email, password.Reveal())
 	if err != nil {
 		return domain.User{}, err
@@ -67,17 +70,17 @@ func (o *Operator) ResetPassword(ctx context.Context, email domain.Email, passwo
 		return err
 	}
 	return domain.RetryStale(ctx, func() error {
-		read, err := o.Accounts.UserForSignIn(ctx, email)
+		old, err := o.Accounts.UserForSignIn(ctx, email)
 		if err != nil {
 			return err
 		}
-		if !read.Superuser {
+		if !old.Superuser {
 			return fmt.Errorf("%w: the account is not a superuser", domain.ErrNotFound)
 		}
-		next := read
+		next := old
 		next.PasswordHash = hash
-		next, _ = read.Revise(next, o.Now())
-		if err := o.Store.ResetPasswordForOperator(ctx, next, read.Version); err != nil {
+		next, _ = old.Revise(next, o.Now())
+		if err := o.Store.ResetPasswordForOperator(ctx, next, old.Version); err != nil {
 			return err
 		}
 		o.Audit(ctx, domain.Event{Name: domain.EventPasswordChanged, SubjectID: next.ID})
