@@ -136,7 +136,7 @@ func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ..
 		stop()
 		for range stopped {
 		}
-		end(opened, sink, log)
+		shutdown(opened, sink, log)
 	})
 	return r
 }
@@ -194,7 +194,7 @@ func (c client) in(t testing.TB) client {
 // admin signs in as the first superuser.
 func (r *testService) admin(t testing.TB) client {
 	t.Helper()
-	return r.client(t).signIn(adminEmail, r.service.first.password)
+	return r.client(t).signIn(adminEmail, r.cfg.FirstSuperuserPassword.Reveal())
 }
 
 // unknownAccount has a valid token of a superuser who is not in the store.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,7 +15,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-// written is all that was logged, as it would be written.
+// written returns all log lines as the service writes them.
 func (r *testService) written(t *testing.T) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -24,11 +26,18 @@ func (r *testService) written(t *testing.T) string {
 	return out.String()
 }
 
+func passwordFile(t *testing.T, password string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(path, []byte(password), 0o600))
+	return path
+}
+
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
-	r := newService(t)
+	r := newService(t, "--first-superuser-password-file="+passwordFile(t, "secret of the admin"))
 	admin := r.admin(t)
-	const email, password, next = "ann.secret@example.com", "first secret of hers", "next secret of hers"
+	const email, password, next = "ann.secret@example.com", "first secret of Ann", "next secret of Ann"
 	admin.request("POST", "/users/", fields{"email": email, "password": password, "full_name": "Ann Secret"}).is(http.StatusCreated)
 	ann := r.client(t).signIn(email, password)
 	item := "/items/" + ann.request("POST", "/items/", fields{"title": "secret title"}).is(http.StatusCreated).text("id")
@@ -53,7 +62,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 }
 
-func TestARequestIsOneLineThatTellsWhoDidWhat(t *testing.T) {
+func TestTheLogHasOneLineForEachRequest(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
@@ -74,7 +83,7 @@ func TestARequestIsOneLineThatTellsWhoDidWhat(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.by.in(t).request(c.method, c.path, nil, "X-Request-ID", "the-id")
-			// The line is written when the answer is under way.
+			// The service writes the line after the response has begun.
 			require.Eventually(t, func() bool { return r.logs.Len() > 0 }, waitLimit, pollInterval)
 			lines := r.logs.TakeAll()
 			require.Len(t, lines, 1)
@@ -90,7 +99,7 @@ func TestARequestIsOneLineThatTellsWhoDidWhat(t *testing.T) {
 	}
 }
 
-func TestAnAuditTellsWhatHappenedToWhichAccount(t *testing.T) {
+func TestAnAuditLineNamesTheEventTheActorAndTheAccount(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
@@ -22,13 +24,14 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-// noLeaks fails the test if goroutines of it are left when all else is cleaned up.
+// noLeaks fails the test if its goroutines are still running after all other cleanups.
 func noLeaks(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-// status asks for a path outside the contract and returns the status, or 0 if there is no answer.
+// status requests a path that openapi.yaml does not contain. It returns the status of the response, or 0
+// if there is none.
 func (r *testService) status(path string) int {
 	reply, err := http.Get(r.origin + path)
 	if err != nil {
@@ -47,7 +50,7 @@ func (r *testService) refusesConnections() bool {
 	return err != nil
 }
 
-func TestItServesButIsNotReadyUntilTheStoreIsThere(t *testing.T) {
+func TestTheServiceServesButIsNotReadyUntilTheStoreIsAvailable(t *testing.T) {
 	noLeaks(t)
 	var away outage
 	away.Store(true)
@@ -67,7 +70,7 @@ func TestItServesButIsNotReadyUntilTheStoreIsThere(t *testing.T) {
 	r.admin(t)
 }
 
-func TestALaterOutageOfTheStoreIsNotAnUnreadyInstance(t *testing.T) {
+func TestALaterOutageOfTheStoreLeavesTheServiceReady(t *testing.T) {
 	var away outage
 	r := newServiceOn(t, faultyStore{memory.New(), fault(away.fault).in("Items")})
 	admin := r.admin(t)
@@ -81,7 +84,7 @@ func TestALaterOutageOfTheStoreIsNotAnUnreadyInstance(t *testing.T) {
 	assert.Equal(t, http.StatusOK, admin.request("GET", "/items/", nil).status)
 }
 
-// wired is a service that does not serve yet, on a store with a fault on the way to the first
+// wired returns a service that is not started. Its store has a fault in the creation of the first
 // superuser.
 func wired(t *testing.T, f fault) (*service, config.Config) {
 	t.Helper()
@@ -95,10 +98,9 @@ func wired(t *testing.T, f fault) (*service, config.Config) {
 	return svc, cfg
 }
 
-// What follows up to the next comment like this runs in a bubble whose clock moves only when
-// everybody waits.
+// The next tests run in a bubble of synctest, whose clock moves only while all its goroutines wait.
 
-func TestItIsReadySoonAfterTheStoreIsBack(t *testing.T) {
+func TestTheServiceIsReadySoonAfterTheStoreIsBack(t *testing.T) {
 	for _, lasts := range []time.Duration{0, time.Second, 2 * time.Minute} {
 		t.Run(lasts.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,7 +109,7 @@ func TestItIsReadySoonAfterTheStoreIsBack(t *testing.T) {
 				time.AfterFunc(lasts, func() { away.Store(false) })
 				begin := time.Now()
 				svc, _ := wired(t, away.fault)
-				svc.start(t.Context(), zap.NewNop())
+				require.NoError(t, svc.start(t.Context(), zap.NewNop()))
 				assert.Equal(t, httpapi.Ready, svc.http.State())
 				assert.GreaterOrEqual(t, time.Since(begin), lasts)
 				assert.Less(t, time.Since(begin), lasts+5*time.Second)
@@ -116,7 +118,7 @@ func TestItIsReadySoonAfterTheStoreIsBack(t *testing.T) {
 	}
 }
 
-func TestAStoreThatHangsAtTheStartIsAskedAgain(t *testing.T) {
+func TestAStoreThatHangsAtTheStartIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
 		svc, _ := wired(t, func(ctx context.Context) error {
@@ -125,12 +127,12 @@ func TestAStoreThatHangsAtTheStartIsAskedAgain(t *testing.T) {
 			}
 			return nil
 		})
-		svc.start(t.Context(), zap.NewNop())
+		require.NoError(t, svc.start(t.Context(), zap.NewNop()))
 		assert.Equal(t, httpapi.Ready, svc.http.State())
 	})
 }
 
-func TestItIsUnreadyAtOnceButStopsOnlyAfterTheDelay(t *testing.T) {
+func TestAStopMakesTheServiceUnreadyImmediatelyAndEndsItAfterTheDelay(t *testing.T) {
 	for name, delay := range map[string]time.Duration{"in production": 2 * time.Second, "not in development": 0} {
 		t.Run(name, func(t *testing.T) {
 			if delay > 0 {
@@ -148,9 +150,81 @@ func TestItIsUnreadyAtOnceButStopsOnlyAfterTheDelay(t *testing.T) {
 	}
 }
 
-// What follows runs by the real clock.
+// inProduction returns the configuration of a service on Snowflake with the given first password.
+func inProduction(password string) config.Config {
+	return config.Config{
+		Storage: config.StorageSnowflake, HTTPAddr: ":8000", APIV1Prefix: "/api/v1", RequestTimeout: time.Second,
+		JWTSecretKey: config.NewSecret(randomKey), AccessTokenLifetime: time.Hour,
+		FirstSuperuser: adminEmail, FirstSuperuserPassword: config.NewSecret(password),
+	}
+}
 
-func TestAListenerThatFailsEndsIt(t *testing.T) {
+func TestAFirstPasswordThatIsNotAllowedEndsOnlyAStartThatUsesIt(t *testing.T) {
+	noLeaks(t)
+	store := storage{Store: memory.New()}
+	serve := func(ctx context.Context, password string, log *zap.Logger) error {
+		cfg := inProduction(password)
+		svc, err := wire(cfg, store, telemetry.None(), log, cheapSignInCost())
+		require.NoError(t, err)
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		return svc.serve(ctx, cfg, listener, log)
+	}
+	err := serve(t.Context(), "password123", zap.NewNop())
+	assert.EqualError(t, err, "the configuration cannot be used:\n"+
+		"FIRST_SUPERUSER_PASSWORD: is one of the commonest passwords: choose another")
+	assert.ErrorAs(t, err, new(configError))
+	had, err := store.HadFirstSuperuser(t.Context())
+	require.NoError(t, err)
+	assert.False(t, had)
+
+	for _, password := range []string{goodPassword, "password123"} {
+		ctx, stop := context.WithCancel(t.Context())
+		ready := zap.Hooks(func(line zapcore.Entry) error {
+			if line.Message == "ready" {
+				stop()
+			}
+			return nil
+		})
+		core, _ := observer.New(zap.InfoLevel)
+		assert.NoError(t, serve(ctx, password, zap.New(core, ready)), password)
+	}
+}
+
+func TestInDevelopmentTheLogNamesTheDocumentationAndTheDefaultSignIn(t *testing.T) {
+	const docs = "API documentation: http://127.0.0.1:8000/v9/docs"
+	const signIn = "sign in as admin@example.com with the password changethis"
+	development := config.Config{
+		Storage: config.StorageMemory, HTTPAddr: "127.0.0.1:8000", APIV1Prefix: "/v9",
+		FirstSuperuser: config.DefaultSuperuser, FirstSuperuserPassword: config.NewSecret(config.DefaultPassword),
+	}
+	otherPassword, otherAccount := development, development
+	otherPassword.FirstSuperuserPassword = config.NewSecret(goodPassword)
+	otherAccount.FirstSuperuser = "ann@example.com"
+	for name, tt := range map[string]struct {
+		cfg  config.Config
+		want []string
+	}{
+		"the documented sign-in":        {development, []string{docs, signIn}},
+		"another password is not shown": {otherPassword, []string{docs}},
+		"another account is not shown":  {otherAccount, []string{docs}},
+		"production shows nothing":      {inProduction(config.DefaultPassword), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zap.InfoLevel)
+			welcome(tt.cfg, "http://127.0.0.1:8000", zap.New(core))
+			var got []string
+			for _, line := range logs.All() {
+				got = append(got, line.Message)
+			}
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+// The next tests use the real clock.
+
+func TestAListenerThatFailsEndsTheService(t *testing.T) {
 	noLeaks(t)
 	svc, cfg := wired(t, hanging)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -159,7 +233,7 @@ func TestAListenerThatFailsEndsIt(t *testing.T) {
 	assert.ErrorIs(t, svc.serve(t.Context(), cfg, listener, zap.NewNop()), net.ErrClosed)
 }
 
-func TestItCanBeStoppedBeforeItIsReady(t *testing.T) {
+func TestTheServiceCanBeStoppedBeforeItIsReady(t *testing.T) {
 	noLeaks(t)
 	arrived := make(chan struct{}, 1)
 	r := startService(t, faultyStore{memory.New(), func(ctx context.Context, _ string) error {
@@ -172,7 +246,7 @@ func TestItCanBeStoppedBeforeItIsReady(t *testing.T) {
 	assert.True(t, r.refusesConnections())
 }
 
-func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T) {
+func TestStoppingLosesNeitherRunningNorLateRequests(t *testing.T) {
 	noLeaks(t)
 	production(t)
 	block := newGate()
@@ -197,7 +271,7 @@ func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T
 	assert.GreaterOrEqual(t, time.Since(begin), 500*time.Millisecond)
 	select {
 	case err := <-r.stopped:
-		assert.Fail(t, "it stopped with a request under way", err)
+		assert.Fail(t, "it stopped while a request was running", err)
 	default:
 	}
 
@@ -207,7 +281,7 @@ func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T
 	assert.Equal(t, 1, r.logs.FilterMessage("stopped").Len())
 }
 
-func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
+func TestARequestThatOutlastsTheShutdownIsCutOffAndReported(t *testing.T) {
 	noLeaks(t)
 	block := newGate()
 	r := newServiceOn(t, faultyStore{memory.New(), fault(block.fault).in("Items")}, "--request-timeout=100ms", "--shutdown-timeout=100ms")
@@ -219,7 +293,7 @@ func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
 	req.Header.Set("Authorization", "Bearer "+admin.token)
 	cut := make(chan error, 1)
 	go func() {
-		// The request would be sent again if its connection had served another.
+		// The transport retries a request whose connection has served another one.
 		_, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 		cut <- err
 	}()
@@ -227,12 +301,12 @@ func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
 	<-block.arrived
 
 	r.stop()
-	assert.ErrorContains(t, <-r.stopped, "requests were still under way after 100ms")
+	assert.ErrorContains(t, <-r.stopped, "requests were still running after 100ms")
 	assert.ErrorIs(t, <-cut, io.EOF)
 	assert.Zero(t, r.logs.FilterMessage("stopped").Len())
 }
 
-func TestAStoreThatHangsIsA503AtTheDeadline(t *testing.T) {
+func TestARequestToAStoreThatHangsIsAnsweredWith503AtTheDeadline(t *testing.T) {
 	noLeaks(t)
 	const deadline = 300 * time.Millisecond
 	r := newServiceOn(t, faultyStore{memory.New(), fault(hanging).in("Items")}, "--request-timeout="+deadline.String())
@@ -240,5 +314,5 @@ func TestAStoreThatHangsIsA503AtTheDeadline(t *testing.T) {
 	begin := time.Now()
 	admin.request("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
 	assert.GreaterOrEqual(t, time.Since(begin), deadline)
-	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status, "others are not held up")
+	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status, "other requests do not wait")
 }
