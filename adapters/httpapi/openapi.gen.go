@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
-	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
 )
 
@@ -42,23 +41,12 @@ func (e TokenTokenType) Valid() bool {
 	}
 }
 
-// Description Example: The red one.
-type Description = string
-
-// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-//
-// Example: ann@example.com
-type Email = string
-
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Location Example: body.email
 	Location string `json:"location"`
 	Message  string `json:"message"`
 }
-
-// FullName Example: Ann Example
-type FullName = string
 
 // Health defines model for Health.
 type Health struct {
@@ -72,120 +60,6 @@ type HealthStatus string
 //
 // Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
 type ID = string
-
-// Item defines model for Item.
-type Item struct {
-	// CreatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	CreatedAt   Timestamp `json:"created_at"`
-	Description *string   `json:"description"`
-
-	// Id RFC 9562.
-	//
-	// Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
-	Id ID `json:"id"`
-
-	// OwnerId RFC 9562.
-	//
-	// Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
-	OwnerId ID `json:"owner_id"`
-
-	// Title Example: Snow shovel
-	Title Title `json:"title"`
-
-	// UpdatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	UpdatedAt Timestamp `json:"updated_at"`
-}
-
-// ItemPage defines model for ItemPage.
-type ItemPage struct {
-	// Count How many there are in all; null with `count=false`.
-	Count Total  `json:"count"`
-	Data  []Item `json:"data"`
-
-	// NextCursor Where the next page begins; null on the last one.
-	NextCursor NextCursor `json:"next_cursor"`
-}
-
-// ItemPatch defines model for ItemPatch.
-type ItemPatch struct {
-	// Description Example: The red one.
-	Description nullable.Nullable[Description] `json:"description,omitempty"`
-
-	// Title Example: Snow shovel
-	Title *Title `json:"title,omitempty"`
-}
-
-// Login defines model for Login.
-type Login struct {
-	// ClientId Ignored.
-	ClientId *string `json:"client_id,omitempty"`
-
-	// ClientSecret Ignored.
-	ClientSecret *string `json:"client_secret,omitempty"`
-
-	// GrantType Only `password` (RFC 6749 §4.3.2); anything else is 400 `unsupported_grant_type`.
-	//
-	// Example: password
-	GrantType *string `json:"grant_type,omitempty"`
-	Password  string  `json:"password"`
-
-	// Scope Ignored.
-	Scope *string `json:"scope,omitempty"`
-
-	// Username The e-mail address of the account.
-	//
-	// Example: admin@example.com
-	Username string `json:"username"`
-}
-
-// NewItem defines model for NewItem.
-type NewItem struct {
-	// Description Example: The red one.
-	Description nullable.Nullable[Description] `json:"description,omitempty"`
-
-	// Title Example: Snow shovel
-	Title Title `json:"title"`
-}
-
-// NewPassword 8 to 128 Unicode characters, and none of the commonest passwords.
-//
-// Example: correct horse battery staple
-type NewPassword = string
-
-// NewUser defines model for NewUser.
-type NewUser struct {
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email Email `json:"email"`
-
-	// FullName Example: Ann Example
-	FullName    nullable.Nullable[FullName] `json:"full_name,omitempty"`
-	IsActive    *bool                       `json:"is_active,omitempty"`
-	IsSuperuser *bool                       `json:"is_superuser,omitempty"`
-
-	// Password 8 to 128 Unicode characters, and none of the commonest passwords.
-	//
-	// Example: correct horse battery staple
-	Password NewPassword `json:"password"`
-}
-
-// NextCursor Where the next page begins; null on the last one.
-type NextCursor = *string
-
-// PasswordChange defines model for PasswordChange.
-type PasswordChange struct {
-	CurrentPassword string `json:"current_password"`
-
-	// NewPassword 8 to 128 Unicode characters, and none of the commonest passwords.
-	//
-	// Example: correct horse battery staple
-	NewPassword NewPassword `json:"new_password"`
-}
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -207,25 +81,6 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
-// ProfilePatch defines model for ProfilePatch.
-type ProfilePatch struct {
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email *Email `json:"email,omitempty"`
-
-	// FullName Example: Ann Example
-	FullName nullable.Nullable[FullName] `json:"full_name,omitempty"`
-}
-
-// Timestamp RFC 3339 in UTC, to the microsecond.
-//
-// Example: 2026-11-24T09:30:00.000000Z
-type Timestamp = timestamp
-
-// Title Example: Snow shovel
-type Title = string
-
 // Token defines model for Token.
 type Token struct {
 	AccessToken string `json:"access_token"`
@@ -237,63 +92,6 @@ type Token struct {
 
 // TokenTokenType defines model for Token.TokenType.
 type TokenTokenType string
-
-// Total How many there are in all; null with `count=false`.
-type Total = *int
-
-// User defines model for User.
-type User struct {
-	// CreatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	CreatedAt Timestamp `json:"created_at"`
-
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email    Email   `json:"email"`
-	FullName *string `json:"full_name"`
-
-	// Id RFC 9562.
-	//
-	// Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
-	Id          ID   `json:"id"`
-	IsActive    bool `json:"is_active"`
-	IsSuperuser bool `json:"is_superuser"`
-
-	// UpdatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	UpdatedAt Timestamp `json:"updated_at"`
-}
-
-// UserPage defines model for UserPage.
-type UserPage struct {
-	// Count How many there are in all; null with `count=false`.
-	Count Total  `json:"count"`
-	Data  []User `json:"data"`
-
-	// NextCursor Where the next page begins; null on the last one.
-	NextCursor NextCursor `json:"next_cursor"`
-}
-
-// UserPatch defines model for UserPatch.
-type UserPatch struct {
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email *Email `json:"email,omitempty"`
-
-	// FullName Example: Ann Example
-	FullName    nullable.Nullable[FullName] `json:"full_name,omitempty"`
-	IsActive    *bool                       `json:"is_active,omitempty"`
-	IsSuperuser *bool                       `json:"is_superuser,omitempty"`
-
-	// Password 8 to 128 Unicode characters, and none of the commonest passwords.
-	//
-	// Example: correct horse battery staple
-	Password *NewPassword `json:"password,omitempty"`
-}
 
 // Count defines model for Count.
 type Count = bool
@@ -417,27 +215,6 @@ type UpdateUserParams struct {
 	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
-
-// LoginFormdataRequestBody defines body for Login for application/x-www-form-urlencoded ContentType.
-type LoginFormdataRequestBody = Login
-
-// CreateItemJSONRequestBody defines body for CreateItem for application/json ContentType.
-type CreateItemJSONRequestBody = NewItem
-
-// UpdateItemJSONRequestBody defines body for UpdateItem for application/json ContentType.
-type UpdateItemJSONRequestBody = ItemPatch
-
-// CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
-type CreateUserJSONRequestBody = NewUser
-
-// UpdateMeJSONRequestBody defines body for UpdateMe for application/json ContentType.
-type UpdateMeJSONRequestBody = ProfilePatch
-
-// ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
-type ChangePasswordJSONRequestBody = PasswordChange
-
-// UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
-type UpdateUserJSONRequestBody = UserPatch
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
