@@ -17,17 +17,22 @@ import (
 // as a whole: a page of a thousand long descriptions has up to 30 MB as JSON.
 var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 32<<10) }}
 
+// uncounted is the size up to which net/http sets Content-Length itself. It sends larger replies in chunks,
+// which take more writes.
+const uncounted = 2048
+
+// writeJSON writes v as JSON. If it fails before the buffer is full, nothing has been sent.
 func writeJSON(c echo.Context, status int, v any) error {
 	w := writers.Get().(*bufio.Writer)
 	defer writers.Put(w)
 	r := c.Response()
 	w.Reset(r)
 	r.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-	r.Status = status // of the header that the first write sends
+	r.Status = status // sent with the first write
 	if err := json.MarshalWrite(w, v); err != nil {
 		return err
 	}
-	if !r.Committed { // all of the reply is in the buffer, and needs no chunks
+	if !r.Committed && w.Buffered() > uncounted {
 		r.Header().Set(echo.HeaderContentLength, strconv.Itoa(w.Buffered()))
 	}
 	return w.Flush()
