@@ -63,21 +63,21 @@ type ID = string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code For programs.
+	// Code A stable name for programs.
 	Code string `json:"code"`
 
-	// Detail For people.
+	// Detail An explanation for people.
 	Detail string        `json:"detail"`
 	Errors *[]FieldError `json:"errors,omitempty"`
 
-	// RequestId Also in `X-Request-ID` and in the log.
+	// RequestId The same as in the header `X-Request-ID` and in the log.
 	RequestId string `json:"request_id"`
 	Status    int    `json:"status"`
 
-	// Title The phrase of the status.
+	// Title The standard text of the status.
 	Title string `json:"title"`
 
-	// Type Always `about:blank`; `code` tells problems apart.
+	// Type Always `about:blank`; `code` distinguishes problems.
 	Type string `json:"type"`
 }
 
@@ -85,7 +85,7 @@ type Problem struct {
 type Token struct {
 	AccessToken string `json:"access_token"`
 
-	// ExpiresIn Its lifetime in seconds.
+	// ExpiresIn The lifetime of the token in seconds.
 	ExpiresIn int            `json:"expires_in"`
 	TokenType TokenTokenType `json:"token_type"`
 }
@@ -146,73 +146,73 @@ type UnsupportedMediaType = Problem
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
-	// Skip How many to pass over.
+	// Skip Number of rows to skip.
 	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
 
-	// Limit How many to return at most.
+	// Limit Largest number of rows to return.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Unlike `skip` it neither repeats nor misses anything while others come and go. Not together with `skip`.
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with `skip`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Count Whether to count them all; `false` saves its cost.
+	// Count Return the number of all rows; `false` saves its cost.
 	Count *Count `form:"count,omitempty" json:"count,omitempty"`
 }
 
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateItemParams defines parameters for UpdateItem.
 type UpdateItemParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
-	// Skip How many to pass over.
+	// Skip Number of rows to skip.
 	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
 
-	// Limit How many to return at most.
+	// Limit Largest number of rows to return.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Unlike `skip` it neither repeats nor misses anything while others come and go. Not together with `skip`.
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with `skip`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Count Whether to count them all; `false` saves its cost.
+	// Count Return the number of all rows; `false` saves its cost.
 	Count *Count `form:"count,omitempty" json:"count,omitempty"`
 }
 
 // DeleteMeParams defines parameters for DeleteMe.
 type DeleteMeParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateMeParams defines parameters for UpdateMe.
 type UpdateMeParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ChangePasswordParams defines parameters for ChangePassword.
 type ChangePasswordParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // DeleteUserParams defines parameters for DeleteUser.
 type DeleteUserParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateUserParams defines parameters for UpdateUser.
 type UpdateUserParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -221,7 +221,7 @@ type ServerInterface interface {
 	// Login Sign in
 	// (POST /auth/login)
 	Login(ctx echo.Context) error
-	// GetHealth Whether the service can be used
+	// GetHealth Report whether the service is ready
 	// (GET /health)
 	GetHealth(ctx echo.Context) error
 	// ListItems List one's own items, newest first

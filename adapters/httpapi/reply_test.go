@@ -16,7 +16,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
-func TestATimeIsWrittenInUTCAlwaysToTheMicrosecond(t *testing.T) {
+func TestATimestampIsInUTCAndAlwaysToTheMicrosecond(t *testing.T) {
 	for want, at := range map[string]time.Time{
 		"2026-11-24T09:30:00.000000Z": time.Date(2026, 11, 24, 10, 30, 0, 0, time.FixedZone("", 3600)),
 		"2026-01-02T03:04:05.678901Z": time.Date(2026, 1, 2, 3, 4, 5, 678_901_999, time.UTC),
@@ -25,7 +25,7 @@ func TestATimeIsWrittenInUTCAlwaysToTheMicrosecond(t *testing.T) {
 	}
 }
 
-// largestWrite counts what is written to it.
+// largestWrite counts the bytes that are written to it.
 type largestWrite struct {
 	*httptest.ResponseRecorder
 	largest, total int

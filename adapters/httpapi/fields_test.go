@@ -1,0 +1,134 @@
+package httpapi
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// names returns the names of the fields that a reply shows, a POST sets and a PATCH changes.
+func (fs fields[E, N, P]) names() (shown, created, changed []string) {
+	for _, f := range fs {
+		if f.show != nil {
+			shown = append(shown, f.name)
+		}
+		if f.create != nil {
+			created = append(created, f.name)
+		}
+		if f.change != nil {
+			changed = append(changed, f.name)
+		}
+	}
+	return shown, created, changed
+}
+
+func TestTheFieldsOfAnEntityAreThoseOfTheDocument(t *testing.T) {
+	s, _ := newServer(t, useCases{})
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct{ Properties map[string]any }
+		}
+	}
+	require.NoError(t, json.Unmarshal(s.contract.json, &doc, json.MatchCaseInsensitiveNames(true)))
+	check := func(fields []string, schema string) {
+		t.Helper()
+		assert.ElementsMatch(t, slices.Collect(maps.Keys(doc.Components.Schemas[schema].Properties)), fields, schema)
+	}
+	shown, created, changed := itemFields.names()
+	check(shown, "Item")
+	check(created, "NewItem")
+	check(changed, "ItemPatch")
+	shown, created, changed = userFields.names()
+	check(shown, "User")
+	check(created, "NewUser")
+	check(changed, "UserPatch")
+}
+
+func TestEachBodyHasOneMediaType(t *testing.T) {
+	var doc struct {
+		Paths map[string]map[string]any
+	}
+	s, _ := newServer(t, useCases{})
+	require.NoError(t, json.Unmarshal(s.contract.json, &doc, json.MatchCaseInsensitiveNames(true)))
+	for path, methods := range doc.Paths {
+		for method, operation := range methods {
+			if o, ok := operation.(map[string]any); ok && o["requestBody"] != nil {
+				assert.Len(t, o["requestBody"].(map[string]any)["content"], 1, "%s %s", method, path)
+			}
+		}
+	}
+}
+
+// Every handler of a body passes it to a parser of package domain: here nothing but a rule of the domain is
+// broken, and the use cases panic.
+func TestEveryHandlerRefusesAFieldThatOnlyADomainParserRefuses(t *testing.T) {
+	const refused = "has a NUL \x00" // a string, and long enough for a password
+	s, _ := newServer(t, useCases{})
+	tested := 0
+	for route, op := range s.contract.operations {
+		if op.schema == nil {
+			continue
+		}
+		for name, property := range op.schema.Properties {
+			if !slices.Contains(domainFormats, property.Value.Format) {
+				continue
+			}
+			tested++
+			t.Run(fmt.Sprintf("%s %s refuses %s", route.method, route.path, name), func(t *testing.T) {
+				body := map[string]any{name: refused}
+				for _, required := range op.schema.Required {
+					if required != name {
+						body[required] = op.schema.Properties[required].Value.Example
+					}
+					if body[required] == nil {
+						body[required] = "any string"
+					}
+				}
+				raw, err := json.Marshal(body)
+				require.NoError(t, err)
+				path := strings.Replace(route.path, ":id", "0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f", 1)
+				w := send(s, route.method, path, strings.NewReader(string(raw)))
+				require.Equal(t, http.StatusUnprocessableEntity, w.Code, w.Body)
+				faults := *problem(t, w).Errors
+				require.Len(t, faults, 1)
+				assert.Equal(t, "body."+name, faults[0].Location)
+			})
+		}
+	}
+	assert.Equal(t, 13, tested)
+}
+
+func TestAReplyListsTwentyFaultsAndTheNumberOfTheOthers(t *testing.T) {
+	s, _ := newServer(t, useCases{})
+	request := func(unknown int) Problem {
+		body := `{"title":"x"`
+		for n := range unknown {
+			body += fmt.Sprintf(`,"unknown %d":0`, n)
+		}
+		w := send(s, "POST", "/api/v1/items/", strings.NewReader(body+"}"))
+		require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+		return problem(t, w)
+	}
+	assert.Len(t, *request(20).Errors, 20)
+	assert.NotContains(t, request(20).Detail, "more")
+	assert.Len(t, *request(23).Errors, 20)
+	assert.Contains(t, request(23).Detail, "3 more")
+}
+
+func TestTheFaultsOfParametersShapeAndMeaningAreInOneReply(t *testing.T) {
+	s, _ := newServer(t, useCases{})
+	w := send(s, "PATCH", "/api/v1/users/nonsense", strings.NewReader(`{"email":"not plain","is_active":"yes","role":1,"password":"short"}`))
+	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+	var locations []string
+	for _, fault := range *problem(t, w).Errors {
+		locations = append(locations, fault.Location)
+	}
+	assert.Equal(t, []string{"path.id", "body.is_active", "body.role", "body.email", "body.password"}, locations)
+}
