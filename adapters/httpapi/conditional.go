@@ -56,9 +56,8 @@ func versionsOf(ifMatch *string) (domain.Versions, error) {
 // cutTag cuts the first entity tag off a list. It returns the text between the quotes, and what follows the
 // tag: nothing or a comma. It returns false if the list does not begin with a tag.
 func cutTag(list string) (opaque, rest string, ok bool) {
-	list, quoted := strings.CutPrefix(strings.TrimPrefix(list, "W/"), `"`)
+	list, opened := strings.CutPrefix(strings.TrimPrefix(list, "W/"), `"`)
 	opaque, rest, closed := strings.Cut(list, `"`)
 	rest = strings.TrimLeft(rest, " \t")
-	isTag := quoted && closed && !strings.ContainsFunc(opaque, func(c rune) bool { return c <= ' ' || c == 0x7f })
-	return opaque, rest, isTag && (rest == "" || rest[0] == ',')
+	return opaque, rest, opened && closed && (rest == "" || rest[0] == ',')
 }

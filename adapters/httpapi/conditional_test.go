@@ -30,6 +30,7 @@ func TestIfMatchAllowsEveryVersionThatItsTagsName(t *testing.T) {
 		`"1,2", "3"`:             only(3),
 		`"3", W/"x,y"`:           only(3),
 		"\"\xe9\", \"é\", \"3\"": only(3), // obs-text
+		`"not ours", "3"`:        only(3),
 	} {
 		got, err := versionsOf(&header)
 		require.NoError(t, err)
@@ -37,14 +38,14 @@ func TestIfMatchAllowsEveryVersionThatItsTagsName(t *testing.T) {
 	}
 	for _, foreign := range []string{
 		`"01"`, `"+1"`, `"-0"`, `"1x"`, `""`, `"*"`, `W/""`, `"9223372036854775808"`, `"0x1"`, `"1_0"`, `"\u0031"`, `"１"`,
-		`"W/"`, `"1,2"`, `"123e4567-e89b-12d3-a456-"`,
+		`" 1"`, `"1 "`, "\"1\t\"", "\"1\x00\"", "\"1\x7f\"", `"W/"`, `"1,2"`, `"123e4567-e89b-12d3-a456-"`,
 	} {
 		got, err := versionsOf(&foreign)
 		require.NoError(t, err)
 		assert.Equal(t, none, got, "%s is a tag, but none of ours", foreign)
 	}
 	for _, malformed := range []string{
-		`1`, `"1`, `1"`, `""1""`, `" 1"`, `"1 "`, "\"1\t\"", "\"1\"\x00", "\"1\x00\"", "\"1\x7f\"", `"1" "2"`, `"1";"2"`, `"1"x`, `"2", 3`, `*, "1"`, `"1", *`,
+		`1`, `"1`, `1"`, `""1""`, "\"1\"\x00", `"1" "2"`, `"1";"2"`, `"1"x`, `"2", 3`, `*, "1"`, `"1", *`,
 		`w/"1"`, `W/ "1"`, `W"1"`, `W/1`, `W/W/"1"`, `/"1"`, `"`, `W/`,
 	} {
 		got, err := versionsOf(&malformed)

@@ -239,7 +239,7 @@ func (c client) send(req *http.Request) reply {
 			r.operation = route.Operation.OperationID
 		}
 	}
-	checkAnswer(c.t, req, r)
+	checkReply(c.t, req, r)
 	return r
 }
 
