@@ -40,6 +40,7 @@ func (s step) decides() bool {
 
 // state is a point of an execution: what everybody did so far.
 type state struct {
+	t      *testing.T
 	db     *engine.DB
 	at     []int    // the next step of each writer
 	ended  []string // how each writer ended: "", done, refused or killed
@@ -48,7 +49,7 @@ type state struct {
 }
 
 func (s *state) clone() *state {
-	return &state{s.db.Clone(), slices.Clone(s.at), slices.Clone(s.ended), s.killed, slices.Clone(s.path)}
+	return &state{s.t, s.db.Clone(), slices.Clone(s.at), slices.Clone(s.ended), s.killed, slices.Clone(s.path)}
 }
 
 // proof searches every execution of writers on db for one that breaks rule.
@@ -61,8 +62,8 @@ type proof struct {
 	ends    int    // executions that came to their end
 }
 
-func (p *proof) run(db *engine.DB) {
-	start := &state{db: db.Clone(), at: make([]int, len(p.writers)), ended: make([]string, len(p.writers))}
+func (p *proof) run(t *testing.T, db *engine.DB) {
+	start := &state{t: t, db: db.Clone(), at: make([]int, len(p.writers)), ended: make([]string, len(p.writers))}
 	for range p.writers {
 		start.db.Open()
 	}
@@ -132,11 +133,10 @@ func (p *proof) advance(s *state, i int, w writer) (*state, bool) {
 	case errors.Is(err, engine.ErrLocked):
 		return next, next.db.Fingerprint() != s.db.Fingerprint()
 	case err != nil:
-		panic(fmt.Sprintf("%s: %s: %v", w.name, st.sql, err)) // no order of statements makes one fail
+		s.t.Fatalf("%s: %s: %v", w.name, st.sql, err) // no order of statements makes one fail
 	case st.decides() && result.Affected == 0:
-		if _, err := session.Do("ROLLBACK"); err != nil {
-			panic(err)
-		}
+		_, err := session.Do("ROLLBACK")
+		require.NoError(s.t, err)
 		next.ended[i] = "refused"
 	case s.at[i] == len(w.steps)-1:
 		next.ended[i] = "done"
@@ -196,9 +196,7 @@ func account(id, name string, superuser bool) domain.User {
 // rows reads in a session of its own, which sees what is committed.
 func rows(s *state, sql string) [][]any {
 	result, err := s.db.Clone().Open().Do(sql)
-	if err != nil {
-		panic(err)
-	}
+	require.NoError(s.t, err, sql)
 	return result.Rows
 }
 
@@ -300,7 +298,7 @@ func TestNoOrderOfStatementsBreaksARule(t *testing.T) {
 						}
 						return th.rule(s)
 					}}
-					p.run(db.Under(rules))
+					p.run(t, db.Under(rules))
 					assert.Empty(t, p.found)
 					assert.Greater(t, p.ends, 1, "there is more than one way to end")
 					t.Logf("%d states, %d ends, %d killed, %+v", len(p.known), p.ends, kills, rules)
@@ -349,7 +347,7 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 				}
 				db, writers := recorded(t, th.accounts, th.bootstrapped, th.calls)
 				p := proof{writers: wrong.spoil(writers), rule: th.rule}
-				p.run(db.Under(wrong.rules))
+				p.run(t, db.Under(wrong.rules))
 				assert.NotEmpty(t, p.found, theme)
 			}
 		})
@@ -361,7 +359,7 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 			writers[i].steps[1].sql = strings.Replace(writers[i].steps[1].sql, "WHERE bootstrapped_at IS NULL", "", 1)
 		}
 		p := proof{writers: writers, rule: th.rule}
-		p.run(db)
+		p.run(t, db)
 		assert.NotEmpty(t, p.found)
 	})
 }
@@ -380,6 +378,6 @@ func TestOfTwoUpdatesOfOneVersionOneWins(t *testing.T) {
 		}
 		return ""
 	}}
-	p.run(db)
+	p.run(t, db)
 	assert.Empty(t, p.found)
 }

@@ -1,7 +1,9 @@
-// Package snowflaketest is a fake of Snowflake for tests: the HTTP protocol that gosnowflake speaks, in this
-// process, on top of package engine. A test can look at every request that arrived, and break any of
-// them in every way in which a network and a database break.
+// Package snowflaketest is a fake of Snowflake for tests. It speaks the HTTP protocol of gosnowflake
+// and executes statements with package engine, all in the process of the test. A test can look at
+// every request that arrived, and make any request fail in the ways in which networks and databases
+// fail.
 //
-// What it answers where Snowflake is not documented is chosen, not known: see the engine. It knows
-// nothing of this service and its tables.
+// The answers follow Snowflake's documentation and the sources of the driver. Where both are silent,
+// they are a choice of this package: see [engine.Rules]. The package knows nothing of this service
+// and its tables.
 package snowflaketest

@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// Fault is what happens to a request instead of its answer.
+// Fault is what happens to a request instead of its answer. At most one of Code, Status, Hang, Drop and
+// Truncate is set.
 type Fault struct {
-	Delay    time.Duration // before anything else; ends early when the client goes
-	After    bool          // the request takes effect, and then the fault happens
-	Code     string        // answer that it failed, with this code of Snowflake
-	Status   int           // answer this HTTP status, with Body
+	Delay    time.Duration // wait first, or until the client closes the connection
+	After    bool          // the request takes effect before the fault
+	Code     string        // answer that the request failed, with this number of Snowflake
+	Status   int           // answer with this HTTP status and Body
 	Body     string
 	Hang     bool // never answer
 	Drop     bool // reset the connection
-	Truncate bool // cut the answer off in its middle
+	Truncate bool // the request takes effect; reset the connection after half of the answer
 }
 
 func (f *Fault) apply(s *Server, w http.ResponseWriter, r *http.Request, answer func() any) {
@@ -31,7 +32,7 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, r *http.Request, answer 
 	}
 	switch {
 	case f.Code != "":
-		writeJSON(w, failure(f.Code, "08001", "as the test wants it"))
+		writeJSON(w, failure(f.Code, "08001", "the test injected this failure"))
 	case f.Status != 0:
 		w.WriteHeader(f.Status)
 		_, _ = w.Write([]byte(f.Body))
@@ -50,17 +51,18 @@ func (f *Fault) apply(s *Server, w http.ResponseWriter, r *http.Request, answer 
 	}
 }
 
-// wait reports whether it was c that ended the wait.
+// wait waits for c and returns true, or returns false if the client or the server closes first.
 func (s *Server) wait(r *http.Request, c <-chan time.Time) bool {
 	select {
 	case <-c:
 		return true
 	case <-r.Context().Done():
-	case <-s.ended:
+	case <-s.closed:
 	}
 	return false
 }
 
+// reset closes the connection with a TCP reset.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -1,7 +1,6 @@
 package snowflaketest
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,10 +16,11 @@ import (
 // Paths of the protocol.
 const (
 	LoginPath = "/session/v1/login-request"
-	RenewPath = "/session/token-request"
 	QueryPath = "/queries/v1/query-request"
-	AbortPath = "/queries/v1/abort-request"
-	ClosePath = "/session"
+
+	renewPath = "/session/token-request"
+	abortPath = "/queries/v1/abort-request"
+	closePath = "/session"
 )
 
 // Request is a request that arrived.
@@ -30,36 +30,29 @@ type Request struct {
 	Binds     []any
 	Tag       string // QUERY_TAG
 	RequestID string
-	Token     string // of the session; of a login, the credential that it brought
-	Session   int    // number of the session; -1 outside of one
+	Token     string // of the session; of a login, the password or token that it sent
+	Session   int    // number of the session; -1 outside of a session
 	Header    http.Header
-	Body      string // as it came
+	Body      string
 }
 
 type session struct {
 	*engine.Session
 	token       string
 	lockTimeout time.Duration
-	busy        sync.Mutex // a session runs one statement at a time
-	working     bool       // it executes a statement, or waits for a lock
-	used        time.Time  // when that ended last
+	busy        sync.Mutex // held while a statement runs: a session runs one at a time
+	working     bool       // a statement runs or waits for a lock
+	idleSince   time.Time  // the end of the last statement
 }
 
-// answer is what a statement was answered with, for those who ask again.
-type answer struct {
-	done  chan struct{}
-	reply any
-	abort bool // the client wants it to end
-}
-
-// body is what any request may hold.
+// body holds the fields of all kinds of requests.
 type body struct {
-	SQLText    string          `json:"sqlText"`
-	Bindings   map[string]bind `json:"bindings"`
-	Parameters map[string]any  `json:"parameters"`
-	RequestID  string          `json:"requestId"`
-	Old        string          `json:"oldSessionToken"`
-	Data       struct {
+	SQLText         string          `json:"sqlText"`
+	Bindings        map[string]bind `json:"bindings"`
+	Parameters      map[string]any  `json:"parameters"`
+	RequestID       string          `json:"requestId"`
+	OldSessionToken string          `json:"oldSessionToken"`
+	Data            struct {
 		Password          string         `json:"PASSWORD"`
 		Token             string         `json:"TOKEN"`
 		SessionParameters map[string]any `json:"SESSION_PARAMETERS"`
@@ -67,9 +60,9 @@ type body struct {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	raw, err := read(r)
+	raw, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client went
+		return // the client has closed the connection
 	}
 	var b body
 	if len(raw) > 0 {
@@ -78,22 +71,19 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	request := Request{
-		Header: r.Header,
-		Path:   r.URL.Path, SQL: b.SQLText, Binds: values(b.Bindings), RequestID: r.URL.Query().Get("requestId"),
-		Token:   strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Authorization"), `Snowflake Token="`), `"`),
-		Session: -1, Body: string(raw),
-	}
-	request.Tag, _ = b.Parameters["QUERY_TAG"].(string)
-	if request.Path == LoginPath {
-		request.Token = b.Data.Token + b.Data.Password
-	}
+	request, err := newRequest(r, b, string(raw))
 
 	s.mu.Lock()
-	if known, ok := s.sessions[request.Token]; ok {
-		request.Session = known.Number()
+	if err != nil {
+		refused := s.refusal(b.SQLText, err)
+		s.mu.Unlock()
+		writeJSON(w, refuse(refused))
+		return
 	}
-	s.log = append(s.log, request)
+	if session, ok := s.sessions[request.Token]; ok {
+		request.Session = session.Number()
+	}
+	s.requests = append(s.requests, request)
 	intercept := s.intercept
 	s.mu.Unlock()
 
@@ -109,35 +99,42 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	fault.apply(s, w, r, answer)
 }
 
-func read(r *http.Request) ([]byte, error) {
-	content := io.Reader(r.Body)
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		unzipped, err := gzip.NewReader(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		content = unzipped
+func newRequest(r *http.Request, b body, raw string) (Request, error) {
+	binds, err := values(b.Bindings)
+	request := Request{
+		Path:      r.URL.Path,
+		SQL:       b.SQLText,
+		Binds:     binds,
+		RequestID: r.URL.Query().Get("requestId"),
+		Token:     strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Authorization"), `Snowflake Token="`), `"`),
+		Session:   -1,
+		Header:    r.Header,
+		Body:      raw,
 	}
-	return io.ReadAll(content)
+	request.Tag, _ = b.Parameters["QUERY_TAG"].(string)
+	if request.Path == LoginPath {
+		request.Token = b.Data.Token + b.Data.Password
+	}
+	return request, err
 }
 
 func writeJSON(w http.ResponseWriter, reply any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(reply) // the client may be gone
+	_ = json.NewEncoder(w).Encode(reply) // the client may have closed the connection
 }
 
 func (s *Server) answer(r *http.Request, request Request, b body) any {
 	switch request.Path {
 	case LoginPath:
 		return s.login(b)
-	case RenewPath:
+	case renewPath:
 		return s.renew(b)
 	case QueryPath:
 		return s.query(r, request)
-	case AbortPath:
+	case abortPath:
 		s.abort(b.RequestID)
-	case ClosePath:
-		s.end(request.Token)
+	case closePath:
+		s.endSession(request.Token)
 	}
 	return map[string]any{"success": true, "data": map[string]any{}}
 }
@@ -146,51 +143,64 @@ func (s *Server) login(b body) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logins++
-	one := &session{Session: s.db.Open(), lockTimeout: 12 * time.Hour, used: time.Now()}
-	one.token = fmt.Sprintf("token-%d", one.Number())
+	opened := &session{
+		Session:     s.db.Open(),
+		lockTimeout: 12 * time.Hour, // Snowflake documentation: the default of LOCK_TIMEOUT
+		idleSince:   time.Now(),
+	}
+	opened.token = fmt.Sprintf("token-%d", opened.Number())
 	for name, value := range b.Data.SessionParameters {
-		one.Set(name, fmt.Sprint(value))
+		opened.Set(name, fmt.Sprint(value))
 		if seconds, err := strconv.Atoi(fmt.Sprint(value)); err == nil && name == "LOCK_TIMEOUT" {
-			one.lockTimeout = time.Duration(seconds) * time.Second
+			opened.lockTimeout = time.Duration(seconds) * time.Second
 		}
 	}
-	s.sessions[one.token] = one
+	s.sessions[opened.token] = opened
 	return map[string]any{"success": true, "data": map[string]any{
-		"token": one.token, "masterToken": "master-" + one.token, "sessionId": one.Number(),
-		"validityInSeconds": 3600, "masterValidityInSeconds": 14400, "parameters": []any{}, "sessionInfo": map[string]any{},
+		"token":                   opened.token,
+		"masterToken":             "master-" + opened.token,
+		"sessionId":               opened.Number(),
+		"validityInSeconds":       3600,
+		"masterValidityInSeconds": 14400,
+		"parameters":              []any{},
+		"sessionInfo":             map[string]any{},
 	}}
 }
 
+// renew gives a session a new token.
 func (s *Server) renew(b body) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one, ok := s.sessions[b.Old]
+	renewed, ok := s.sessions[b.OldSessionToken]
 	if !ok {
 		return failure("390114", "08001", "Authentication token has expired.")
 	}
-	delete(s.sessions, one.token)
-	one.token += "r"
-	s.sessions[one.token] = one
+	delete(s.sessions, renewed.token)
+	renewed.token += "r"
+	s.sessions[renewed.token] = renewed
 	return map[string]any{"success": true, "data": map[string]any{
-		"sessionToken": one.token, "masterToken": "master-" + one.token, "sessionId": one.Number(),
+		"sessionToken": renewed.token,
+		"masterToken":  "master-" + renewed.token,
+		"sessionId":    renewed.Number(),
 	}}
 }
 
-func (s *Server) end(token string) {
+func (s *Server) endSession(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one, ok := s.sessions[token]; ok {
-		one.Close()
+	if ended, ok := s.sessions[token]; ok {
+		ended.Close()
 		delete(s.sessions, token)
 		s.changed.Broadcast()
 	}
 }
 
+// abort ends the wait of a statement.
 func (s *Server) abort(requestID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a, ok := s.answers[requestID]; ok {
-		a.abort = true
+	if e, ok := s.executions[requestID]; ok {
+		e.aborted = true
 		s.changed.Broadcast()
 	}
 }

@@ -1,6 +1,7 @@
 package snowflaketest
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"strconv"
@@ -11,43 +12,44 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
-// Server is a database behind HTTP. Make one with [New].
+// Server is a fake of Snowflake. Create one with [New]. Its methods may be called concurrently, except
+// Start.
 type Server struct {
-	// VanishAfter is how long the locks of a client last that went away inside a transaction.
-	// Snowflake documentation: five minutes, when it blocks others.
+	// VanishAfter is how long a transaction blocks other sessions after its client sent the last
+	// statement. Snowflake documentation: five minutes. Set it while no statement waits.
 	VanishAfter time.Duration
 
 	t      testing.TB
 	addr   string
 	server *http.Server
-	ended  chan struct{} // closed by Close
-	once   sync.Once
+	closed chan struct{}
+	close  sync.Once
 
-	mu        sync.Mutex // guards all below, the database included
-	changed   *sync.Cond // the database changed, or somebody gave up
-	db        *engine.DB
-	sessions  map[string]*session // by token
-	answers   map[string]*answer  // by request id
-	log       []Request
-	intercept func(*Request) *Fault
-	logins    int
-	executed  int
-	waiters   int
-	open      map[net.Conn]bool
+	mu         sync.Mutex // guards everything below, including the database
+	changed    *sync.Cond // the database changed, or a wait has to end
+	db         *engine.DB
+	sessions   map[string]*session // by token
+	executions map[string]*execution
+	requests   []Request
+	intercept  func(*Request) *Fault
+	logins     int
+	statements int
+	waiters    int
 }
 
-// New starts a server on a free port of this machine, over plain HTTP. It closes when t ends.
+// New starts a server on a free port of the loopback interface, over plain HTTP. It closes when t
+// ends. A statement that the engine does not know is answered with an error and fails t. A test that
+// sends such a statement on purpose passes a testing.TB of its own, which records the failure.
 func New(t testing.TB, rules engine.Rules) *Server {
 	t.Helper()
 	s := &Server{
-		t:           t,
 		VanishAfter: 5 * time.Minute,
+		t:           t,
 		addr:        "127.0.0.1:0",
-		ended:       make(chan struct{}),
+		closed:      make(chan struct{}),
 		db:          engine.New(rules),
 		sessions:    map[string]*session{},
-		answers:     map[string]*answer{},
-		open:        map[net.Conn]bool{},
+		executions:  map[string]*execution{},
 	}
 	s.changed = sync.NewCond(&s.mu)
 	s.Start()
@@ -63,45 +65,47 @@ func (s *Server) Start() {
 		s.t.Fatalf("listen on %s: %v", s.addr, err) // after Stop another process may have taken the port
 	}
 	s.addr = listener.Addr().String()
-	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ConnState: s.track}
+	s.server = &http.Server{Handler: http.HandlerFunc(s.serve)}
 	go func(server *http.Server) { _ = server.Serve(listener) }(s.server)
 }
 
-// Stop makes the server unreachable and cuts all connections. The data stays.
+// Stop makes the server unreachable and closes all connections. Data and sessions stay.
 func (s *Server) Stop() { _ = s.server.Close() }
 
 // Restart ends all sessions, as a restart of the database does. The data stays.
 func (s *Server) Restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for token, one := range s.sessions {
-		one.Close()
+	for token, session := range s.sessions {
+		session.Close()
 		delete(s.sessions, token)
 	}
 	s.changed.Broadcast()
 }
 
-// Close ends the server and everything that hangs in it. It may be called again.
+// Close stops the server and ends all requests that hang in it. Further calls have no effect.
 func (s *Server) Close() {
-	s.once.Do(func() { close(s.ended) })
+	s.close.Do(func() { close(s.closed) })
 	s.Stop()
 	s.wake()
 }
 
-// Host returns where the server listens.
+// Host returns the address to connect to.
 func (s *Server) Host() string {
 	host, _, _ := net.SplitHostPort(s.addr)
 	return host
 }
 
-// Port returns where the server listens.
+// Port returns the TCP port to connect to.
 func (s *Server) Port() int {
 	_, port, _ := net.SplitHostPort(s.addr)
 	n, _ := strconv.Atoi(port)
 	return n
 }
 
-// Exec executes a statement in a new session, without the protocol. An error ends the test.
+// Exec executes a statement in a new session, without the protocol. An error ends the test, so call
+// Exec from the goroutine of the test. Where an error is expected, execute the statement on a
+// [Server.Snapshot] instead.
 func (s *Server) Exec(sql string, args ...any) engine.Result {
 	s.t.Helper()
 	s.mu.Lock()
@@ -114,71 +118,67 @@ func (s *Server) Exec(sql string, args ...any) engine.Result {
 	return result
 }
 
-// Snapshot returns a copy of the database as it is, for what does not need a server.
+// Snapshot returns a copy of the database.
 func (s *Server) Snapshot() *engine.DB {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.db.Clone()
 }
 
-// Intercept calls f for each request before it is served, which may break it; nil ends that.
+// Intercept makes the server call f before it handles a request. The request suffers the fault that f
+// returns, or none if that is nil. A nil f ends the interception.
 func (s *Server) Intercept(f func(*Request) *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = f
 }
 
-// Requests returns what arrived since the last Reset, logins and renewals included.
+// Requests returns the requests that arrived since the last Reset, including logins and renewals.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Request(nil), s.log...)
+	return append([]Request(nil), s.requests...)
 }
 
-// Reset forgets the requests and counts anew.
+// Reset forgets the requests and sets the counts of logins and statements to 0.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log, s.logins, s.executed = nil, 0, 0
+	s.requests, s.logins, s.statements = nil, 0, 0
 }
 
-// Logins returns how many sessions were opened since the last Reset.
+// Logins returns the number of sessions opened since the last Reset.
 func (s *Server) Logins() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.logins
 }
 
-// Statements returns how many statements were executed since the last Reset.
+// Statements returns the number of statements executed since the last Reset.
 func (s *Server) Statements() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.executed
+	return s.statements
 }
 
-// Waiters returns how many statements wait for a lock.
+// Waiters returns the number of statements that wait for a lock.
 func (s *Server) Waiters() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.waiters
 }
 
-// Connections returns how many TCP connections are open.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.open)
-}
-
-func (s *Server) track(c net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		s.open[c] = true
-	case http.StateClosed, http.StateHijacked:
-		delete(s.open, c)
+// refusal returns what Snowflake would answer for err. If the engine does not know the statement, that
+// also fails the test, unless the server is closed: then the test may have ended. s.mu must be held.
+func (s *Server) refusal(sql string, err error) *engine.Error {
+	var refused *engine.Error
+	if errors.As(err, &refused) {
+		return refused
 	}
+	if !s.isClosed() {
+		s.t.Errorf("%s: %v", sql, err)
+	}
+	return &engine.Error{Number: 1003, State: "42000", Message: err.Error()}
 }
 
 func (s *Server) wake() {
@@ -187,9 +187,9 @@ func (s *Server) wake() {
 	s.changed.Broadcast()
 }
 
-func (s *Server) hasEnded() bool {
+func (s *Server) isClosed() bool {
 	select {
-	case <-s.ended:
+	case <-s.closed:
 		return true
 	default:
 		return false

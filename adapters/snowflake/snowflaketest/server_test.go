@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,16 +27,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start serves a table t with a row "one", whose n is 1.
-func start(t *testing.T, rules engine.Rules) *snowflaketest.Server {
+// newFixture serves a table t with one row, whose id is "one" and whose n is 1.
+func newFixture(t *testing.T, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
 	s := snowflaketest.New(t, rules)
 	s.Exec("CREATE TABLE t (id VARCHAR(36) NOT NULL, n NUMBER(19, 0), b BOOLEAN, at TIMESTAMP_NTZ(6))")
-	s.Exec("INSERT INTO t (id, n) VALUES ('one', 1)")
+	s.Exec("INSERT INTO t (id, n) SELECT 'one', 1")
 	return s
 }
 
-// client is a pool of the driver alone, whose sessions have the parameters, names and values in turn.
+// client returns a pool of sessions with these parameters: name, value, name, value, …
 func client(t *testing.T, s *snowflaketest.Server, parameters ...string) *sql.DB {
 	t.Helper()
 	no := "false"
@@ -53,7 +54,7 @@ func client(t *testing.T, s *snowflaketest.Server, parameters ...string) *sql.DB
 
 const add = "UPDATE t SET n = n + 1 WHERE id = 'one'"
 
-// lock changes every row in a transaction that stays open.
+// lock updates every row in a transaction that stays open.
 func lock(t *testing.T, db *sql.DB) *sql.Tx {
 	t.Helper()
 	tx, err := db.BeginTx(context.Background(), nil)
@@ -64,23 +65,24 @@ func lock(t *testing.T, db *sql.DB) *sql.Tx {
 	return tx
 }
 
+// n returns the n of the row "one".
 func n(s *snowflaketest.Server) any { return s.Exec("SELECT n FROM t WHERE id = 'one'").Rows[0][0] }
 
-// eventually waits for what another goroutine or process is about to do.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, 10*time.Second, time.Millisecond)
 }
 
-func refusal(t *testing.T, err error) int {
+// number returns the number of Snowflake's error.
+func number(t *testing.T, err error) int {
 	t.Helper()
 	var e *sf.SnowflakeError
 	require.ErrorAs(t, err, &e)
 	return e.Number
 }
 
-func TestValuesComeBackAsTheyWereSent(t *testing.T) {
-	db := client(t, start(t, engine.Rules{}))
+func TestTheServerReturnsTheValuesThatItReceived(t *testing.T) {
+	db := client(t, newFixture(t, engine.Rules{}))
 	at := func(year int) time.Time { return time.Date(year, 3, 29, 1, 59, 59, 999_999_000, time.UTC) }
 	for _, id := range []string{"", "a 'quote' and a ?", "snow ❄️", "back\\slash\n"} {
 		for _, when := range []time.Time{at(1), at(1600), at(2026), at(9999)} {
@@ -103,13 +105,32 @@ func TestValuesComeBackAsTheyWereSent(t *testing.T) {
 	assert.False(t, gotN.Valid || gotB.Valid || gotAt.Valid)
 }
 
-func TestRowsAreCounted(t *testing.T) {
-	db := client(t, start(t, engine.Rules{}))
+func TestColumnsOfAnyTypeReturnTheValuesThatTheyReceived(t *testing.T) {
+	s := newFixture(t, engine.Rules{})
+	s.Exec("CREATE TABLE other (day DATE, f FLOAT, v VARIANT, at TIMESTAMP_TZ, tags ARRAY NOT NULL, price NUMBER(10, 2))")
+	db := client(t, s)
+	at := time.Date(2026, 3, 29, 1, 59, 59, 999_999_999, time.UTC)
+	_, err := db.Exec("INSERT INTO other (day, f, v, at, tags, price) SELECT ?, ?, ?, ?, ?, ?",
+		"2026-03-29", 0.1, `{"a": 1}`, at, `["x"]`, 12.34)
+	require.NoError(t, err)
+	var day, v, tags string
+	var f, price float64
+	var gotAt time.Time
+	row := db.QueryRow("SELECT day, f, v, at, tags, price FROM other WHERE f = ? AND price > ?", 0.1, 12.0)
+	require.NoError(t, row.Scan(&day, &f, &v, &gotAt, &tags, &price))
+	assert.Equal(t, []any{"2026-03-29", 0.1, `{"a": 1}`, at, `["x"]`, 12.34}, []any{day, f, v, gotAt, tags, price})
+}
+
+func TestAWriteReturnsTheNumberOfRows(t *testing.T) {
+	db := client(t, newFixture(t, engine.Rules{}))
 	for _, st := range []struct {
 		sql  string
 		want int64
 	}{
-		{"INSERT INTO t (id) VALUES ('two')", 1}, {"UPDATE t SET n = 5", 2}, {"UPDATE t SET n = 6 WHERE id = 'x'", 0}, {"DELETE FROM t", 2},
+		{"INSERT INTO t (id) SELECT 'two'", 1},
+		{"UPDATE t SET n = 5", 2},
+		{"UPDATE t SET n = 6 WHERE id = 'x'", 0},
+		{"DELETE FROM t", 2},
 	} {
 		result, err := db.Exec(st.sql)
 		require.NoError(t, err)
@@ -120,7 +141,7 @@ func TestRowsAreCounted(t *testing.T) {
 }
 
 func TestAStatementWaitsForALock(t *testing.T) {
-	s := start(t, engine.Rules{})
+	s := newFixture(t, engine.Rules{})
 	tx := lock(t, client(t, s))
 	db := client(t, s)
 	done := make(chan error, 1)
@@ -131,30 +152,30 @@ func TestAStatementWaitsForALock(t *testing.T) {
 	assert.Equal(t, int64(11), n(s))
 }
 
-func TestAWaitForALockIsBounded(t *testing.T) {
-	t.Run("by the session's parameter", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+func TestAWaitForALockEnds(t *testing.T) {
+	t.Run("after LOCK_TIMEOUT", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		lock(t, client(t, s))
 		_, err := client(t, s, "LOCK_TIMEOUT", "1").Exec(add)
-		assert.Equal(t, 625, refusal(t, err))
+		assert.Equal(t, 625, number(t, err))
 	})
-	t.Run("by the number of those who wait", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+	t.Run("immediately, if 20 statements wait already", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		tx := lock(t, client(t, s))
 		db := client(t, s)
 		results := make(chan error, 21)
 		for range 21 {
 			go func() { _, err := db.Exec(add); results <- err }()
 		}
-		assert.Equal(t, 625, refusal(t, <-results))
+		assert.Equal(t, 625, number(t, <-results))
 		require.NoError(t, tx.Commit())
 		for range 20 {
 			require.NoError(t, <-results)
 		}
 		assert.Equal(t, int64(30), n(s))
 	})
-	t.Run("by the client, who cancels", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+	t.Run("when the client cancels the statement", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		tx := lock(t, client(t, s))
 		db := client(t, s)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -167,8 +188,8 @@ func TestAWaitForALockIsBounded(t *testing.T) {
 		require.NoError(t, tx.Commit())
 		assert.Equal(t, int64(10), n(s))
 	})
-	t.Run("by the client, whose connection is gone", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+	t.Run("when the client closes the connection", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		tx := lock(t, client(t, s))
 		require.NoError(t, client(t, s).Ping())
 		sent := s.Requests()
@@ -189,10 +210,10 @@ func TestAWaitForALockIsBounded(t *testing.T) {
 		<-gone
 		eventually(t, func() bool { return s.Waiters() == 0 })
 		require.NoError(t, tx.Commit())
-		assert.Equal(t, int64(10), n(s), "it is not executed later")
+		assert.Equal(t, int64(10), n(s), "the statement is not executed later")
 	})
-	t.Run("by the end of all sessions", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+	t.Run("when the database restarts", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		lock(t, client(t, s))
 		db := client(t, s)
 		done := make(chan error, 1)
@@ -204,8 +225,8 @@ func TestAWaitForALockIsBounded(t *testing.T) {
 	})
 }
 
-func TestAClientThatVanishedKeepsItsLocksForAWhile(t *testing.T) {
-	s := start(t, engine.Rules{})
+func TestAWaitingStatementGetsTheLockOfAVanishedClientAfterVanishAfter(t *testing.T) {
+	s := newFixture(t, engine.Rules{})
 	s.VanishAfter = 100 * time.Millisecond
 	lock(t, client(t, s))
 	_, err := client(t, s).Exec(add)
@@ -213,8 +234,8 @@ func TestAClientThatVanishedKeepsItsLocksForAWhile(t *testing.T) {
 	assert.Equal(t, int64(2), n(s), "its transaction is rolled back")
 }
 
-func TestAClientThatWasAwayForLongBlocksNobodyWhoComesLater(t *testing.T) {
-	s := start(t, engine.Rules{})
+func TestAStatementGetsTheLockOfAClientThatVanishedLongAgo(t *testing.T) {
+	s := newFixture(t, engine.Rules{})
 	s.VanishAfter = time.Nanosecond
 	lock(t, client(t, s))
 	_, err := client(t, s).Exec(add)
@@ -222,9 +243,9 @@ func TestAClientThatWasAwayForLongBlocksNobodyWhoComesLater(t *testing.T) {
 	assert.Equal(t, int64(2), n(s))
 }
 
-func TestAClientThatWaitsHasNotVanished(t *testing.T) {
-	s := start(t, engine.Rules{})
-	s.Exec("INSERT INTO t (id, n) VALUES ('two', 1)")
+func TestAClientWhoseStatementWaitsHasNotVanished(t *testing.T) {
+	s := newFixture(t, engine.Rules{})
+	s.Exec("INSERT INTO t (id, n) SELECT 'two', 1")
 	s.VanishAfter = 200 * time.Millisecond
 	first, err := client(t, s).Begin()
 	require.NoError(t, err)
@@ -236,7 +257,7 @@ func TestAClientThatWaitsHasNotVanished(t *testing.T) {
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { _, err := second.Exec(add); done <- err }()
-	for begun := time.Now(); time.Since(begun) < 2*s.VanishAfter; {
+	for start := time.Now(); time.Since(start) < 2*s.VanishAfter; {
 		_, err := first.Exec("SELECT 1")
 		require.NoError(t, err)
 	}
@@ -247,7 +268,7 @@ func TestAClientThatWaitsHasNotVanished(t *testing.T) {
 }
 
 func TestAStatementIsExecutedOnceForEachRequestID(t *testing.T) {
-	s := start(t, engine.Rules{})
+	s := newFixture(t, engine.Rules{})
 	db := client(t, s)
 	ctx := sf.WithRequestID(t.Context(), sf.NewUUID())
 	for range 3 {
@@ -263,11 +284,14 @@ func TestAStatementIsExecutedOnceForEachRequestID(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	for name, f := range map[string]snowflaketest.Fault{
-		"a status": {Status: 503, Body: "<html>"}, "an error": {Code: "607"}, "a reset": {Drop: true}, "no answer": {Hang: true},
+		"an HTTP status": {Status: 503, Body: "<html>"},
+		"an error":       {Code: "607"},
+		"a reset":        {Drop: true},
+		"no answer":      {Hang: true},
 	} {
 		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, takes effect: %t", name, after), func(t *testing.T) {
-				s := start(t, engine.Rules{})
+			t.Run(fmt.Sprintf("%s, and the statement takes effect: %t", name, after), func(t *testing.T) {
+				s := newFixture(t, engine.Rules{})
 				db := client(t, s)
 				require.NoError(t, db.Ping())
 				f := f
@@ -287,14 +311,14 @@ func TestFaults(t *testing.T) {
 			})
 		}
 	}
-	t.Run("what takes effect does so once", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+	t.Run("a request with a fault takes effect once", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		s.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{After: true} })
 		require.NoError(t, client(t, s).Ping())
 		assert.Equal(t, 1, s.Logins())
 	})
-	t.Run("a delay ends when the client goes", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+	t.Run("a delay ends when the client closes the connection", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		s.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Delay: time.Hour} })
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -302,8 +326,8 @@ func TestFaults(t *testing.T) {
 		require.Error(t, err)
 		assert.Equal(t, int64(1), n(s))
 	})
-	t.Run("a session that expired is renewed by the driver", func(t *testing.T) {
-		s := start(t, engine.Rules{})
+	t.Run("the driver renews a session that expired", func(t *testing.T) {
+		s := newFixture(t, engine.Rules{})
 		once := true
 		s.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
 			if r.SQL == add && once {
@@ -319,22 +343,20 @@ func TestFaults(t *testing.T) {
 	})
 }
 
-func TestStopAndStartAndRestart(t *testing.T) {
-	s := start(t, engine.Rules{})
+func TestStopKeepsSessionsAndRestartEndsThem(t *testing.T) {
+	s := newFixture(t, engine.Rules{})
 	db := client(t, s)
 	require.NoError(t, db.Ping())
-	assert.Positive(t, s.Connections())
 	s.Stop()
 	require.Error(t, db.Ping())
-	eventually(t, func() bool { return s.Connections() == 0 })
 	s.Start()
 	require.NoError(t, db.Ping(), "the session is still there")
 	s.Restart()
-	assert.Equal(t, 390104, refusal(t, db.Ping()))
+	assert.Equal(t, 390104, number(t, db.Ping()))
 }
 
-func TestWhatATestExecutesIsCurrent(t *testing.T) {
-	s := start(t, engine.Rules{StaleSessions: true})
+func TestExecSeesTheLatestCommitAndASnapshotDoesNotChange(t *testing.T) {
+	s := newFixture(t, engine.Rules{StaleSessions: true})
 	_, err := client(t, s).Exec(add)
 	require.NoError(t, err)
 	assert.Equal(t, int64(2), n(s))
@@ -345,39 +367,84 @@ func TestWhatATestExecutesIsCurrent(t *testing.T) {
 	assert.Len(t, result.Rows, 1)
 }
 
-// recorder is a test whose failures another test looks at.
+// recorder stands for the test of a server, and keeps the failures that the server reports.
 type recorder struct {
 	testing.TB
+	mu       sync.Mutex
 	failures []string
 }
 
-func (r *recorder) Helper()        {}
-func (r *recorder) Cleanup(func()) {}
-func (r *recorder) Fatalf(format string, args ...any) {
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
 	runtime.Goexit()
 }
 
-func TestAStatementThatFailsEndsTheTestThatExecutesIt(t *testing.T) {
+// reported runs f with a server of a recorder, and returns the failures.
+func reported(t *testing.T, f func(*snowflaketest.Server)) []string {
+	t.Helper()
 	r := &recorder{TB: t}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s := snowflaketest.New(r, engine.Rules{})
-		defer s.Close()
-		s.Exec("SELECT id FROM nothing")
-		t.Error("the test went on")
+		f(snowflaketest.New(r, engine.Rules{}))
 	}()
 	<-done
-	require.Len(t, r.failures, 1)
-	assert.Contains(t, r.failures[0], "SELECT id FROM nothing: 002003 (42S02)")
+	return r.failures
 }
 
-func TestAnEndedServerLeavesNothingBehind(t *testing.T) {
+func TestExecEndsTheTestIfTheStatementFails(t *testing.T) {
+	failures := reported(t, func(s *snowflaketest.Server) {
+		s.Exec("SELECT id FROM nothing")
+		t.Error("the test went on")
+	})
+	require.Len(t, failures, 1)
+	assert.Contains(t, failures[0], "SELECT id FROM nothing: 002003 (42S02)")
+}
+
+func TestAnUnknownConstructFailsTheTestAndIsAnswered(t *testing.T) {
+	for sql, args := range map[string][]any{
+		"MERGE INTO t":   nil,
+		"SELECT ? + 'a'": {1},
+		"SELECT ?":       {sf.DataTypeDate, time.Now()},
+	} {
+		var err error
+		failures := reported(t, func(s *snowflaketest.Server) { _, err = client(t, s).Exec(sql, args...) })
+		assert.Equal(t, 1003, number(t, err), sql)
+		if assert.Len(t, failures, 1, sql) {
+			assert.Contains(t, failures[0], sql+": the engine does not know ")
+			assert.ErrorContains(t, err, strings.TrimPrefix(failures[0], sql+": "))
+		}
+	}
+}
+
+func TestAnErrorOfSnowflakeDoesNotFailTheTest(t *testing.T) {
+	failures := reported(t, func(s *snowflaketest.Server) {
+		_, err := client(t, s).Exec("SELECT id FROM nothing")
+		assert.Equal(t, 2003, number(t, err))
+	})
+	assert.Empty(t, failures)
+}
+
+func TestAPlaceholderOfAnUnknownTypeSaysWhereToTeachIt(t *testing.T) {
+	failures := reported(t, func(s *snowflaketest.Server) {
+		_, _ = client(t, s).Exec("SELECT ?", sf.DataTypeDate, time.Now())
+	})
+	require.Len(t, failures, 1)
+	assert.Contains(t, failures[0], "the engine does not know a placeholder of type DATE; "+
+		"run this test on the emulator, or teach it in snowflaketest/query.go, values")
+}
+
+func TestCloseLeavesNoGoroutineBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	s := snowflaketest.New(t, engine.Rules{})
 	s.Exec("CREATE TABLE t (id VARCHAR(36), n NUMBER(19, 0))")
-	s.Exec("INSERT INTO t (id, n) VALUES ('one', 1)")
+	s.Exec("INSERT INTO t (id, n) SELECT 'one', 1")
 	db := client(t, s)
 	tx := lock(t, db)
 	done := make(chan error, 1)

@@ -1,32 +1,28 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// Rules are the points on which the database can be switched.
+// Rules choose between behaviours of Snowflake that its documentation leaves open, or that depend on
+// the account. The zero value is READ_CONSISTENCY_MODE = GLOBAL on standard tables.
 type Rules struct {
-	// StaleSessions is READ_CONSISTENCY_MODE = SESSION at its worst: a session reads what was
-	// committed when it opened and what it committed itself, never what others commit later. The
-	// rows that a statement changes are their newest versions all the same.
+	// StaleSessions is READ_CONSISTENCY_MODE = SESSION at its worst: a session sees what was
+	// committed before it opened and what it committed itself, but no later commit of another
+	// session. UPDATE and DELETE still change the newest version of a row.
 	StaleSessions bool
-	// SnapshotSubqueries lets a statement that waited for a lock read other rows than those that it
-	// changes as they were when it began. Otherwise it is evaluated anew after the wait.
+	// SnapshotSubqueries makes a statement that waited for a lock read other rows as they were when
+	// it began. Otherwise it reads them as they are after the wait.
 	SnapshotSubqueries bool
-	// Unique names, by table, a column without duplicates, as a hybrid table has it. Whoever inserts
-	// the same value as an open transaction waits for its end.
+	// Unique names the column of a table that holds no value twice, as UNIQUE does in a hybrid
+	// table. A statement waits if an open transaction has written the same value.
 	Unique map[string]string
 }
 
-// ErrLocked means that the statement waits for a lock; [Session.Do] with the same statement tries
-// again, [Session.GiveUp] ends the wait.
-var ErrLocked = errors.New("the statement waits for a lock")
-
-// Error is what Snowflake would answer.
+// Error is a refusal in Snowflake's terms.
 type Error struct {
 	Number  int
 	State   string // SQLSTATE
@@ -38,9 +34,9 @@ func (e *Error) Error() string { return fmt.Sprintf("%06d (%s): %s", e.Number, e
 // DB is a database. It is not safe for concurrent use.
 type DB struct {
 	rules    Rules
-	tables   map[string]*table
+	tables   map[string]*table // by name in lower case
 	sessions []*Session
-	commits  int // how many there were, which orders versions
+	commits  int // the number of commits so far, which orders versions
 }
 
 type table struct {
@@ -49,43 +45,26 @@ type table struct {
 }
 
 type column struct {
-	name     string // lower case
-	kind     string // VARCHAR, NUMBER, BOOLEAN or TIMESTAMP_NTZ
-	length   int    // of a VARCHAR; 0 is any
-	required bool
+	name     string // in lower case
+	kind     dataType
+	required bool // NOT NULL
 }
 
-// record is a row through time.
+// record is a row and its history.
 type record struct {
-	versions []version // in the order of their commits; empty for one that is not committed yet
-	pending  *version  // what an open transaction made of it: the lock
+	versions []version // in the order of their commits; empty until the first commit
+	pending  *version  // what an open transaction wrote; this is the lock
 }
 
+// version never changes its row in place, so that clones of a database can share rows.
 type version struct {
 	commit  int
 	session int
-	row     []any // nil: deleted
+	row     []any // nil if the row was deleted
 }
 
 // New returns an empty database.
 func New(rules Rules) *DB { return &DB{rules: rules, tables: map[string]*table{}} }
-
-// Session is one client's connection.
-type Session struct {
-	db      *DB
-	number  int
-	opened  int // commits when it opened
-	in      bool
-	aborted bool // a statement failed inside the transaction, see Set
-	abort   bool
-	waiting *waiting
-}
-
-// waiting is a statement that waits for a lock.
-type waiting struct {
-	sql   string
-	began int // commits when it began
-}
 
 // Open returns a new session.
 func (db *DB) Open() *Session {
@@ -94,10 +73,10 @@ func (db *DB) Open() *Session {
 	return s
 }
 
-// Session returns the n-th session that was opened, from 0.
-func (db *DB) Session(n int) *Session { return db.sessions[n] }
+// Session returns the session with that [Session.Number].
+func (db *DB) Session(number int) *Session { return db.sessions[number] }
 
-// Sessions returns how many were opened.
+// Sessions returns how many sessions were opened, including those that have ended.
 func (db *DB) Sessions() int { return len(db.sessions) }
 
 // Under returns a copy of db with other rules.
@@ -107,143 +86,66 @@ func (db *DB) Under(rules Rules) *DB {
 	return c
 }
 
-// Number is the session's place in the order of opening, from 0.
-func (s *Session) Number() int { return s.number }
-
-// InTransaction reports whether BEGIN was not followed by COMMIT or ROLLBACK yet.
-func (s *Session) InTransaction() bool { return s.in }
-
-// Set sets a session parameter. TRANSACTION_ABORT_ON_ERROR is the only one with an effect here: with
-// it, an error rolls the transaction back, and its other statements fail.
-func (s *Session) Set(parameter, value string) {
-	if strings.EqualFold(parameter, "TRANSACTION_ABORT_ON_ERROR") {
-		s.abort = strings.EqualFold(value, "true")
-	}
-}
-
-// Result is the answer to a statement.
-type Result struct {
-	Kind     Kind
-	Columns  []string // in upper case, as Snowflake names them
-	Rows     [][]any  // nil, int64, string, bool and time.Time
-	Affected int64    // rows that were inserted, updated or deleted
-}
-
-// Kind is the kind of a statement.
-type Kind int
-
-// The kinds of statements.
-const (
-	Other Kind = iota
-	Select
-	Insert
-	Update
-	Delete
-)
-
-// Do tries to execute a statement, whose placeholders take args in turn. It never blocks. Errors:
-// ErrLocked, or an *Error.
-func (s *Session) Do(sql string, args ...any) (Result, error) {
-	st, err := parse(sql)
-	if err == nil && s.aborted && st.kind != "commit" && st.kind != "rollback" {
-		// The number is this package's own: Snowflake's is not documented.
-		err = &Error{90150, "25000", "the transaction was aborted by an earlier error: ROLLBACK"}
-	}
-	var result Result
-	if err == nil {
-		if s.waiting == nil || s.waiting.sql != sql {
-			s.waiting = &waiting{sql, s.db.commits}
-		}
-		waited := s.waiting.began != s.db.commits
-		result, err = s.execute(st, args, waited)
-	}
-	if errors.Is(err, ErrLocked) {
-		return result, err
-	}
-	s.waiting = nil
-	if err != nil {
-		s.failed()
-	}
-	return result, err
-}
-
-// GiveUp ends the wait of a statement, which has failed.
-func (s *Session) GiveUp() {
-	s.waiting = nil
-	s.failed()
-}
-
-func (s *Session) failed() {
-	if s.in && s.abort && !s.aborted {
-		s.end(false)
-		s.in, s.aborted = true, true
-	}
-}
-
-// Close ends the session and rolls back its transaction.
-func (s *Session) Close() {
-	s.waiting = nil
-	s.end(false)
-}
-
-func (s *Session) execute(st *statement, args []any, waited bool) (Result, error) {
-	switch st.kind {
-	case "begin":
-		s.in = true
-		return Result{}, nil
-	case "rollback":
-		s.end(false)
-		return Result{}, nil
-	case "commit":
-		if s.aborted {
-			s.end(false)
-			return Result{}, &Error{90150, "25000", "the transaction was aborted by an earlier error and is rolled back"}
-		}
-		s.end(true)
-		return Result{}, nil
-	case "create", "alter", "drop":
-		return s.db.define(st)
-	case "show":
-		return s.db.show(st)
-	case "select":
-		return s.query(st, args)
-	default:
-		return s.write(st, args, waited)
-	}
-}
-
-// end ends the transaction, if there is one.
-func (s *Session) end(commit bool) {
-	s.in, s.aborted = false, false
-	changed := false
-	for _, t := range s.db.tables {
+// Clone returns a copy that shares nothing with db. Its sessions have the same numbers.
+func (db *DB) Clone() *DB {
+	c := &DB{rules: db.rules, tables: map[string]*table{}, commits: db.commits}
+	for name, t := range db.tables {
+		copied := &table{columns: t.columns}
 		for _, r := range t.records {
-			if r.pending == nil || r.pending.session != s.number {
-				continue
-			}
-			if commit {
-				changed = true
-				r.settle(s.db, *r.pending)
-			}
-			r.pending = nil
+			copied.records = append(copied.records, &record{versions: slices.Clone(r.versions), pending: r.pending})
 		}
-		t.records = slices.DeleteFunc(t.records, func(r *record) bool { return r.pending == nil && len(r.versions) == 0 })
+		c.tables[name] = copied
 	}
-	if changed {
-		s.db.commits++
+	for _, s := range db.sessions {
+		copied := *s
+		copied.db = c
+		c.sessions = append(c.sessions, &copied)
 	}
+	return c
 }
 
-// settle makes v, which is committed next, the newest version.
-func (r *record) settle(db *DB, v version) {
+// Fingerprint returns a text that is equal for two states of one database only if both behave the
+// same from now on.
+func (db *DB) Fingerprint() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(db.tables)) {
+		fmt.Fprintf(&b, "%s:", name)
+		for _, r := range db.tables[name].records {
+			r.fingerprint(&b, db.rules)
+		}
+	}
+	for _, s := range db.sessions {
+		s.fingerprint(&b, db.rules)
+	}
+	return b.String()
+}
+
+func (r *record) fingerprint(b *strings.Builder, rules Rules) {
+	for _, v := range r.versions {
+		fmt.Fprintf(b, "%#v", v.row) // quotes texts: ("a b", "c") differs from ("a", "b c")
+		if rules.keepHistory() {
+			fmt.Fprintf(b, "@%d/%d", v.commit, v.session)
+		}
+	}
+	if r.pending != nil {
+		fmt.Fprintf(b, "!%d%#v", r.pending.session, r.pending.row)
+	}
+	b.WriteByte(';')
+}
+
+// keepHistory reports whether a statement can read a version that is not the newest.
+func (r Rules) keepHistory() bool { return r.StaleSessions || r.SnapshotSubqueries }
+
+// commit makes v the newest version, as part of the next commit of db.
+func (r *record) commit(db *DB, v version) {
 	v.commit = db.commits + 1
-	if !db.rules.StaleSessions && !db.rules.SnapshotSubqueries {
-		r.versions = nil // nobody can see the past
+	if !db.rules.keepHistory() {
+		r.versions = nil
 	}
 	r.versions = append(r.versions, v)
 }
 
-// at returns the row as session sees it when so many commits have been; nil if there is none.
+// at returns the row as a session sees it after that many commits; nil if it does not exist then.
 func (r *record) at(session, commits int) []any {
 	if r.pending != nil && r.pending.session == session {
 		return r.pending.row
@@ -256,54 +158,46 @@ func (r *record) at(session, commits int) []any {
 	return nil
 }
 
-// Clone returns a copy that shares nothing with db; its sessions have the same numbers.
-func (db *DB) Clone() *DB {
-	c := &DB{rules: db.rules, tables: map[string]*table{}, commits: db.commits}
-	for name, t := range db.tables {
-		copied := &table{columns: t.columns}
-		for _, r := range t.records {
-			// Rows and versions are never changed in place.
-			copied.records = append(copied.records, &record{versions: slices.Clone(r.versions), pending: r.pending})
-		}
-		c.tables[name] = copied
+func (db *DB) table(name string) (*table, error) {
+	t, ok := db.tables[name]
+	if !ok {
+		message := fmt.Sprintf("Object '%s' does not exist or not authorized.", strings.ToUpper(name))
+		return nil, &Error{2003, "42S02", message}
 	}
-	for _, s := range db.sessions {
-		other := *s
-		other.db = c
-		c.sessions = append(c.sessions, &other)
-	}
-	return c
+	return t, nil
 }
 
-// Fingerprint is the same for two states of one database only if they behave the same from now on.
-func (db *DB) Fingerprint() string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(db.tables)) {
-		fmt.Fprintf(&b, "%s:", name)
-		for _, r := range db.tables[name].records {
-			for _, v := range r.versions {
-				fmt.Fprintf(&b, "%#v", v.row) // quoted, so that "a b", "c" is not "a", "b c"
-				if db.rules.StaleSessions || db.rules.SnapshotSubqueries {
-					fmt.Fprintf(&b, "@%d/%d", v.commit, v.session)
-				}
-			}
-			if r.pending != nil {
-				fmt.Fprintf(&b, "!%d%#v", r.pending.session, r.pending.row)
-			}
-			b.WriteByte(';')
+func (t *table) names() []string {
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = c.name
+	}
+	return names
+}
+
+// scope returns the scope of an UPDATE or DELETE of one row of the table.
+func (t *table) scope(name string, values []any) scope { return scope{{name, t.names(), values}} }
+
+// place returns the index of a column.
+func (t *table) place(name string) (int, error) {
+	place := slices.IndexFunc(t.columns, func(c column) bool { return c.name == name })
+	if place < 0 {
+		return 0, noSuchColumn(name)
+	}
+	return place, nil
+}
+
+func (t *table) places(names []string) ([]int, error) {
+	places := make([]int, len(names))
+	for i, name := range names {
+		var err error
+		if places[i], err = t.place(name); err != nil {
+			return nil, err
 		}
 	}
-	for _, s := range db.sessions {
-		fmt.Fprintf(&b, "|%t%t", s.in, s.aborted)
-		if db.rules.StaleSessions {
-			fmt.Fprintf(&b, "@%d", s.opened)
-		}
-		if s.waiting != nil {
-			fmt.Fprintf(&b, "%s", s.waiting.sql)
-			if db.rules.SnapshotSubqueries {
-				fmt.Fprintf(&b, "@%d", s.waiting.began)
-			}
-		}
-	}
-	return b.String()
+	return places, nil
+}
+
+func noSuchColumn(name string) error {
+	return &Error{904, "42000", fmt.Sprintf("invalid identifier '%s'", strings.ToUpper(name))}
 }

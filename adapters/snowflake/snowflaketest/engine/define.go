@@ -1,83 +1,86 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// define executes CREATE TABLE, ALTER TABLE … ADD COLUMN and DROP TABLE.
-func (db *DB) define(st *statement) (Result, error) {
-	t, exists := db.tables[st.table]
-	switch st.kind {
-	case "create":
-		if exists && !st.ifMissing {
-			return Result{}, &Error{2002, "42710", "Object '" + strings.ToUpper(st.table) + "' already exists."}
+func (st createTable) execute(s *Session, _ []any) (Result, error) {
+	if _, exists := s.db.tables[st.table]; exists {
+		if !st.ifNotExists {
+			return Result{}, &Error{2002, "42710", fmt.Sprintf("Object '%s' already exists.", strings.ToUpper(st.table))}
 		}
-		if !exists {
-			db.tables[st.table] = &table{columns: st.defined}
+		return Result{}, nil
+	}
+	s.db.tables[st.table] = &table{columns: st.columns}
+	return Result{}, nil
+}
+
+func (st addColumn) execute(s *Session, _ []any) (Result, error) {
+	t, err := s.db.table(st.table)
+	if err != nil {
+		return Result{}, err
+	}
+	if _, err := t.place(st.column.name); err == nil {
+		return Result{}, nil
+	}
+	t.columns = append(slices.Clone(t.columns), st.column)
+	widen := func(v *version) {
+		if v.row != nil {
+			v.row = append(slices.Clone(v.row), nil)
 		}
-	case "alter":
-		if !exists {
-			_, err := db.table(st.table)
-			return Result{}, err
+	}
+	for _, r := range t.records {
+		for i := range r.versions {
+			widen(&r.versions[i])
 		}
-		for _, c := range st.defined {
-			if _, err := t.index(c.name); err == nil {
-				if st.ifMissing {
-					continue
-				}
-				return Result{}, &Error{2028, "42711", "column '" + strings.ToUpper(c.name) + "' already exists"}
-			}
-			t.columns = append(slices.Clone(t.columns), c)
-			for _, r := range t.records {
-				for i, v := range r.versions {
-					if v.row != nil {
-						r.versions[i].row = append(slices.Clone(v.row), nil)
-					}
-				}
-				if p := r.pending; p != nil && p.row != nil {
-					r.pending = &version{session: p.session, row: append(slices.Clone(p.row), nil)}
-				}
-			}
+		if r.pending != nil {
+			pending := *r.pending // clones of the database share it
+			widen(&pending)
+			r.pending = &pending
 		}
-	case "drop":
-		if !exists && !st.ifMissing {
-			_, err := db.table(st.table)
-			return Result{}, err
-		}
-		delete(db.tables, st.table)
 	}
 	return Result{}, nil
 }
 
-// show executes the SHOW statements, with the columns of Snowflake's answers that we read.
-func (db *DB) show(st *statement) (Result, error) {
+func (st dropTable) execute(s *Session, _ []any) (Result, error) {
+	if _, err := s.db.table(st.table); err != nil {
+		return Result{}, err
+	}
+	delete(s.db.tables, st.table)
+	return Result{}, nil
+}
+
+// execute returns the columns of Snowflake's answer that the store reads.
+func (what show) execute(s *Session, _ []any) (Result, error) {
 	r := Result{Kind: Select}
-	switch st.table {
+	names := slices.Sorted(maps.Keys(s.db.tables))
+	switch what {
 	case "tables":
 		r.Columns = []string{"name", "is_hybrid"}
-		for _, name := range slices.Sorted(maps.Keys(db.tables)) {
+		for _, name := range names {
 			hybrid := "N"
-			if db.rules.Unique[name] != "" {
+			if s.db.rules.Unique[name] != "" {
 				hybrid = "Y"
 			}
 			r.Rows = append(r.Rows, []any{strings.ToUpper(name), hybrid})
 		}
 	case "columns":
 		r.Columns = []string{"table_name", "column_name"}
-		for _, name := range slices.Sorted(maps.Keys(db.tables)) {
-			for _, c := range db.tables[name].columns {
+		for _, name := range names {
+			for _, c := range s.db.tables[name].columns {
 				r.Rows = append(r.Rows, []any{strings.ToUpper(name), strings.ToUpper(c.name)})
 			}
 		}
 	case "parameters":
-		value := "GLOBAL"
-		if db.rules.StaleSessions {
-			value = "SESSION"
+		mode := "GLOBAL"
+		if s.db.rules.StaleSessions {
+			mode = "SESSION"
 		}
 		r.Columns = []string{"key", "value"}
-		r.Rows = [][]any{{"READ_CONSISTENCY_MODE", value}}
+		r.Rows = [][]any{{"READ_CONSISTENCY_MODE", mode}}
 	}
 	return r, nil
 }

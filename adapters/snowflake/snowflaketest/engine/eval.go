@@ -5,22 +5,45 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
+// env is what an expression is evaluated in.
+type env struct {
+	session *Session
+	commits int // rows are read as they were after that many commits
+	args    []any
+	with    map[string]relation // results of the queries of WITH
+	scope   scope
+	outer   *env // of the surrounding query
+}
+
+// scope is the row of each source that a query has joined so far.
+type scope []sourceRow
+
+type sourceRow struct {
+	alias   string
+	columns []string
+	values  []any // nil for a LEFT JOIN without a match, whose columns are all NULL
+}
+
+// within returns an environment in which columns are looked up in s first.
+func (e *env) within(s scope) *env {
+	return &env{session: e.session, commits: e.commits, args: e.args, with: e.with, scope: s, outer: e}
+}
+
 func (l literal) eval(*env) (any, error) { return l.value, nil }
 
-func (n placeholder) eval(e *env) (any, error) {
-	if int(n) >= len(e.args) {
+func (p placeholder) eval(e *env) (any, error) {
+	if int(p) >= len(e.args) {
 		return nil, &Error{2049, "42601", "Bind variable not set."}
 	}
-	switch v := e.args[n].(type) {
+	switch v := e.args[p].(type) {
 	case int:
 		return int64(v), nil
 	case time.Time:
-		return v.UTC().Truncate(time.Microsecond), nil
+		return v.UTC(), nil
 	default:
 		return v, nil
 	}
@@ -28,40 +51,34 @@ func (n placeholder) eval(e *env) (any, error) {
 
 func (c columnRef) eval(e *env) (any, error) {
 	for ; e != nil; e = e.outer {
-		var found *scope
-		for s := e.scope; s != nil; s = s.next {
-			if c.of != "" && c.of != s.alias && c.of != s.table || !slices.Contains(s.columns, c.name) {
+		var value any
+		found := 0
+		for _, row := range e.scope {
+			if c.qualifier != "" && c.qualifier != row.alias {
 				continue
 			}
-			if found != nil {
-				return nil, &Error{904, "42000", fmt.Sprintf("ambiguous column name '%s'", strings.ToUpper(c.name))}
+			if i := slices.Index(row.columns, c.name); i >= 0 {
+				found++
+				if row.values != nil {
+					value = row.values[i]
+				}
 			}
-			found = s
 		}
-		switch {
-		case found == nil:
-		case found.row == nil:
-			return nil, nil // a left join that found nothing
+		switch found {
+		case 0:
+		case 1:
+			return value, nil
 		default:
-			return found.row[slices.Index(found.columns, c.name)], nil
+			return nil, &Error{904, "42000", fmt.Sprintf("ambiguous column name '%s'", strings.ToUpper(c.name))}
 		}
 	}
 	return nil, noSuchColumn(c.name)
 }
 
-// knows reports whether one of the sources has this alias.
-func (s *scope) knows(alias string) bool {
-	for ; s != nil; s = s.next {
-		if s.alias == alias {
-			return true
-		}
-	}
-	return false
-}
-
-// unknown evaluates expressions on a row of NULLs and reports a name that is not known; what else
-// fails there may be well on a real row.
-func unknown(e *env, exprs ...expr) error {
+// checkNames returns an error if an expression uses a name that does not exist. It evaluates the
+// expressions in e, whose columns are all NULL, and ignores other errors: a real row may not cause
+// them. Evaluating real rows would not notice the name if there are none.
+func checkNames(e *env, exprs ...expr) error {
 	for _, x := range exprs {
 		if x == nil {
 			continue
@@ -74,110 +91,154 @@ func unknown(e *env, exprs ...expr) error {
 	return nil
 }
 
-func (u unary) eval(e *env) (any, error) {
-	if u.op == "EXISTS" {
-		r, err := u.x.(subquery).query.run(e)
-		return len(r.rows) > 0, err
-	}
-	v, err := u.x.eval(e)
-	if err != nil {
+func (n negation) eval(e *env) (any, error) {
+	v, err := n.operand.eval(e)
+	if err != nil || v == nil {
 		return nil, err
-	}
-	if u.op == "IS NULL" {
-		return v == nil, nil
-	}
-	if v == nil {
-		return nil, nil
 	}
 	return v != true, nil
 }
 
+func (n isNull) eval(e *env) (any, error) {
+	v, err := n.operand.eval(e)
+	return v == nil, err
+}
+
+func (x exists) eval(e *env) (any, error) {
+	r, err := x.query.run(e)
+	return len(r.rows) > 0, err
+}
+
 func (b binary) eval(e *env) (any, error) {
-	x, err := b.x.eval(e)
+	x, err := b.left.eval(e)
 	if err != nil {
 		return nil, err
 	}
-	y, err := b.y.eval(e)
+	y, err := b.right.eval(e)
 	if err != nil {
 		return nil, err
 	}
-	switch b.op {
-	case "AND":
-		if x == false || y == false {
-			return false, nil
-		}
-		return unlessNull(x, y, true), nil
-	case "OR":
-		if x == true || y == true {
-			return true, nil
-		}
-		return unlessNull(x, y, false), nil
-	}
-	if x == nil || y == nil {
+	switch {
+	case b.operator == "AND" && (x == false || y == false):
+		return false, nil
+	case b.operator == "OR" && (x == true || y == true):
+		return true, nil
+	case x == nil || y == nil:
 		return nil, nil
-	}
-	if m, ok := x.(int64); ok && (b.op == "+" || b.op == "-") {
-		n, ok := y.(int64)
-		if !ok {
-			return nil, mismatch(x, y)
-		}
-		if b.op == "-" {
-			n = -n
-		}
-		return m + n, nil
+	case b.operator == "AND":
+		return true, nil
+	case b.operator == "OR":
+		return false, nil
+	case b.operator == "+":
+		return add(x, y)
 	}
 	order, err := compare(x, y)
-	if err != nil {
-		return nil, err
-	}
-	switch b.op {
-	case "=":
-		return order == 0, nil
-	case "<>", "!=":
-		return order != 0, nil
-	case "<":
-		return order < 0, nil
-	case "<=":
-		return order <= 0, nil
-	case ">":
-		return order > 0, nil
-	default:
-		return order >= 0, nil
-	}
+	return err == nil && comparisons[b.operator](order), err
 }
 
-func unlessNull(x, y, otherwise any) any {
-	if x == nil || y == nil {
-		return nil
+func add(x, y any) (any, error) {
+	m, ok := x.(int64)
+	n, alsoOK := y.(int64)
+	if !ok || !alsoOK {
+		return nil, NewUnknown(fmt.Sprintf("the sum of %T and %T", x, y))
 	}
-	return otherwise
+	return m + n, nil
 }
 
-func (c call) eval(e *env) (any, error) {
-	switch c.name {
-	case "count":
-		return nil, &Error{1003, "42000", "COUNT is only known in a select list"}
-	case "coalesce":
-		var first any
-		for _, a := range c.args {
-			v, err := a.eval(e)
-			if err != nil {
-				return nil, err
-			}
-			if first == nil {
-				first = v
-			}
+// comparisons tells, for each operator, whether it holds for two values in this order: negative if
+// the left one is less, 0 if they are equal.
+var comparisons = map[string]func(order int) bool{
+	"=":  func(order int) bool { return order == 0 },
+	"<>": func(order int) bool { return order != 0 },
+	"<":  func(order int) bool { return order < 0 },
+	"<=": func(order int) bool { return order <= 0 },
+	">":  func(order int) bool { return order > 0 },
+	">=": func(order int) bool { return order >= 0 },
+}
+
+// compare orders two values of one type.
+func compare(x, y any) (int, error) {
+	switch x := x.(type) {
+	case int64:
+		if y, ok := y.(int64); ok {
+			return cmp.Compare(x, y), nil
 		}
-		return first, nil
+	case float64:
+		if y, ok := y.(float64); ok {
+			return cmp.Compare(x, y), nil
+		}
+	case string:
+		if y, ok := y.(string); ok {
+			return cmp.Compare(x, y), nil
+		}
+	case time.Time:
+		if y, ok := y.(time.Time); ok {
+			return x.Compare(y), nil
+		}
+	case bool:
+		if y, ok := y.(bool); ok {
+			return compareBools(x, y), nil
+		}
 	}
-	v, err := c.args[0].eval(e)
+	return 0, NewUnknown(fmt.Sprintf("the comparison of %T with %T", x, y))
+}
+
+// compareBools orders FALSE before TRUE.
+func compareBools(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case y:
+		return -1
+	}
+	return 1
+}
+
+func (x in) eval(e *env) (any, error) {
+	v, err := x.operand.eval(e)
 	if err != nil {
 		return nil, err
 	}
-	if n, ok := v.(int64); ok && c.kind == "VARCHAR" {
-		v = strconv.FormatInt(n, 10)
+	candidates, err := x.candidates(e)
+	if err != nil {
+		return nil, err
 	}
-	return column{name: "CAST", kind: c.kind}.hold(v)
+	var result any = false
+	for _, c := range candidates {
+		if v == nil || c == nil {
+			result = nil
+			continue
+		}
+		if order, err := compare(v, c); err != nil || order == 0 {
+			return err == nil, err
+		}
+	}
+	return result, nil
+}
+
+func (x in) candidates(e *env) ([]any, error) {
+	var candidates []any
+	for _, value := range x.values {
+		v, err := value.eval(e)
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, v)
+	}
+	if x.query == nil {
+		return candidates, nil
+	}
+	r, err := x.query.run(e)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.columns) != 1 {
+		return nil, NewUnknown("IN with a query of several columns")
+	}
+	for _, row := range r.rows {
+		candidates = append(candidates, row[0])
+	}
+	return candidates, nil
 }
 
 func (s subquery) eval(e *env) (any, error) {
@@ -193,73 +254,31 @@ func (s subquery) eval(e *env) (any, error) {
 	return r.rows[0][0], nil
 }
 
-func (a among) eval(e *env) (any, error) {
-	x, err := a.x.eval(e)
-	if err != nil {
+func (c coalesce) eval(e *env) (any, error) {
+	var first any
+	for _, operand := range c.operands {
+		v, err := operand.eval(e)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = v
+		}
+	}
+	return first, nil
+}
+
+func (c cast) eval(e *env) (any, error) {
+	v, err := c.operand.eval(e)
+	if err != nil || v == nil {
 		return nil, err
 	}
-	var values []any
-	if a.of != nil {
-		r, err := a.of.run(e)
-		if err != nil {
-			return nil, err
-		}
-		if len(r.columns) != 1 {
-			return nil, &Error{1003, "42000", "the query of IN has more than one column"}
-		}
-		for _, row := range r.rows {
-			values = append(values, row[0])
-		}
+	if !c.to.isKnown() || !c.to.accepts(v) {
+		return nil, NewUnknown(fmt.Sprintf("CAST of %T to %s", v, c.to.name))
 	}
-	for _, one := range a.list {
-		v, err := one.eval(e)
-		if err != nil {
-			return nil, err
-		}
-		values = append(values, v)
-	}
-	var result any = false
-	for _, v := range values {
-		if x == nil || v == nil {
-			result = nil
-			continue
-		}
-		if order, err := compare(x, v); err != nil || order == 0 {
-			return true, err
-		}
-	}
-	return result, nil
+	return c.to.hold(v)
 }
 
-// compare orders two values of one kind.
-func compare(x, y any) (int, error) {
-	switch x := x.(type) {
-	case int64:
-		if y, ok := y.(int64); ok {
-			return cmp.Compare(x, y), nil
-		}
-	case string:
-		if y, ok := y.(string); ok {
-			return cmp.Compare(x, y), nil
-		}
-	case time.Time:
-		if y, ok := y.(time.Time); ok {
-			return x.Compare(y), nil
-		}
-	case bool:
-		if y, ok := y.(bool); ok {
-			if x == y {
-				return 0, nil
-			}
-			if y {
-				return -1, nil
-			}
-			return 1, nil
-		}
-	}
-	return 0, mismatch(x, y)
-}
-
-func mismatch(x, y any) error {
-	return &Error{1046, "42601", fmt.Sprintf("cannot compare or add %T and %T", x, y)}
+func (c count) eval(*env) (any, error) {
+	return nil, NewUnknown("COUNT inside of an expression")
 }

@@ -2,64 +2,51 @@ package engine
 
 import "strings"
 
-// expr is an expression. Its value is nil (NULL, or unknown), int64, string, bool or time.Time.
+// expr is an expression.
 type expr interface {
+	// eval returns the value: nil (NULL), int64, float64, string, bool, time.Time, or what a column
+	// of another type holds.
 	eval(*env) (any, error)
-}
-
-// env is what an expression is evaluated in.
-type env struct {
-	session *Session
-	commits int // as of when rows are read
-	args    []any
-	tables  map[string]relation // of WITH
-	scope   *scope              // the innermost
-	outer   *env
-}
-
-// scope is a row with the names of its columns.
-type scope struct {
-	alias   string
-	table   string
-	columns []string
-	row     []any
-	next    *scope // another source of the same query
-}
-
-func (e *env) within(s *scope) *env {
-	return &env{session: e.session, commits: e.commits, args: e.args, tables: e.tables, scope: s, outer: e}
 }
 
 type (
 	literal     struct{ value any }
-	placeholder int
-	columnRef   struct{ of, name string }
-	unary       struct {
-		op string // NOT, IS NULL or EXISTS
-		x  expr
-	}
+	placeholder int // its place among the arguments, from 0
+	columnRef   struct{ qualifier, name string }
+
+	negation struct{ operand expr }
+	isNull   struct{ operand expr }
+	exists   struct{ query *query }
+	// binary is AND, OR, + or a comparison.
 	binary struct {
-		op   string
-		x, y expr
+		operator    string
+		left, right expr
 	}
-	call struct {
-		name string
-		args []expr
-		kind string // of CAST
+	// in has either a query or values.
+	in struct {
+		operand expr
+		values  []expr
+		query   *query
 	}
-	subquery struct{ query *query }
-	among    struct { // IN
-		x    expr
-		list []expr
-		of   *query
+	subquery struct{ query *query } // of one value
+	coalesce struct{ operands []expr }
+	cast     struct {
+		operand expr
+		to      dataType
 	}
+	// count is COUNT(operand), or COUNT(*) without one.
+	count struct{ operand expr }
 )
 
-// expr parses an expression; operators that bind less come first.
+// expr parses an expression up to a word or sign that cannot belong to it. Its operators, beginning
+// with the one that binds least: OR; AND; NOT; comparisons, IS NULL and IN; +.
 func (p *parser) expr() expr {
 	x := p.conjunction()
 	for p.take("or") {
 		x = binary{"OR", x, p.conjunction()}
+	}
+	if p.peek() != "," && !p.isEnd() && !clauseWord.MatchString(p.peek()) {
+		p.unknown()
 	}
 	return x
 }
@@ -74,63 +61,51 @@ func (p *parser) conjunction() expr {
 
 func (p *parser) negation() expr {
 	if p.take("not") {
-		return unary{"NOT", p.negation()}
+		return negation{p.negation()}
 	}
 	return p.comparison()
 }
 
 func (p *parser) comparison() expr {
 	x := p.sum()
-	switch op := p.peek(); op {
-	case "=", "<>", "!=", "<", "<=", ">", ">=":
+	switch operator := p.peek(); {
+	case comparisons[operator] != nil:
 		p.next()
-		return binary{op, x, p.sum()}
-	}
-	switch {
-	case p.take("is", "not", "null"):
-		return unary{"NOT", unary{"IS NULL", x}}
-	case p.take("is", "null"):
-		return unary{"IS NULL", x}
-	case p.take("not", "in"):
-		return unary{"NOT", p.among(x)}
+		return binary{operator, x, p.sum()}
+	case p.take("is"):
+		p.expect("null")
+		return isNull{x}
 	case p.take("in"):
-		return p.among(x)
+		return p.in(x)
 	}
 	return x
 }
 
-func (p *parser) among(x expr) expr {
+func (p *parser) in(operand expr) expr {
 	p.expect("(")
-	a := among{x: x}
+	x := in{operand: operand}
 	if strings.EqualFold(p.peek(), "select") {
-		a.of = p.query()
+		x.query = p.query()
 	} else {
-		p.list(func() { a.list = append(a.list, p.expr()) })
+		p.list(func() { x.values = append(x.values, p.expr()) })
 	}
 	p.expect(")")
-	return a
+	return x
 }
 
 func (p *parser) sum() expr {
 	x := p.primary()
-	for p.peek() == "+" || p.peek() == "-" {
-		x = binary{p.next(), x, p.primary()}
+	for p.take("+") {
+		x = binary{"+", x, p.primary()}
 	}
 	return x
 }
 
 func (p *parser) primary() expr {
-	t := p.peek()
+	token := p.peek()
 	switch {
 	case p.take("("):
-		var x expr
-		if strings.EqualFold(p.peek(), "select") || strings.EqualFold(p.peek(), "with") {
-			x = subquery{p.query()}
-		} else {
-			x = p.expr()
-		}
-		p.expect(")")
-		return x
+		return p.parenthesised()
 	case p.take("?"):
 		p.placeholders++
 		return placeholder(p.placeholders - 1)
@@ -140,14 +115,14 @@ func (p *parser) primary() expr {
 		return literal{true}
 	case p.take("false"):
 		return literal{false}
-	case p.take("exists", "("):
-		x := unary{"EXISTS", subquery{p.query()}}
+	case p.take("exists"):
+		p.expect("(")
+		x := exists{p.query()}
 		p.expect(")")
 		return x
-	case strings.HasPrefix(t, "'") && len(t) > 1:
-		p.next()
-		return literal{strings.ReplaceAll(t[1:len(t)-1], "''", "'")}
-	case t != "" && t[0] >= '0' && t[0] <= '9':
+	case p.isText():
+		return literal{p.text()}
+	case token != "" && token[0] >= '0' && token[0] <= '9':
 		return literal{p.number()}
 	}
 	name := p.name()
@@ -160,23 +135,36 @@ func (p *parser) primary() expr {
 	return columnRef{"", name}
 }
 
-func (p *parser) call(name string) expr {
-	c := call{name: name}
-	switch name {
-	case "cast":
-		c.args = []expr{p.expr()}
-		p.expect("as")
-		c.kind, _ = p.kind()
-	case "count":
-		if !p.take("*") {
-			c.args = []expr{p.expr()}
-		}
-	case "coalesce":
-		p.list(func() { c.args = append(c.args, p.expr()) })
-	default:
-		p.at--
-		p.fail()
+func (p *parser) parenthesised() (x expr) {
+	if strings.EqualFold(p.peek(), "select") {
+		x = subquery{p.query()}
+	} else {
+		x = p.expr()
 	}
 	p.expect(")")
-	return c
+	return x
+}
+
+// call parses the arguments of a function, behind its opening parenthesis.
+func (p *parser) call(function string) (x expr) {
+	switch function {
+	case "coalesce":
+		c := coalesce{}
+		p.list(func() { c.operands = append(c.operands, p.expr()) })
+		x = c
+	case "cast":
+		operand := p.expr()
+		p.expect("as")
+		x = cast{operand, p.dataType()}
+	case "count":
+		if p.take("*") {
+			x = count{}
+		} else {
+			x = count{p.expr()}
+		}
+	default:
+		p.unknown("the function " + strings.ToUpper(function))
+	}
+	p.expect(")")
+	return x
 }

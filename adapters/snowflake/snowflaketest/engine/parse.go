@@ -1,299 +1,270 @@
 package engine
 
 import (
-	"fmt"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
 
-// statement is a parsed statement.
-type statement struct {
-	kind      string // begin, commit, rollback, select, write, create, alter, drop or show
-	writes    Kind   // what a write is
-	table     string // what it writes or defines; of show what it shows
-	columns   []string
-	values    []expr // of UPDATE
-	where     expr
-	query     *query // of SELECT and INSERT
-	defined   []column
-	ifMissing bool // IF NOT EXISTS, IF EXISTS
+// statement is a parsed statement. It never changes.
+type statement interface {
+	execute(s *Session, args []any) (Result, error)
 }
 
-var parsed sync.Map // text → *statement: statements never change
+type (
+	// transactionControl is one of the constants below.
+	transactionControl string
 
-func parse(sql string) (st *statement, err error) {
-	if known, ok := parsed.Load(sql); ok {
-		return known.(*statement), nil
+	insert struct {
+		table   string
+		columns []string
+		from    *query
 	}
-	p := &parser{tokens: tokenize(sql)}
+	update struct {
+		table   string
+		columns []string
+		values  []expr
+		where   expr // nil for every row
+	}
+	deletion struct {
+		table string
+		where expr // nil for every row
+	}
+	createTable struct {
+		table       string
+		columns     []column
+		ifNotExists bool
+	}
+	// addColumn is ALTER TABLE … ADD COLUMN IF NOT EXISTS.
+	addColumn struct {
+		table  string
+		column column
+	}
+	dropTable struct{ table string }
+
+	// show is SHOW TABLES, COLUMNS or PARAMETERS.
+	show string
+)
+
+const (
+	begin    transactionControl = "begin"
+	commit   transactionControl = "commit"
+	rollback transactionControl = "rollback"
+)
+
+var parsed sync.Map // text → statement
+
+// parse returns the statement that sql holds. Errors: *Unknown.
+func parse(sql string) (st statement, err error) {
+	if known, ok := parsed.Load(sql); ok {
+		return known.(statement), nil
+	}
 	defer func() {
-		switch r := recover().(type) {
+		switch failure := recover().(type) {
 		case nil:
 			parsed.Store(sql, st)
-		case syntaxError:
-			st, err = nil, &Error{1003, "42000", "SQL compilation error: " + string(r)}
+		case *Unknown:
+			st, err = nil, failure
 		default:
-			panic(r)
+			panic(failure)
 		}
 	}()
-	st = p.statement()
-	if p.peek() != "" {
-		p.fail()
-	}
-	return st, nil
+	p := &parser{tokens: tokenize(sql)}
+	return p.statement(), nil
 }
 
-// Words, numbers, texts in quotes, the signs of more than one character, and any other sign.
-var lexeme = regexp.MustCompile(`--[^\n]*|(?s:/\*.*?\*/)|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|'(?:[^']|'')*'|<>|!=|<=|>=|\S`)
-
-func tokenize(sql string) []string {
-	return slices.DeleteFunc(lexeme.FindAllString(sql, -1), func(t string) bool {
-		return strings.HasPrefix(t, "--") || strings.HasPrefix(t, "/*")
-	})
-}
-
-type parser struct {
-	tokens       []string
-	at           int
-	placeholders int
-}
-
-type syntaxError string
-
-func (p *parser) fail() {
-	panic(syntaxError(fmt.Sprintf("syntax error: unexpected %q after %q", p.peek(), strings.Join(p.tokens[max(0, p.at-3):p.at], " "))))
-}
-
-func (p *parser) peek() string {
-	if p.at < len(p.tokens) {
-		return p.tokens[p.at]
-	}
-	return ""
-}
-
-func (p *parser) next() string {
-	t := p.peek()
-	p.at++
-	return t
-}
-
-// take consumes these words, if they are next.
-func (p *parser) take(words ...string) bool {
-	for i, w := range words {
-		if p.at+i >= len(p.tokens) || !strings.EqualFold(p.tokens[p.at+i], w) {
-			return false
-		}
-	}
-	p.at += len(words)
-	return true
-}
-
-func (p *parser) expect(words ...string) {
-	if !p.take(words...) {
-		p.fail()
-	}
-}
-
-// keywords cannot be names, so that a missing name or alias is noticed.
-var keywords = regexp.MustCompile(`(?i)^(select|from|where|join|left|on|order|by|limit|offset|and|or|not|as|is|in|exists|null|true|false|with|set|values|into|desc|asc|right|full|cross|inner|natural|group|having|union|qualify)$`)
-
-func (p *parser) isName() bool {
-	t := p.peek()
-	return t != "" && (t[0] == '_' || t[0]|0x20 >= 'a' && t[0]|0x20 <= 'z') && !keywords.MatchString(t)
-}
-
-func (p *parser) name() string {
-	if !p.isName() {
-		p.fail()
-	}
-	return strings.ToLower(p.next())
-}
-
-func (p *parser) list(one func()) {
-	for one(); p.take(","); {
-		one()
-	}
-}
-
-func (p *parser) statement() *statement {
+func (p *parser) statement() (st statement) {
 	switch {
-	case p.take("begin"):
-		return &statement{kind: "begin"}
-	case p.take("commit"):
-		return &statement{kind: "commit"}
-	case p.take("rollback"):
-		return &statement{kind: "rollback"}
-	case p.take("insert", "into"):
-		return p.insert()
+	case p.take("begin"), p.take("commit"), p.take("rollback"):
+		st = transactionControl(strings.ToLower(p.tokens[0]))
+	case p.take("insert"):
+		st = p.insert()
 	case p.take("update"):
-		return p.update()
-	case p.take("delete", "from"):
-		st := &statement{kind: "write", writes: Delete, table: p.name()}
-		p.where(st)
-		return st
-	case p.take("create", "table"):
-		st := &statement{kind: "create", ifMissing: p.take("if", "not", "exists"), table: p.name()}
-		p.expect("(")
-		p.list(func() { st.defined = append(st.defined, p.column()) })
-		p.expect(")")
-		p.comment()
-		return st
-	case p.take("alter", "table"):
-		st := &statement{kind: "alter", table: p.name()}
-		p.expect("add", "column")
-		st.ifMissing = p.take("if", "not", "exists")
-		st.defined = []column{p.column()}
-		return st
-	case p.take("drop", "table"):
-		return &statement{kind: "drop", ifMissing: p.take("if", "exists"), table: p.name()}
+		st = p.update()
+	case p.take("delete"):
+		st = p.deletion()
+	case p.take("create"):
+		st = p.createTable()
+	case p.take("alter"):
+		st = p.addColumn()
+	case p.take("drop"):
+		p.expect("table")
+		st = dropTable{p.name()}
 	case p.take("show"):
-		return p.show()
+		st = p.show()
+	case strings.EqualFold(p.peek(), "select"), strings.EqualFold(p.peek(), "with"):
+		st = p.query()
 	default:
-		return &statement{kind: "select", query: p.query()}
+		p.unknown()
 	}
-}
-
-func (p *parser) insert() *statement {
-	st := &statement{kind: "write", writes: Insert, table: p.name()}
-	p.expect("(")
-	p.list(func() { st.columns = append(st.columns, p.name()) })
-	p.expect(")")
-	if !p.take("values") {
-		st.query = p.query()
-		return st
-	}
-	st.query = &query{}
-	p.expect("(")
-	p.list(func() { st.query.items = append(st.query.items, item{value: p.expr()}) })
-	p.expect(")")
+	p.end()
 	return st
 }
 
-func (p *parser) update() *statement {
-	st := &statement{kind: "write", writes: Update, table: p.name()}
+func (p *parser) insert() insert {
+	p.expect("into")
+	st := insert{table: p.name()}
+	p.expect("(")
+	p.list(func() { st.columns = append(st.columns, p.name()) })
+	p.expect(")")
+	switch {
+	case p.take("values"):
+		st.from = &query{}
+		p.expect("(")
+		p.list(func() { st.from.items = append(st.from.items, item{value: p.expr()}) })
+		p.expect(")")
+		p.end()
+	case strings.EqualFold(p.peek(), "select"):
+		st.from = p.query()
+	default:
+		p.unknown()
+	}
+	return st
+}
+
+func (p *parser) update() update {
+	st := update{table: p.name()}
 	p.expect("set")
 	p.list(func() {
 		st.columns = append(st.columns, p.name())
 		p.expect("=")
 		st.values = append(st.values, p.expr())
 	})
-	p.where(st)
+	st.where = p.where()
+	p.end()
 	return st
 }
 
-func (p *parser) where(st *statement) {
+func (p *parser) deletion() deletion {
+	p.expect("from")
+	st := deletion{table: p.name(), where: p.where()}
+	p.end()
+	return st
+}
+
+func (p *parser) where() expr {
 	if p.take("where") {
-		st.where = p.expr()
+		return p.expr()
 	}
+	return nil
 }
 
-func (p *parser) show() *statement {
-	st := &statement{kind: "show"}
-	switch {
-	case p.take("tables", "in", "schema"):
-		st.table = "tables"
-		p.name()
-	case p.take("columns", "in", "schema"):
-		st.table = "columns"
-		p.name()
-	case p.take("parameters", "like", "'READ_CONSISTENCY_MODE'", "in", "account"):
-		st.table = "parameters"
-	default:
-		p.fail()
-	}
+func (p *parser) createTable() createTable {
+	p.expect("table")
+	st := createTable{ifNotExists: p.take("if", "not", "exists"), table: p.name()}
+	p.expect("(")
+	p.list(func() { st.columns = append(st.columns, p.column()) })
+	p.expect(")")
+	p.comment()
+	p.end()
 	return st
 }
 
-// column parses a column's definition.
+func (p *parser) addColumn() addColumn {
+	p.expect("table")
+	st := addColumn{table: p.name()}
+	p.expect("add", "column", "if", "not", "exists")
+	st.column = p.column()
+	return st
+}
+
+// column parses the definition of a column. It ignores attributes that change no value and refuse no
+// row. DEFAULT, AUTOINCREMENT, COLLATE, keys and policies do, so they are unknown.
 func (p *parser) column() column {
-	c := column{name: p.name()}
-	c.kind, c.length = p.kind()
-	for {
+	c := column{name: p.name(), kind: p.dataType()}
+	for p.peek() != "," && !p.isEnd() {
 		switch {
 		case p.take("not", "null"):
 			c.required = true
-		case p.comment():
+		case p.take("null"), p.comment():
+		case p.take("tag", "("), p.take("with", "tag", "("):
+			p.skipParentheses()
 		default:
-			return c
+			p.unknown()
 		}
 	}
+	return c
 }
 
-// kind parses a type, with the length of a text.
-func (p *parser) kind() (string, int) {
-	kind, length := strings.ToUpper(p.next()), 0
-	if !slices.Contains([]string{"VARCHAR", "NUMBER", "BOOLEAN", "TIMESTAMP_NTZ"}, kind) {
-		p.at--
-		p.fail()
-	}
-	if p.take("(") {
-		length = int(p.number())
-		if p.take(",") {
-			p.number()
-		}
-		p.expect(")")
-	}
-	return kind, length
-}
-
+// comment consumes a COMMENT, if there is one.
 func (p *parser) comment() bool {
 	if !p.take("comment") {
 		return false
 	}
 	p.take("=")
-	if !strings.HasPrefix(p.peek(), "'") {
-		p.fail()
-	}
-	p.next()
+	p.text()
 	return true
 }
 
-func (p *parser) number() int64 {
-	n, err := strconv.ParseInt(p.peek(), 10, 64)
-	if err != nil {
-		p.fail()
+// dataType parses any type with any parameters.
+func (p *parser) dataType() dataType {
+	t := dataType{name: strings.ToUpper(p.name())}
+	if p.take("precision") || p.take("varying") { // DOUBLE PRECISION, CHAR VARYING
+		t.name += " " + strings.ToUpper(p.tokens[p.at-1])
 	}
-	p.next()
-	return n
+	if t.name == "TIMESTAMP_NTZ" {
+		t.size = 9 // Snowflake documentation: the default precision is nanoseconds
+	}
+	if !p.take("(") {
+		return t
+	}
+	if t.isKnown() {
+		t.size = int(p.number())
+		if p.take(",") {
+			t.scale = int(p.number())
+		}
+	}
+	p.skipParentheses()
+	return t
+}
+
+func (p *parser) show() show {
+	what := strings.ToLower(p.next())
+	switch what {
+	case "tables", "columns":
+		p.expect("in", "schema")
+		p.name()
+	case "parameters":
+		p.expect("like", "'READ_CONSISTENCY_MODE'", "in", "account")
+	default:
+		p.at--
+		p.unknown()
+	}
+	p.end()
+	return show(what)
 }
 
 // query is a SELECT.
 type query struct {
-	with          []with
-	items         []item
-	from          *source
-	joins         []join
-	where         expr
-	order         []order
-	limit, offset expr
+	with   []with
+	items  []item
+	from   []join // the first element has no condition; empty if there is no FROM
+	where  expr   // nil for every row
+	order  []order
+	limit  *int64
+	offset int64
 }
 
+// with is a query with a name.
 type with struct {
 	name  string
 	query *query
 }
 
-// item is a part of the select list; star is * of an alias, or of everything.
+// item is an element of the select list. Its name is empty if the statement gives it none.
 type item struct {
 	value expr
 	name  string
-	star  bool
-	of    string
 }
 
-type source struct {
-	name, alias string
-	query       *query // of a subquery
-}
-
+// join is a source of rows and how its rows join those of the sources before it.
 type join struct {
-	source *source
-	left   bool
-	on     expr
+	source
+	left bool // LEFT JOIN
+	on   expr // nil for every row
 }
+
+// source is a table, or a query of WITH.
+type source struct{ name, alias string }
 
 type order struct {
 	by         expr
@@ -312,50 +283,47 @@ func (p *parser) query() *query {
 		})
 	}
 	p.expect("select")
+	if clauseWord.MatchString(p.peek()) {
+		p.unknown()
+	}
 	p.list(func() { q.items = append(q.items, p.item()) })
 	if p.take("from") {
-		q.from = p.source()
-		for {
-			left := p.take("left", "join")
-			if !left && !p.take("join") {
-				break
-			}
-			j := join{source: p.source(), left: left}
-			p.expect("on")
-			j.on = p.expr()
-			q.joins = append(q.joins, j)
-		}
-	} else if slices.ContainsFunc(q.items, func(i item) bool { return i.star }) {
-		p.fail() // of what?
+		q.from = append(q.from, join{source: p.source()})
+		q.from = append(q.from, p.joins()...)
 	}
-	if p.take("where") {
-		q.where = p.expr()
-	}
+	q.where = p.where()
 	if p.take("order", "by") {
-		p.list(func() {
-			o := order{by: p.expr()}
-			o.descending = p.take("desc")
-			q.order = append(q.order, o)
-		})
+		p.list(func() { q.order = append(q.order, order{by: p.expr(), descending: p.take("desc")}) })
 	}
 	if p.take("limit") {
-		q.limit = p.expr()
+		limit := p.number()
+		q.limit = &limit
 	}
 	if p.take("offset") {
-		q.offset = p.expr()
+		q.offset = p.number()
+	}
+	if !p.isEnd() {
+		p.unknown()
 	}
 	return q
 }
 
+func (p *parser) joins() (joins []join) {
+	for {
+		left := p.take("left")
+		if left {
+			p.expect("join")
+		} else if !p.take("join") {
+			return joins
+		}
+		j := join{source: p.source(), left: left}
+		p.expect("on")
+		j.on = p.expr()
+		joins = append(joins, j)
+	}
+}
+
 func (p *parser) item() item {
-	if p.take("*") {
-		return item{star: true}
-	}
-	if p.isName() && p.at+2 < len(p.tokens) && p.tokens[p.at+1] == "." && p.tokens[p.at+2] == "*" {
-		i := item{star: true, of: p.name()}
-		p.expect(".", "*")
-		return i
-	}
 	i := item{value: p.expr()}
 	if c, ok := i.value.(columnRef); ok {
 		i.name = c.name
@@ -366,16 +334,9 @@ func (p *parser) item() item {
 	return i
 }
 
-func (p *parser) source() *source {
-	s := &source{}
-	if p.take("(") {
-		s.query = p.query()
-		p.expect(")")
-	} else {
-		s.name = p.name()
-		s.alias = s.name
-	}
-	p.take("as")
+func (p *parser) source() source {
+	s := source{name: p.name()}
+	s.alias = s.name
 	if p.isName() {
 		s.alias = p.name()
 	}

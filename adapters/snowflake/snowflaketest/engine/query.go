@@ -12,12 +12,12 @@ type relation struct {
 	rows    [][]any
 }
 
-func (s *Session) query(st *statement, args []any) (Result, error) {
+func (q *query) execute(s *Session, args []any) (Result, error) {
 	commits := s.db.commits
 	if s.db.rules.StaleSessions {
 		commits = s.opened
 	}
-	r, err := st.query.run(&env{session: s, commits: commits, args: args})
+	r, err := q.run(&env{session: s, commits: commits, args: args})
 	if err != nil {
 		return Result{}, err
 	}
@@ -28,28 +28,17 @@ func (s *Session) query(st *statement, args []any) (Result, error) {
 	return Result{Kind: Select, Columns: names, Rows: r.rows}, nil
 }
 
-// run executes a SELECT; e is what surrounds it.
+// run executes the query inside e.
 func (q *query) run(e *env) (relation, error) {
-	if len(q.with) > 0 {
-		outer := *e
-		outer.tables = maps.Clone(e.tables)
-		if outer.tables == nil {
-			outer.tables = map[string]relation{}
-		}
-		for _, w := range q.with {
-			r, err := w.query.run(&outer)
-			if err != nil {
-				return relation{}, err
-			}
-			outer.tables[w.name] = r
-		}
-		e = &outer
-	}
-	found, err := q.sources(e)
+	e, err := q.withQueries(e)
 	if err != nil {
 		return relation{}, err
 	}
-	if err := q.resolve(e); err != nil {
+	found, blank, err := q.join(e)
+	if err != nil {
+		return relation{}, err
+	}
+	if err := checkNames(e.within(blank), q.exprs()...); err != nil {
 		return relation{}, err
 	}
 	if q.where != nil {
@@ -57,116 +46,76 @@ func (q *query) run(e *env) (relation, error) {
 			return relation{}, err
 		}
 	}
-	if slices.ContainsFunc(q.items, func(i item) bool { c, ok := i.value.(call); return ok && c.name == "count" }) {
-		return q.count(e, found)
+	if slices.ContainsFunc(q.items, item.counts) {
+		return q.aggregate(e, found)
 	}
 	if err := q.sort(e, found); err != nil {
 		return relation{}, err
 	}
-	if found, err = q.cut(e, found); err != nil {
-		return relation{}, err
+	found = found[min(int(q.offset), len(found)):]
+	if q.limit != nil {
+		found = found[:min(int(*q.limit), len(found))]
 	}
 	return q.project(e, found)
 }
 
-// sources returns the rows of FROM and its joins: a scope for each, which holds one row of every
-// source. Without FROM it is one of nothing.
-func (q *query) sources(e *env) ([]*scope, error) {
-	if q.from == nil {
-		return []*scope{nil}, nil
+// withQueries executes the queries of WITH and returns an environment that holds their results.
+func (q *query) withQueries(e *env) (*env, error) {
+	if len(q.with) == 0 {
+		return e, nil
 	}
-	first, err := q.from.rows(e)
-	if err != nil {
-		return nil, err
+	result := *e
+	result.with = maps.Clone(e.with)
+	if result.with == nil {
+		result.with = map[string]relation{}
 	}
-	var found []*scope
-	for _, row := range first.rows {
-		found = append(found, q.from.scope(first, row, nil))
-	}
-	for _, j := range q.joins {
-		right, err := j.source.rows(e)
+	for _, w := range q.with {
+		r, err := w.query.run(&result)
 		if err != nil {
 			return nil, err
 		}
-		var joined []*scope
+		result.with[w.name] = r
+	}
+	return &result, nil
+}
+
+// join returns the rows of FROM and its joins, each as a scope, and the same without values. Without
+// FROM there is one row without columns.
+func (q *query) join(e *env) (found []scope, blank scope, err error) {
+	found = []scope{nil}
+	for _, j := range q.from {
+		r, err := j.rows(e)
+		if err != nil {
+			return nil, nil, err
+		}
+		var joined []scope
 		for _, left := range found {
-			var candidates []*scope
-			for _, row := range right.rows {
-				candidates = append(candidates, append2(left, j.source.scope(right, row, nil)))
+			candidates := make([]scope, len(r.rows))
+			for i, values := range r.rows {
+				candidates[i] = left.and(sourceRow{j.alias, r.columns, values})
 			}
-			matching, err := filter(e, candidates, j.on)
-			if err != nil {
-				return nil, err
+			if j.on != nil {
+				if candidates, err = filter(e, candidates, j.on); err != nil {
+					return nil, nil, err
+				}
 			}
-			if len(matching) == 0 && j.left {
-				matching = []*scope{append2(left, j.source.scope(right, nil, nil))}
+			if len(candidates) == 0 && j.left {
+				candidates = []scope{left.and(sourceRow{j.alias, r.columns, nil})}
 			}
-			joined = append(joined, matching...)
+			joined = append(joined, candidates...)
 		}
 		found = joined
+		blank = blank.and(sourceRow{j.alias, r.columns, nil})
 	}
-	return found, nil
+	return found, blank, nil
 }
 
-// resolve reports names that are not known, which no row would do where there is none.
-func (q *query) resolve(e *env) error {
-	var blank *scope
-	if q.from != nil {
-		sources := []*source{q.from}
-		for _, j := range q.joins {
-			sources = append(sources, j.source)
-		}
-		for _, s := range sources {
-			r, err := s.rows(e)
-			if err != nil {
-				return err
-			}
-			blank = append2(blank, s.scope(r, nil, nil))
-		}
-	}
-	e = e.within(blank)
-	exprs := []expr{q.where}
-	for _, j := range q.joins {
-		exprs = append(exprs, j.on)
-	}
-	for _, o := range q.order {
-		exprs = append(exprs, o.by)
-	}
-	for _, i := range q.items {
-		if i.star {
-			if i.of != "" && !blank.knows(i.of) {
-				return noSuchColumn(i.of)
-			}
-			continue
-		}
-		if c, ok := i.value.(call); ok && c.name == "count" {
-			exprs = append(exprs, c.args...)
-			continue
-		}
-		exprs = append(exprs, i.value)
-	}
-	return unknown(e, exprs...)
-}
+// and returns a copy of s with one more row.
+func (s scope) and(row sourceRow) scope { return append(s[:len(s):len(s)], row) }
 
-// append2 returns the chain of scopes with one more at its end, and leaves the old one alone.
-func append2(chain, last *scope) *scope {
-	if chain == nil {
-		return last
-	}
-	head := *chain
-	head.next = append2(chain.next, last)
-	return &head
-}
-
-func (s *source) scope(r relation, row []any, next *scope) *scope {
-	return &scope{alias: s.alias, columns: r.columns, row: row, next: next}
-}
-
-func (s *source) rows(e *env) (relation, error) {
-	if s.query != nil {
-		return s.query.run(e)
-	}
-	if r, ok := e.tables[s.name]; ok {
+// rows returns the rows of a source as e sees them.
+func (s source) rows(e *env) (relation, error) {
+	if r, ok := e.with[s.name]; ok {
 		return r, nil
 	}
 	t, err := e.session.db.table(s.name)
@@ -182,39 +131,64 @@ func (s *source) rows(e *env) (relation, error) {
 	return r, nil
 }
 
-func filter(e *env, found []*scope, condition expr) ([]*scope, error) {
-	var kept []*scope
-	for _, s := range found {
-		v, err := condition.eval(e.within(s))
+// exprs returns all expressions of the query, except those of its subqueries.
+func (q *query) exprs() []expr {
+	exprs := []expr{q.where}
+	for _, j := range q.from {
+		exprs = append(exprs, j.on)
+	}
+	for _, o := range q.order {
+		exprs = append(exprs, o.by)
+	}
+	for _, i := range q.items {
+		if c, ok := i.value.(count); ok {
+			exprs = append(exprs, c.operand)
+		} else {
+			exprs = append(exprs, i.value)
+		}
+	}
+	return exprs
+}
+
+// filter returns the rows for which condition is true.
+func filter(e *env, rows []scope, condition expr) ([]scope, error) {
+	var kept []scope
+	for _, row := range rows {
+		v, err := condition.eval(e.within(row))
 		if err != nil {
 			return nil, err
 		}
 		if v == true {
-			kept = append(kept, s)
+			kept = append(kept, row)
 		}
 	}
 	return kept, nil
 }
 
-// count computes a select list that counts: one row for all.
-func (q *query) count(e *env, found []*scope) (relation, error) {
+// counts reports whether i is a COUNT.
+func (i item) counts() bool {
+	_, ok := i.value.(count)
+	return ok
+}
+
+// aggregate returns the one row of a select list of COUNTs.
+func (q *query) aggregate(e *env, rows []scope) (relation, error) {
 	r := relation{rows: [][]any{nil}}
 	for _, i := range q.items {
-		c, ok := i.value.(call)
-		if !ok || c.name != "count" {
-			return relation{}, &Error{904, "42000", "a select list that counts can hold nothing else here"}
+		c, ok := i.value.(count)
+		if !ok {
+			return relation{}, NewUnknown("COUNT beside other elements of a select list")
 		}
 		n := int64(0)
-		for _, s := range found {
-			if len(c.args) == 0 {
-				n++
-				continue
+		for _, row := range rows {
+			counted := any(true)
+			if c.operand != nil {
+				var err error
+				if counted, err = c.operand.eval(e.within(row)); err != nil {
+					return relation{}, err
+				}
 			}
-			v, err := c.args[0].eval(e.within(s))
-			if err != nil {
-				return relation{}, err
-			}
-			if v != nil {
+			if counted != nil {
 				n++
 			}
 		}
@@ -224,122 +198,59 @@ func (q *query) count(e *env, found []*scope) (relation, error) {
 	return r, nil
 }
 
-func (q *query) sort(e *env, found []*scope) error {
-	var failed error
-	slices.SortStableFunc(found, func(a, b *scope) int {
+func (q *query) sort(e *env, rows []scope) (err error) {
+	slices.SortStableFunc(rows, func(a, b scope) int {
 		for _, o := range q.order {
-			x, err := o.by.eval(e.within(a))
-			if err != nil {
-				failed = err
+			order, failure := o.compare(e, a, b)
+			if failure != nil {
+				err = failure
 			}
-			y, err := o.by.eval(e.within(b))
-			if err != nil {
-				failed = err
-			}
-			c := 0
-			switch {
-			case x != nil && y != nil:
-				if c, err = compare(x, y); err != nil {
-					failed = err
-				}
-			case x != nil: // NULL is greater than anything
-				c = -1
-			case y != nil:
-				c = 1
-			}
-			if o.descending {
-				c = -c
-			}
-			if c != 0 {
-				return c
+			if order != 0 {
+				return order
 			}
 		}
 		return 0
 	})
-	return failed
+	return err
 }
 
-func (q *query) cut(e *env, found []*scope) ([]*scope, error) {
-	for _, bound := range []struct {
-		by  expr
-		cut func(n int) []*scope
-	}{
-		{q.offset, func(n int) []*scope { return found[n:] }},
-		{q.limit, func(n int) []*scope { return found[:n] }},
-	} {
-		if bound.by == nil {
-			continue
-		}
-		v, err := bound.by.eval(e)
-		if err != nil {
-			return nil, err
-		}
-		n, ok := v.(int64)
-		if !ok || n < 0 {
-			return nil, &Error{1003, "42000", "LIMIT and OFFSET take whole numbers"}
-		}
-		found = bound.cut(min(int(n), len(found)))
+// compare orders two rows. NULL is greater than any value, as Snowflake documents.
+func (o order) compare(e *env, a, b scope) (int, error) {
+	x, err := o.by.eval(e.within(a))
+	if err != nil {
+		return 0, err
 	}
-	return found, nil
+	y, err := o.by.eval(e.within(b))
+	if err != nil {
+		return 0, err
+	}
+	result := 0
+	if x != nil && y != nil {
+		result, err = compare(x, y)
+	} else {
+		result = compareBools(x == nil, y == nil)
+	}
+	if o.descending {
+		result = -result
+	}
+	return result, err
 }
 
-func (q *query) project(e *env, found []*scope) (relation, error) {
-	var r relation
-	for _, s := range found {
-		var row []any
-		r.columns = nil
-		for _, i := range q.items {
-			if i.star {
-				for each := s; each != nil; each = each.next {
-					if i.of != "" && i.of != each.alias {
-						continue
-					}
-					r.columns = append(r.columns, each.columns...)
-					if each.row == nil {
-						row = append(row, make([]any, len(each.columns))...)
-					} else {
-						row = append(row, each.row...)
-					}
-				}
-				continue
-			}
-			v, err := i.value.eval(e.within(s))
-			if err != nil {
-				return relation{}, err
-			}
-			r.columns = append(r.columns, i.name)
-			row = append(row, v)
-		}
-		r.rows = append(r.rows, row)
-	}
-	if len(found) == 0 {
-		return q.headers(e)
-	}
-	return r, nil
-}
-
-// headers returns the names of the columns of an empty result.
-func (q *query) headers(e *env) (relation, error) {
+// project returns the select list of each row.
+func (q *query) project(e *env, rows []scope) (relation, error) {
 	var r relation
 	for _, i := range q.items {
-		if !i.star {
-			r.columns = append(r.columns, i.name)
-			continue
-		}
-		sources := []*source{q.from}
-		for _, j := range q.joins {
-			sources = append(sources, j.source)
-		}
-		for _, s := range sources {
-			if i.of != "" && i.of != s.alias {
-				continue
-			}
-			from, err := s.rows(e)
-			if err != nil {
+		r.columns = append(r.columns, i.name)
+	}
+	for _, row := range rows {
+		values := make([]any, len(q.items))
+		for i, item := range q.items {
+			var err error
+			if values[i], err = item.value.eval(e.within(row)); err != nil {
 				return relation{}, err
 			}
-			r.columns = append(r.columns, from.columns...)
 		}
+		r.rows = append(r.rows, values)
 	}
 	return r, nil
 }
