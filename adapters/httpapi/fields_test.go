@@ -12,6 +12,9 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
 // names returns the names of the fields that a reply shows, a POST sets and a PATCH changes.
@@ -50,6 +53,49 @@ func TestTheFieldsOfAnEntityAreThoseOfTheDocument(t *testing.T) {
 	check(shown, "User")
 	check(created, "NewUser")
 	check(changed, "UserPatch")
+}
+
+func TestReadingABody(t *testing.T) {
+	read := func(fields map[string]any) (domain.NewItem, domain.ItemPatch, *body) {
+		var n domain.NewItem
+		var p domain.ItemPatch
+		created, changed := &body{fields: fields}, &body{fields: fields}
+		assert.Equal(t, itemFields.readNew(created, &n), itemFields.readPatch(changed, &p))
+		assert.Equal(t, created.faults, changed.faults)
+		return n, p, changed
+	}
+	t.Run("sets the present fields", func(t *testing.T) {
+		n, p, b := read(map[string]any{"title": "a title", "description": ""})
+		require.NoError(t, b.err())
+		assert.Equal(t, domain.NewItem{Title: domaintest.Title("a title"), Description: domaintest.Description("")}, n)
+		assert.Equal(t, domain.ItemPatch{
+			Title: domain.Some(n.Title), Description: domain.Some(n.Description),
+		}, p)
+	})
+	t.Run("leaves absent fields alone", func(t *testing.T) {
+		n, p, b := read(map[string]any{})
+		require.NoError(t, b.err())
+		assert.Zero(t, n)
+		assert.Zero(t, p)
+	})
+	t.Run("clears a field that is null", func(t *testing.T) {
+		n, p, b := read(map[string]any{"description": nil})
+		require.NoError(t, b.err())
+		assert.Zero(t, n)
+		assert.Equal(t, domain.ItemPatch{Description: domain.Some(domain.Optional[domain.Description]{})}, p)
+	})
+	t.Run("names every faulty field in the order of the table", func(t *testing.T) {
+		_, _, b := read(map[string]any{"description": "\x00", "title": ""})
+		assert.Equal(t, []FieldError{
+			{"body.title", "must have 1 to 255 characters, has 0"},
+			{"body.description", "must not contain the character NUL"},
+		}, b.faults)
+		assert.Equal(t, http.StatusUnprocessableEntity, problemOf(b.err()).Status)
+	})
+	t.Run("adds no fault to a field of the wrong type", func(t *testing.T) {
+		_, _, b := read(map[string]any{"title": 7.0, "description": true})
+		assert.Empty(t, b.faults, "the check of the shape names them")
+	})
 }
 
 func TestEachBodyHasOneMediaType(t *testing.T) {
