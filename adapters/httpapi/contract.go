@@ -112,7 +112,7 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		default:
 			return echo.ErrNotFound
 		}
-		// The reply of an operation describes an account, or this moment.
+		// A reply holds the data of an account, or is true only now.
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 		data := dataOf(c)
 		if !op.public {
@@ -141,6 +141,8 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+var parameterOptions = &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true}
+
 // checkParameters returns the faults of the path, query and header parameters. It returns an error if the
 // query cannot be parsed.
 func (op *operation) checkParameters(c echo.Context) ([]FieldError, error) {
@@ -152,9 +154,7 @@ func (op *operation) checkParameters(c echo.Context) ([]FieldError, error) {
 	if lines := r.Header.Values(headerIfMatch); len(lines) > 1 {
 		r.Header.Set(headerIfMatch, strings.Join(lines, ", ")) // one list (RFC 9110 §5.3)
 	}
-	input := &openapi3filter.RequestValidationInput{
-		Request: r, QueryParams: query, Options: &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true},
-	}
+	input := &openapi3filter.RequestValidationInput{Request: r, QueryParams: query, Options: parameterOptions}
 	if names := c.ParamNames(); len(names) > 0 {
 		input.PathParams = make(map[string]string, len(names))
 		for _, name := range names {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -80,12 +81,17 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// setHeaders sets the headers that every reply has. Pages replace the policy by their own.
+// commonHeaders are the headers of every reply, except that pages have their own policy.
+var commonHeaders = http.Header{
+	echo.HeaderXContentTypeOptions:   {"nosniff"},
+	echo.HeaderReferrerPolicy:        {"no-referrer"},
+	echo.HeaderContentSecurityPolicy: {"default-src 'none'; frame-ancestors 'none'"},
+}
+
+// setHeaders sets the headers that every reply has.
 func (s *Server) setHeaders(c echo.Context, data *requestData) {
 	h := c.Response().Header()
-	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-	h.Set(echo.HeaderReferrerPolicy, "no-referrer")
-	h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	maps.Copy(h, commonHeaders)
 	h.Set(echo.HeaderXRequestID, data.RequestID)
 	if s.State() == Draining {
 		h.Set(echo.HeaderConnection, "close") // the client's next request goes to another instance
