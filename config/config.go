@@ -1,10 +1,11 @@
-// Package config is the only place that reads the environment: it turns flags, environment, .env
-// and an optional YAML file into one checked [Config]. It imports none of our packages, opens no
-// connection and logs nothing; what a value means beyond its own syntax is for its user to say.
+// Package config reads flags, the environment, .env and an optional YAML file into one typed
+// [Config], and checks it. It is the only package that reads the environment. It imports none of our
+// packages, opens no connection and logs nothing. It checks the syntax of a value; the package that
+// uses a value checks what it means.
 //
-// Every key stands once, in the table of keys.go. A later source wins over an earlier one:
-// default, config file, .env in the working directory, environment, flag. An empty value counts as
-// not set, whatever its source.
+// Every key stands once, in the table of keys.go. A later source overrides an earlier one: default,
+// config file, .env in the working directory, environment, flag. An empty value counts as not set in
+// every source.
 package config
 
 import (
@@ -29,41 +30,44 @@ const (
 	AuthPAT      = "pat"
 )
 
-// DefaultPassword is the first superuser's password where none is set, which only
-// [Config.Development] allows.
-const DefaultPassword = "changethis"
+// DefaultSuperuser and DefaultPassword are the documented sign-in of a service in development. The
+// password is refused everywhere else: see [Config.Development].
+const (
+	DefaultSuperuser = "admin@example.com"
+	DefaultPassword  = "changethis"
+)
 
-// Config is what the service runs with. One that comes from [Load] is valid.
+// Config is the configuration of the service. A Config from [Load] is valid.
 type Config struct {
 	ProjectName string
 	APIV1Prefix string // such as /api/v1: begins with a slash, ends without one
 	Storage     string // StorageMemory or StorageSnowflake
 	HTTPAddr    string // host:port; an empty host means every interface
 
-	RequestTimeout  time.Duration // how long a request may take
-	ShutdownDelay   time.Duration // how long to serve on while unready
-	ShutdownTimeout time.Duration // how long, after that, requests under way may take
+	RequestTimeout  time.Duration // time limit of a request
+	ShutdownDelay   time.Duration // how long to accept requests while unready
+	ShutdownTimeout time.Duration // how long running requests may take after ShutdownDelay
 
 	JWTSecretKey        Secret   // at least 32 bytes
-	JWTAcceptedKeys     []Secret // those whose tokens are good as well; may repeat JWTSecretKey
+	JWTAcceptedKeys     []Secret // tokens of these keys are valid, too; may repeat JWTSecretKey
 	AccessTokenLifetime time.Duration
 
 	FirstSuperuser         string // an e-mail, not checked here
-	FirstSuperuserPassword Secret // not checked here, save that DefaultPassword is for development
+	FirstSuperuserPassword Secret // not checked here, except that DefaultPassword is for development
 
 	Snowflake Snowflake
 	Telemetry Telemetry
 
-	SourceHeader string   // of requests: whom a gateway says that one is from; may be empty
+	SourceHeader string   // name of the request header that names the caller; may be empty
 	CORSOrigins  []string // scheme://host[:port] in lower case, or *
-	ServerTiming bool     // whether replies say what they cost in the store
+	ServerTiming bool     // whether replies tell what they cost in the store
 	LogLevel     string   // debug, info, warn or error
-	LogFormat    string   // auto, text or json; auto is text on a terminal, else json
+	LogFormat    string   // auto, text or json; auto is text on a terminal, otherwise json
 
 	settings []Setting
 }
 
-// Snowflake is how to reach the database; unused with [StorageMemory].
+// Snowflake says how to reach the database. It is unused with [StorageMemory].
 type Snowflake struct {
 	Account     string
 	Host        string // empty: derived from Account
@@ -73,25 +77,26 @@ type Snowflake struct {
 	Schema      string
 	Warehouse   string
 	Role        string // empty: the role of the service or user
-	Connections int    // at most
+	Connections int    // maximum number
 
 	AuthType       string // one of the Auth constants
-	OAuthTokenPath string // of AuthOAuth
-	User           string // of all the others
-	Password       Secret // of AuthPassword
-	PrivateKey     Secret // of AuthKeyPair: PEM, not checked here
-	PAT            Secret // of AuthPAT: a programmatic access token
+	OAuthTokenPath string // for AuthOAuth
+	User           string // for all other types
+	Password       Secret // for AuthPassword
+	PrivateKey     Secret // for AuthKeyPair: PEM, not checked here
+	PAT            Secret // for AuthPAT: a programmatic access token
 }
 
-// Telemetry says where traces and metrics go, by OTLP over gRPC.
+// Telemetry says where to send traces and metrics (OTLP over gRPC).
 type Telemetry struct {
 	TracesEndpoint   string // URL; empty: no traces
 	MetricsEndpoint  string // URL; empty: no metrics
-	TrustTraceparent bool   // whether requests belong to the traces that their clients name
+	TrustTraceparent bool   // whether a request continues the trace that its client names
 }
 
-// Development reports whether the service is tried out on somebody's own machine: its store ends
-// with the process and nobody else can reach it. Only then are the default secrets accepted.
+// Development reports whether the service uses the memory store and listens on a loopback address:
+// its data ends with the process, and only this machine can reach it. Only then are the default
+// secrets accepted.
 func (c Config) Development() bool {
 	return c.Storage == StorageMemory && c.loopback()
 }
@@ -109,12 +114,12 @@ func isLoopback(host string) bool {
 	return addr.Unmap().IsLoopback()
 }
 
-// Setting is the effective value of one key and where it came from.
+// Setting is the effective value of one key and its source.
 type Setting struct {
 	Name   string
 	Value  string // a secret is redacted
 	Origin string // default, generated, file PATH, .env, environment or flag --NAME
 }
 
-// Settings returns one setting for each of [Keys], in that order.
+// Settings returns one setting for each key, in the order of [Keys].
 func (c Config) Settings() []Setting { return slices.Clone(c.settings) }

@@ -11,7 +11,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-// assertIsSample checks that each value of sample has reached its field.
+// assertIsSample checks that each value of sample is in its field.
 func assertIsSample(t *testing.T, c config.Config) {
 	t.Helper()
 	assert.Equal(t, "Another", c.ProjectName)
@@ -38,7 +38,7 @@ func assertIsSample(t *testing.T, c config.Config) {
 	assert.Equal(t, "json", c.LogFormat)
 }
 
-func TestDevelopmentIsTheMemoryStoreOnALoopbackListener(t *testing.T) {
+func TestDevelopmentMeansTheMemoryStoreOnALoopbackListener(t *testing.T) {
 	loopback := []string{"127.0.0.1:8000", "127.8.8.8:0", "[::1]:8000", "[::ffff:127.0.0.1]:8000", "localhost:8000", "LocalHost:8000"}
 	public := []string{":8000", "0.0.0.0:8000", "[::]:8000", "10.0.0.1:8000", "localhost.example.com:8000", "127.0.0.1.example.com:80", "nonsense"}
 	for _, addr := range loopback {
@@ -50,7 +50,7 @@ func TestDevelopmentIsTheMemoryStoreOnALoopbackListener(t *testing.T) {
 	}
 }
 
-func TestTheSigningKeyOfDevelopmentIsRandom(t *testing.T) {
+func TestTheSigningKeyInDevelopmentIsRandom(t *testing.T) {
 	first, err := load(t, nil)
 	require.NoError(t, err)
 	second, err := load(t, nil)
@@ -59,14 +59,14 @@ func TestTheSigningKeyOfDevelopmentIsRandom(t *testing.T) {
 	assert.NotEqual(t, first.JWTSecretKey, second.JWTSecretKey)
 }
 
-func TestSettingsCannotBeChangedFromOutside(t *testing.T) {
+func TestChangingSettingsDoesNotChangeTheConfig(t *testing.T) {
 	c, err := load(t, nil)
 	require.NoError(t, err)
 	c.Settings()[0].Name = "changed"
 	assert.Equal(t, config.Keys()[0].Name, c.Settings()[0].Name)
 }
 
-func TestEveryKeyButTheSecretsHasAFlag(t *testing.T) {
+func TestEveryKeyExceptSecretsHasAFlag(t *testing.T) {
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.AddFlags(flags)
 	var got []string
@@ -85,7 +85,7 @@ func TestEveryKeyButTheSecretsHasAFlag(t *testing.T) {
 	assert.NotContains(t, got, "jwt-secret-key")
 }
 
-func TestEverySecretIsFollowedByItsFile(t *testing.T) {
+func TestEverySecretKeyIsFollowedByItsFileKey(t *testing.T) {
 	var secrets []string
 	keys := config.Keys()
 	for i, k := range keys {

@@ -12,15 +12,29 @@ import (
 type Key struct {
 	Name        string // of the environment variable; in lower case in a config file
 	Default     string
-	Secret      bool // neither printed nor given as a flag
+	Secret      bool // never printed, and without a flag
 	Description string
 
-	list bool // a config file may give a list
-	set  func(*Config, string) error
+	group Group
+	list  bool // a config file may give a list
+	set   func(*Config, string) error
 }
 
-// Flag is the name of the key's flag without dashes, or empty for a secret: what is on a command
-// line, every user of the machine can see.
+// Group is a set of keys that are used together. A command names the groups that it uses to [Load],
+// so that it runs even if other keys are wrong or missing.
+type Group int
+
+const (
+	serverKeys   Group = iota // only a service uses them
+	sourceKeys                // say where other keys are: every command uses them
+	ListenerKeys              // the address of the service
+	StorageKeys               // the store, and the time limit of a request to it
+	SigningKeys               // access tokens
+	LoggingKeys
+)
+
+// Flag returns the name of the key's flag without dashes. It is empty for a secret, because every
+// user of a machine can see its command lines.
 func (k Key) Flag() string {
 	switch {
 	case k.Secret:
@@ -33,13 +47,22 @@ func (k Key) Flag() string {
 
 const configFile = "CONFIG_FILE"
 
-// fileKey names the companion of a secret that holds the path of a file with its value.
+// fileKey returns the name of the key that holds the path of a file with the secret's value.
 func fileKey(secret string) string { return secret + "_FILE" }
 
-// Keys returns every key, each secret followed by its …_FILE companion.
+// Keys returns every key, each secret followed by its …_FILE key.
 func Keys() []Key { return slices.Clone(keys) }
 
-// AddFlags adds --config and one flag per key that is not a secret, for [Load] to read.
+// find returns the key with that name, or nil if there is none.
+func find(name string) *Key {
+	i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &keys[i]
+}
+
+// AddFlags adds --config and one flag for each key that is not a secret. [Load] reads them.
 func AddFlags(fs *pflag.FlagSet) {
 	for _, k := range keys {
 		if !k.Secret {
@@ -49,97 +72,212 @@ func AddFlags(fs *pflag.FlagSet) {
 }
 
 var keys = withFileKeys([]Key{
-	{Name: configFile, Description: "YAML file with these same keys in lower case",
-		set: elsewhere},
+	{
+		Name: configFile, group: sourceKeys, set: unused,
+		Description: "YAML file with the same keys in lower case",
+	},
 
-	{Name: "PROJECT_NAME", Default: "Echo in Snowflake", Description: "title of the API and its pages",
-		set: text(func(c *Config) *string { return &c.ProjectName })},
-	{Name: "API_V1_PREFIX", Default: "/api/v1", Description: "path below which the API lives",
-		set: func(c *Config, s string) (err error) { c.APIV1Prefix, err = parsePrefix(s); return }},
-	{Name: "STORAGE", Default: StorageMemory,
-		Description: "memory or snowflake; must be named unless HTTP_ADDR is a loopback address",
-		set:         oneOf(func(c *Config) *string { return &c.Storage }, StorageMemory, StorageSnowflake)},
-	{Name: "HTTP_ADDR", Default: "127.0.0.1:8000", Description: "host:port to listen on; without a host, every interface",
-		set: func(c *Config, s string) (err error) { c.HTTPAddr, err = parseAddr(s); return }},
-	{Name: "CORS_ORIGINS", list: true,
-		Description: "origins whose pages may call the API from a browser, separated by commas; * for any",
-		set:         func(c *Config, s string) (err error) { c.CORSOrigins, err = parseOrigins(s); return }},
-	{Name: "SOURCE_HEADER", Description: "header in which a gateway that nobody can pass by says whom a request is from; limits on attempts count by it, or else by address",
-		set: func(c *Config, s string) (err error) { c.SourceHeader, err = parseHeaderName(s); return }},
+	{
+		Name: "PROJECT_NAME", Default: "Echo in Snowflake",
+		Description: "title of the API and its pages",
+		set:         text(func(c *Config) *string { return &c.ProjectName }),
+	},
+	{
+		Name: "API_V1_PREFIX", Default: "/api/v1",
+		Description: "path prefix of the API",
+		set:         parsed(parsePrefix, func(c *Config) *string { return &c.APIV1Prefix }),
+	},
+	{
+		Name: "STORAGE", Default: StorageMemory, group: StorageKeys,
+		Description: "memory or snowflake; required unless HTTP_ADDR is a loopback address",
+		set:         oneOf(func(c *Config) *string { return &c.Storage }, StorageMemory, StorageSnowflake),
+	},
+	{
+		Name: "HTTP_ADDR", Default: "127.0.0.1:8000", group: ListenerKeys,
+		Description: "host:port to listen on; without a host, on every interface",
+		set:         parsed(parseAddr, func(c *Config) *string { return &c.HTTPAddr }),
+	},
+	{
+		Name: "CORS_ORIGINS", list: true,
+		Description: "web origins whose pages may call the API, separated by commas; * allows any origin",
+		set:         parsed(parseOrigins, func(c *Config) *[]string { return &c.CORSOrigins }),
+	},
+	{
+		Name: "SOURCE_HEADER",
+		Description: "trusted header that names the caller, set by a gateway that clients cannot bypass; " +
+			"sign-in limits use it instead of the IP address",
+		set: parsed(parseHeaderName, func(c *Config) *string { return &c.SourceHeader }),
+	},
 
-	{Name: "REQUEST_TIMEOUT", Default: "10s", Description: "how long a request may take before it is answered with 503",
-		set: duration(func(c *Config) *time.Duration { return &c.RequestTimeout }, time.Millisecond)},
-	{Name: "SHUTDOWN_DELAY", Default: "2s", Description: "how long to serve on, unready, after a signal to stop; not in development",
-		set: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0)},
-	{Name: "SHUTDOWN_TIMEOUT", Default: "20s", Description: "how long, after that delay, requests under way may take",
-		set: duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Millisecond)},
+	{
+		Name: "REQUEST_TIMEOUT", Default: "10s", group: StorageKeys,
+		Description: "time limit of a request; a request that takes longer is answered with 503",
+		set:         duration(func(c *Config) *time.Duration { return &c.RequestTimeout }, time.Millisecond),
+	},
+	{
+		Name: "SHUTDOWN_DELAY", Default: "2s",
+		Description: "how long the service still accepts requests, while unready, after a signal to stop; " +
+			"not used in development",
+		set: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0),
+	},
+	{
+		Name: "SHUTDOWN_TIMEOUT", Default: "20s",
+		Description: "after SHUTDOWN_DELAY, how long running requests may take to finish",
+		set:         duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Millisecond),
+	},
 
-	{Name: "JWT_SECRET_KEY", Secret: true,
-		Description: "signs the access tokens, at least 32 bytes; random at each start in development",
-		set:         func(c *Config, s string) (err error) { c.JWTSecretKey, err = parseSigningKey(s); return }},
-	{Name: "JWT_PREVIOUS_SECRET_KEY", Secret: true,
-		Description: "further keys whose tokens are accepted, one per line: those before a rotation, or the next one",
-		set:         func(c *Config, s string) (err error) { c.JWTAcceptedKeys, err = parseSigningKeys(s); return }},
-	{Name: "JWT_ALGORITHM", Default: "HS256", Description: "HS256, the only one supported",
-		set: hs256},
-	{Name: "ACCESS_TOKEN_EXPIRE_MINUTES", Default: "60", Description: "lifetime of an access token, 1 to 1440 minutes",
-		set: func(c *Config, s string) (err error) { c.AccessTokenLifetime, err = parseMinutes(s); return }},
+	{
+		Name: "JWT_SECRET_KEY", Secret: true, group: SigningKeys,
+		Description: "key that signs the access tokens, at least 32 bytes; " +
+			"in development the default is a random key for each start",
+		set: parsed(parseSigningKey, func(c *Config) *Secret { return &c.JWTSecretKey }),
+	},
+	{
+		Name: "JWT_PREVIOUS_SECRET_KEY", Secret: true, group: SigningKeys,
+		Description: "other keys whose tokens are accepted, one per line; " +
+			"during a rotation, the previous keys or the next one",
+		set: parsed(parseSigningKeys, func(c *Config) *[]Secret { return &c.JWTAcceptedKeys }),
+	},
+	{
+		Name: "JWT_ALGORITHM", Default: "HS256", group: SigningKeys,
+		Description: "signing algorithm; only HS256 is supported",
+		set:         hs256,
+	},
+	{
+		Name: "ACCESS_TOKEN_EXPIRE_MINUTES", Default: "60", group: SigningKeys,
+		Description: "lifetime of an access token, 1 to 1440 minutes",
+		set:         parsed(parseMinutes, func(c *Config) *time.Duration { return &c.AccessTokenLifetime }),
+	},
 
-	{Name: "FIRST_SUPERUSER", Default: "admin@example.com", Description: "e-mail of the superuser that the first start creates",
-		set: text(func(c *Config) *string { return &c.FirstSuperuser })},
-	{Name: "FIRST_SUPERUSER_PASSWORD", Default: DefaultPassword, Secret: true,
+	{
+		Name: "FIRST_SUPERUSER", Default: DefaultSuperuser,
+		Description: "e-mail of the superuser that the first start creates",
+		set:         text(func(c *Config) *string { return &c.FirstSuperuser }),
+	},
+	{
+		Name: "FIRST_SUPERUSER_PASSWORD", Default: DefaultPassword, Secret: true,
 		Description: "password of that superuser; the default is accepted in development only",
-		set:         secret(func(c *Config) *Secret { return &c.FirstSuperuserPassword })},
+		set:         secret(func(c *Config) *Secret { return &c.FirstSuperuserPassword }),
+	},
 
-	{Name: "SNOWFLAKE_ACCOUNT", Description: "account identifier; set by the platform inside Snowflake",
-		set: text(func(c *Config) *string { return &c.Snowflake.Account })},
-	{Name: "SNOWFLAKE_HOST", Description: "host name; set by the platform inside Snowflake",
-		set: text(func(c *Config) *string { return &c.Snowflake.Host })},
-	{Name: "SNOWFLAKE_PORT", Default: "443", Description: "port of that host; another one for local emulators",
-		set: number(func(c *Config) *int { return &c.Snowflake.Port }, 1, 65535)},
-	{Name: "SNOWFLAKE_PROTOCOL", Default: "https", Description: "https, or http for an emulator on this machine",
-		set: oneOf(func(c *Config) *string { return &c.Snowflake.Protocol }, "https", "http")},
-	{Name: "SNOWFLAKE_DATABASE", Default: "echo_db", Description: "database of the tables; set by the platform inside Snowflake",
-		set: text(func(c *Config) *string { return &c.Snowflake.Database })},
-	{Name: "SNOWFLAKE_SCHEMA", Default: "echo_schema", Description: "schema of the tables; set by the platform inside Snowflake",
-		set: text(func(c *Config) *string { return &c.Snowflake.Schema })},
-	{Name: "SNOWFLAKE_WAREHOUSE", Default: "echo_wh", Description: "warehouse that runs the statements",
-		set: text(func(c *Config) *string { return &c.Snowflake.Warehouse })},
-	{Name: "SNOWFLAKE_ROLE", Description: "role to use; without one, that of the service or user",
-		set: text(func(c *Config) *string { return &c.Snowflake.Role })},
-	{Name: "SNOWFLAKE_CONNECTIONS", Default: "8", Description: "connections at most, 1 to 64, each a session of its own",
-		set: number(func(c *Config) *int { return &c.Snowflake.Connections }, 1, 64)},
-	{Name: "SNOWFLAKE_AUTH_TYPE", Default: AuthOAuth, Description: "how to sign in to Snowflake: oauth (the platform's token), password, keypair or pat",
-		set: oneOf(func(c *Config) *string { return &c.Snowflake.AuthType }, AuthOAuth, AuthPassword, AuthKeyPair, AuthPAT)},
-	{Name: "SNOWFLAKE_OAUTH_TOKEN_PATH", Default: "/snowflake/session/token", Description: "oauth: file of the token, read anew at each login",
-		set: text(func(c *Config) *string { return &c.Snowflake.OAuthTokenPath })},
-	{Name: "SNOWFLAKE_USER", Description: "password, keypair, pat: user name",
-		set: text(func(c *Config) *string { return &c.Snowflake.User })},
-	{Name: "SNOWFLAKE_PASSWORD", Secret: true, Description: "password: that of the user",
-		set: secret(func(c *Config) *Secret { return &c.Snowflake.Password })},
-	{Name: "SNOWFLAKE_PRIVATE_KEY", Secret: true, Description: "keypair: RSA key of the user in PEM, PKCS #8, not encrypted",
-		set: secret(func(c *Config) *Secret { return &c.Snowflake.PrivateKey })},
-	{Name: "SNOWFLAKE_PAT", Secret: true, Description: "pat: programmatic access token of the user",
-		set: secret(func(c *Config) *Secret { return &c.Snowflake.PAT })},
+	{
+		Name: "SNOWFLAKE_ACCOUNT", group: StorageKeys,
+		Description: "account identifier; set by the platform inside Snowflake",
+		set:         text(func(c *Config) *string { return &c.Snowflake.Account }),
+	},
+	{
+		Name: "SNOWFLAKE_HOST", group: StorageKeys,
+		Description: "host name; set by the platform inside Snowflake",
+		set:         text(func(c *Config) *string { return &c.Snowflake.Host }),
+	},
+	{
+		Name: "SNOWFLAKE_PORT", Default: "443", group: StorageKeys,
+		Description: "port of SNOWFLAKE_HOST; a local emulator uses another one",
+		set:         number(func(c *Config) *int { return &c.Snowflake.Port }, 1, 65535),
+	},
+	{
+		Name: "SNOWFLAKE_PROTOCOL", Default: "https", group: StorageKeys,
+		Description: "https, or http for an emulator on this machine",
+		set:         oneOf(func(c *Config) *string { return &c.Snowflake.Protocol }, "https", "http"),
+	},
+	{
+		Name: "SNOWFLAKE_DATABASE", Default: "echo_db", group: StorageKeys,
+		Description: "database of the tables; set by the platform inside Snowflake",
+		set:         text(func(c *Config) *string { return &c.Snowflake.Database }),
+	},
+	{
+		Name: "SNOWFLAKE_SCHEMA", Default: "echo_schema", group: StorageKeys,
+		Description: "schema of the tables; set by the platform inside Snowflake",
+		set:         text(func(c *Config) *string { return &c.Snowflake.Schema }),
+	},
+	{
+		Name: "SNOWFLAKE_WAREHOUSE", Default: "echo_wh", group: StorageKeys,
+		Description: "warehouse that runs the statements",
+		set:         text(func(c *Config) *string { return &c.Snowflake.Warehouse }),
+	},
+	{
+		Name: "SNOWFLAKE_ROLE", group: StorageKeys,
+		Description: "role to use; without it, the role of the service or user",
+		set:         text(func(c *Config) *string { return &c.Snowflake.Role }),
+	},
+	{
+		Name: "SNOWFLAKE_CONNECTIONS", Default: "8", group: StorageKeys,
+		Description: "maximum number of connections, 1 to 64; each is one Snowflake session",
+		set:         number(func(c *Config) *int { return &c.Snowflake.Connections }, 1, 64),
+	},
+	{
+		Name: "SNOWFLAKE_AUTH_TYPE", Default: AuthOAuth, group: StorageKeys,
+		Description: "how to sign in to Snowflake: oauth (the platform's token), password, keypair or pat",
+		set: oneOf(func(c *Config) *string { return &c.Snowflake.AuthType },
+			AuthOAuth, AuthPassword, AuthKeyPair, AuthPAT),
+	},
+	{
+		Name: "SNOWFLAKE_OAUTH_TOKEN_PATH", Default: "/snowflake/session/token", group: StorageKeys,
+		Description: "oauth: file that holds the token; every login reads it again",
+		set:         text(func(c *Config) *string { return &c.Snowflake.OAuthTokenPath }),
+	},
+	{
+		Name: "SNOWFLAKE_USER", group: StorageKeys,
+		Description: "password, keypair, pat: user name",
+		set:         text(func(c *Config) *string { return &c.Snowflake.User }),
+	},
+	{
+		Name: "SNOWFLAKE_PASSWORD", Secret: true, group: StorageKeys,
+		Description: "password: the user's password",
+		set:         secret(func(c *Config) *Secret { return &c.Snowflake.Password }),
+	},
+	{
+		Name: "SNOWFLAKE_PRIVATE_KEY", Secret: true, group: StorageKeys,
+		Description: "keypair: the user's RSA key in PEM (PKCS #8, not encrypted)",
+		set:         secret(func(c *Config) *Secret { return &c.Snowflake.PrivateKey }),
+	},
+	{
+		Name: "SNOWFLAKE_PAT", Secret: true, group: StorageKeys,
+		Description: "pat: the user's programmatic access token",
+		set:         secret(func(c *Config) *Secret { return &c.Snowflake.PAT }),
+	},
 
-	{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Description: "OpenTelemetry collector (OTLP over gRPC) that traces and metrics are sent to, encrypted if it begins with https://; without one, none are made",
+	{
+		Name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+		Description: "OpenTelemetry collector that receives traces and metrics (OTLP over gRPC, " +
+			"encrypted if it begins with https://); without it, nothing is sent",
 		set: func(c *Config, s string) (err error) {
 			c.Telemetry.TracesEndpoint, err = parseEndpoint(s)
 			c.Telemetry.MetricsEndpoint = c.Telemetry.TracesEndpoint
-			return
-		}},
-	{Name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Description: "another one for traces; set by the platform inside Snowflake",
-		set: endpoint(func(c *Config) *string { return &c.Telemetry.TracesEndpoint })},
-	{Name: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", Description: "another one for metrics; set by the platform inside Snowflake",
-		set: endpoint(func(c *Config) *string { return &c.Telemetry.MetricsEndpoint })},
-	{Name: "OTEL_PROPAGATORS", Default: "tracecontext", Description: "tracecontext: a request belongs to the trace that its traceparent header names; none, as Snowsight needs it: to one of its own",
-		set: func(c *Config, s string) (err error) { c.Telemetry.TrustTraceparent, err = parsePropagators(s); return }},
-	{Name: "SERVER_TIMING", Default: "false", Description: "true or false: whether replies say in a Server-Timing header what they cost in the store",
-		set: boolean(func(c *Config) *bool { return &c.ServerTiming })},
-	{Name: "LOG_LEVEL", Default: "info", Description: "debug, info, warn or error",
-		set: oneOf(func(c *Config) *string { return &c.LogLevel }, "debug", "info", "warn", "error")},
-	{Name: "LOG_FORMAT", Default: "auto", Description: "text, json, or auto: text on a terminal, else json",
-		set: oneOf(func(c *Config) *string { return &c.LogFormat }, "auto", "text", "json")},
+			return err
+		},
+	},
+	{
+		Name:        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+		Description: "another collector for traces; set by the platform inside Snowflake",
+		set:         endpoint(func(c *Config) *string { return &c.Telemetry.TracesEndpoint }),
+	},
+	{
+		Name:        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+		Description: "another collector for metrics; set by the platform inside Snowflake",
+		set:         endpoint(func(c *Config) *string { return &c.Telemetry.MetricsEndpoint }),
+	},
+	{
+		Name: "OTEL_PROPAGATORS", Default: "tracecontext",
+		Description: "tracecontext: a request continues the trace that its traceparent header names; " +
+			"none: it starts a trace of its own, which Snowsight needs",
+		set: parsed(parsePropagators, func(c *Config) *bool { return &c.Telemetry.TrustTraceparent }),
+	},
+	{
+		Name: "SERVER_TIMING", Default: "false",
+		Description: "true or false: whether a Server-Timing header tells what the request cost in the store",
+		set:         boolean(func(c *Config) *bool { return &c.ServerTiming }),
+	},
+	{
+		Name: "LOG_LEVEL", Default: "info", group: LoggingKeys,
+		Description: "debug, info, warn or error",
+		set:         oneOf(func(c *Config) *string { return &c.LogLevel }, "debug", "info", "warn", "error"),
+	},
+	{
+		Name: "LOG_FORMAT", Default: "auto", group: LoggingKeys,
+		Description: "text, json, or auto: text on a terminal, otherwise json",
+		set:         oneOf(func(c *Config) *string { return &c.LogFormat }, "auto", "text", "json"),
+	},
 })
 
 func withFileKeys(table []Key) []Key {
@@ -147,11 +285,14 @@ func withFileKeys(table []Key) []Key {
 	for _, k := range table {
 		all = append(all, k)
 		if k.Secret {
-			all = append(all, Key{Name: fileKey(k.Name), Description: "path of a file that holds " + k.Name, set: elsewhere})
+			all = append(all, Key{
+				Name: fileKey(k.Name), group: k.group, set: unused,
+				Description: "path of a file that holds " + k.Name,
+			})
 		}
 	}
 	return all
 }
 
-// elsewhere is for a key that only says where other values are.
-func elsewhere(*Config, string) error { return nil }
+// unused is the setter of a key that only says where other values are.
+func unused(*Config, string) error { return nil }

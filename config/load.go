@@ -7,20 +7,19 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 )
 
-// maxShutdown is what stopping has to stay below: Snowpark Container Services sends SIGKILL 30 s
-// after SIGTERM.
+// maxShutdown is the limit of the time that stopping takes: Snowpark Container Services sends SIGKILL
+// 30 s after SIGTERM.
 const maxShutdown = 28 * time.Second
 
-// problem is one thing that is wrong with one key.
+// problem is one fault of one key.
 type problem struct {
-	key    string
-	origin string // of the value at fault; may be empty
+	key    string // or a file, or an unknown key of the config file
+	origin string // of the faulty value; may be empty
 	err    error
 }
 
@@ -31,31 +30,27 @@ func (p problem) Error() string {
 	return fmt.Sprintf("%s (%s): %v", p.key, p.origin, p.err)
 }
 
-// Load reads all sources and checks what they say. flags, which may be nil, are those of
-// [AddFlags] after parsing. The error has one line for every problem there is: the key, what is
-// wrong and what to do; it never shows a secret. The Config beside an error is what could be read.
-func Load(flags *pflag.FlagSet) (Config, error) {
-	c, problems := load(flags)
-	return c, join(problems)
+// concerns reports whether a command that uses only the given groups has to report the problem. A
+// fault of a source always concerns it, because the source may set any key.
+func (p problem) concerns(groups []Group) bool {
+	k := find(p.key)
+	return k == nil || k.group == sourceKeys || slices.Contains(groups, k.group)
 }
 
-// LoadSigningKeys is [Load] for who wants the signing keys alone: what is wrong with another key does
-// not keep it, so that a key that leaked can be taken out of use whatever else is wrong.
-func LoadSigningKeys(flags *pflag.FlagSet) (Config, error) {
+// Load reads all sources and checks the keys of the given groups, or all keys if no group is given.
+// The error has one line for each problem: the key, what is wrong and what to do. It never shows a
+// secret. Beside an error, the Config has the default for each key with a problem of its own, and
+// [Config.Settings] shows the values as they were read. flags may be nil, or hold the flags of
+// [AddFlags] after parsing.
+func Load(flags *pflag.FlagSet, groups ...Group) (Config, error) {
 	c, problems := load(flags)
-	return c, join(slices.DeleteFunc(problems, func(p problem) bool {
-		return slices.ContainsFunc(keys, func(k Key) bool {
-			return k.Name == p.key && k.Name != configFile && !strings.HasPrefix(k.Name, "JWT_")
-		})
-	}))
-}
-
-func join(problems []problem) error {
 	var errs []error
 	for _, p := range problems {
-		errs = append(errs, p)
+		if len(groups) == 0 || p.concerns(groups) {
+			errs = append(errs, p)
+		}
 	}
-	return errors.Join(errs...)
+	return c, errors.Join(errs...)
 }
 
 func load(flags *pflag.FlagSet) (Config, []problem) {
@@ -68,7 +63,7 @@ func load(flags *pflag.FlagSet) (Config, []problem) {
 		}
 		if err != nil {
 			problems = append(problems, problem{k.Name, origin, err})
-			// The rules between keys go on with the default, so as not to blame this key again.
+			// With the default, the rules between keys do not report this key again.
 			_ = k.set(&c, k.Default)
 		}
 		if k.Secret {
@@ -77,11 +72,11 @@ func load(flags *pflag.FlagSet) (Config, []problem) {
 		c.settings = append(c.settings, Setting{k.Name, value, origin})
 	}
 	if c.setting("STORAGE").Origin == originDefault && !c.loopback() {
-		c.Storage = "" // data that ends with the process must be somebody's decision
+		c.Storage = "" // An operator must choose that data ends with the process.
 	}
-	if c.Development() && c.JWTSecretKey == (Secret{}) {
+	if key := c.setting("JWT_SECRET_KEY"); key.Origin == originDefault && c.Development() {
 		c.JWTSecretKey = randomKey()
-		*c.setting("JWT_SECRET_KEY") = Setting{"JWT_SECRET_KEY", c.JWTSecretKey.String(), "generated"}
+		*key = Setting{key.Name, c.JWTSecretKey.String(), "generated"}
 	}
 
 	known := len(problems)
@@ -104,44 +99,35 @@ func randomKey() Secret {
 	return NewSecret(base64.RawURLEncoding.EncodeToString(key))
 }
 
-const giveRandomKey = "give at least 32 random bytes, for example what `openssl rand -base64 32` prints"
+const giveRandomKey = "give at least 32 random bytes, for example the output of `openssl rand -base64 32`"
 
-// placeholder finds the keys that examples and tutorials leave behind; of random ones, one in
+// placeholder matches keys that were copied from examples and tutorials. It matches one random key in
 // many millions.
 var placeholder = regexp.MustCompile(`(?i)change[-_ ]?(this|me|it)|secret|example|placeholder`)
 
-// conflicts returns what is wrong between keys that are each right by themselves.
+// reporter adds a problem of a key.
+type reporter func(key, format string, args ...any)
+
+// conflicts returns the problems between keys that are valid alone.
 func (c Config) conflicts() []problem {
 	var problems []problem
 	report := func(key, format string, args ...any) {
 		problems = append(problems, problem{key, "", fmt.Errorf(format, args...)})
 	}
-
 	if c.Storage == "" {
-		report("STORAGE", "must be named when HTTP_ADDR (%s) is not a loopback address: set it to %s or %s",
+		report("STORAGE", "must be set if HTTP_ADDR (%s) is not a loopback address: set it to %s or %s",
 			c.HTTPAddr, StorageMemory, StorageSnowflake)
 	}
 	if !c.Development() {
-		const development = "accepted only with STORAGE=memory and HTTP_ADDR on a loopback address"
-		if c.JWTSecretKey == (Secret{}) {
-			report("JWT_SECRET_KEY", "is not set, which is %s: %s", development, giveRandomKey)
-		}
-		if placeholder.MatchString(c.JWTSecretKey.Reveal()) {
-			report("JWT_SECRET_KEY", "is a placeholder, which is %s: %s", development, giveRandomKey)
-		}
-		if slices.ContainsFunc(c.JWTAcceptedKeys, func(k Secret) bool { return placeholder.MatchString(k.Reveal()) }) {
-			report("JWT_PREVIOUS_SECRET_KEY", "has a placeholder, which is %s: remove it", development)
-		}
-		if c.FirstSuperuserPassword.Reveal() == DefaultPassword {
-			report("FIRST_SUPERUSER_PASSWORD", "is the default, which is %s: choose one of your own", development)
-		}
+		c.defaultSecrets(report)
 	}
 	if c.RequestTimeout > c.ShutdownTimeout {
-		report("REQUEST_TIMEOUT", "%v is longer than SHUTDOWN_TIMEOUT (%v), so that stopping could cut a request off: lower it",
-			c.RequestTimeout, c.ShutdownTimeout)
+		report("SHUTDOWN_TIMEOUT", "%v is shorter than REQUEST_TIMEOUT (%v), so stopping could cut requests off: "+
+			"raise it, or lower REQUEST_TIMEOUT", c.ShutdownTimeout, c.RequestTimeout)
 	}
 	if c.ShutdownDelay >= maxShutdown-c.ShutdownTimeout {
-		report("SHUTDOWN_TIMEOUT", "%v after a SHUTDOWN_DELAY of %v is not less than %v, soon after which the platform kills: lower one of them",
+		report("SHUTDOWN_TIMEOUT", "%v after a SHUTDOWN_DELAY of %v is not less than %v, "+
+			"and the platform kills the process soon after that: lower one of them",
 			c.ShutdownTimeout, c.ShutdownDelay, maxShutdown)
 	}
 	if c.Storage == StorageSnowflake {
@@ -150,12 +136,31 @@ func (c Config) conflicts() []problem {
 	return problems
 }
 
-func (s Snowflake) conflicts(report func(key, format string, args ...any)) {
+// defaultSecrets reports the secrets that are accepted only in development.
+func (c Config) defaultSecrets(report reporter) {
+	const development = "accepted only with STORAGE=memory and HTTP_ADDR on a loopback address"
+	isPlaceholder := func(k Secret) bool { return placeholder.MatchString(k.Reveal()) }
+	if c.JWTSecretKey == (Secret{}) {
+		report("JWT_SECRET_KEY", "is not set, which is %s: %s", development, giveRandomKey)
+	}
+	if isPlaceholder(c.JWTSecretKey) {
+		report("JWT_SECRET_KEY", "is a placeholder, which is %s: %s", development, giveRandomKey)
+	}
+	if slices.ContainsFunc(c.JWTAcceptedKeys, isPlaceholder) {
+		report("JWT_PREVIOUS_SECRET_KEY", "has a placeholder, which is %s: remove it", development)
+	}
+	if c.FirstSuperuserPassword.Reveal() == DefaultPassword {
+		report("FIRST_SUPERUSER_PASSWORD", "is the default, which is %s: choose another password", development)
+	}
+}
+
+func (s Snowflake) conflicts(report reporter) {
 	if s.Account == "" {
-		report("SNOWFLAKE_ACCOUNT", "is not set, which STORAGE=snowflake needs: give the account identifier, such as myorg-myaccount")
+		report("SNOWFLAKE_ACCOUNT", "is not set, which STORAGE=snowflake needs: "+
+			"give the account identifier, such as myorg-myaccount")
 	}
 	if s.Protocol == "http" && !isLoopback(s.Host) {
-		report("SNOWFLAKE_PROTOCOL", "http is accepted only with SNOWFLAKE_HOST on this machine: anything else needs https")
+		report("SNOWFLAKE_PROTOCOL", "http is accepted only if SNOWFLAKE_HOST is this machine: use https")
 	}
 	if s.AuthType == AuthOAuth {
 		return
@@ -163,16 +168,16 @@ func (s Snowflake) conflicts(report func(key, format string, args ...any)) {
 	if s.User == "" {
 		report("SNOWFLAKE_USER", "is not set, which SNOWFLAKE_AUTH_TYPE=%s needs: give the user's name", s.AuthType)
 	}
-	for _, of := range []struct {
-		authType, key string
-		secret        Secret
+	needed := map[string]struct {
+		key   string
+		value Secret
 	}{
-		{AuthPassword, "SNOWFLAKE_PASSWORD", s.Password},
-		{AuthKeyPair, "SNOWFLAKE_PRIVATE_KEY", s.PrivateKey},
-		{AuthPAT, "SNOWFLAKE_PAT", s.PAT},
-	} {
-		if s.AuthType == of.authType && of.secret == (Secret{}) {
-			report(of.key, "is not set, which SNOWFLAKE_AUTH_TYPE=%s needs: set it, or %s to a file's path", s.AuthType, fileKey(of.key))
-		}
+		AuthPassword: {"SNOWFLAKE_PASSWORD", s.Password},
+		AuthKeyPair:  {"SNOWFLAKE_PRIVATE_KEY", s.PrivateKey},
+		AuthPAT:      {"SNOWFLAKE_PAT", s.PAT},
+	}[s.AuthType]
+	if needed.value == (Secret{}) {
+		report(needed.key, "is not set, which SNOWFLAKE_AUTH_TYPE=%s needs: set it, or set %s to the path of a file",
+			s.AuthType, fileKey(needed.key))
 	}
 }

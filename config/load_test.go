@@ -18,14 +18,14 @@ const (
 	otherKey   = "w8sYd5uHn1pJf6cGaq3v9Xz0mT7bR2kL"
 )
 
-// load runs Load in an empty directory and with no key in the environment but those given.
+// load calls Load in an empty directory. The environment sets only the keys of env.
 func load(t *testing.T, env map[string]string, args ...string) (config.Config, error) {
 	t.Helper()
-	emptyPlace(t)
+	isolate(t)
 	return loadHere(t, env, args...)
 }
 
-func emptyPlace(t *testing.T) {
+func isolate(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for _, k := range config.Keys() {
@@ -44,6 +44,19 @@ func loadHere(t *testing.T, env map[string]string, args ...string) (config.Confi
 	return config.Load(flags)
 }
 
+// subjects returns the keys that the problems of err name.
+func subjects(err error) []string {
+	var keys []string
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			subject, _, _ := strings.Cut(line, ": ")
+			key, _, _ := strings.Cut(subject, " ")
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 func write(t *testing.T, name, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
@@ -60,7 +73,7 @@ func setting(t *testing.T, c config.Config, name string) config.Setting {
 	return config.Setting{}
 }
 
-// sample is for each key a valid value that is not its default.
+// sample holds a valid value for each key that is not its default.
 var sample = map[string]string{
 	"PROJECT_NAME":                        "Another",
 	"API_V1_PREFIX":                       "/v9",
@@ -154,7 +167,7 @@ func TestEveryKeyCanComeFromEverySource(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			emptyPlace(t)
+			isolate(t)
 			c, err := tt.load()
 			require.NoError(t, err)
 			for _, k := range config.Keys() {
@@ -178,7 +191,7 @@ func TestEveryKeyCanComeFromEverySource(t *testing.T) {
 }
 
 func TestALaterSourceWins(t *testing.T) {
-	emptyPlace(t)
+	isolate(t)
 	expect := func(value, origin string, args ...string) {
 		t.Helper()
 		c, err := loadHere(t, nil, args...)
@@ -194,7 +207,7 @@ func TestALaterSourceWins(t *testing.T) {
 	write(t, ".env", "CONFIG_FILE=c.yaml\n")
 	expect("from file", "file c.yaml")
 
-	write(t, ".env", "CONFIG_FILE=c.yaml\nPROJECT_NAME=from dotenv\nproject_name=not ours\nOTHER=x\n")
+	write(t, ".env", "CONFIG_FILE=c.yaml\nPROJECT_NAME=from dotenv\nproject_name=another program\nOTHER=x\n")
 	expect("from dotenv", ".env")
 
 	t.Setenv("PROJECT_NAME", "from environment")
@@ -204,7 +217,7 @@ func TestALaterSourceWins(t *testing.T) {
 }
 
 func TestAnEmptyValueCountsAsNotSet(t *testing.T) {
-	emptyPlace(t)
+	isolate(t)
 	write(t, "c.yaml", "project_name: from file\nlog_level: ''\nlog_format:\n")
 	write(t, ".env", "CONFIG_FILE=c.yaml\nPROJECT_NAME=\nLOG_LEVEL=\n")
 	c, err := loadHere(t, map[string]string{"PROJECT_NAME": "", "FIRST_SUPERUSER": ""}, "--project-name=", "--first-superuser=")
@@ -216,15 +229,15 @@ func TestAnEmptyValueCountsAsNotSet(t *testing.T) {
 }
 
 func TestLoadNeedsNoFlags(t *testing.T) {
-	emptyPlace(t)
+	isolate(t)
 	_, err := config.Load(nil)
 	require.NoError(t, err)
 	_, err = config.Load(pflag.NewFlagSet("others", pflag.ContinueOnError))
 	require.NoError(t, err)
 }
 
-func TestAConfigFileMayGiveListsAndNumbers(t *testing.T) {
-	emptyPlace(t)
+func TestAConfigFileMayContainListsAndNumbers(t *testing.T) {
+	isolate(t)
 	write(t, "c.yaml", "cors_origins: ['https://a.example', 'https://b.example:8443']\naccess_token_expire_minutes: 30\n")
 	c, err := loadHere(t, map[string]string{"CONFIG_FILE": "c.yaml"})
 	require.NoError(t, err)
@@ -238,16 +251,16 @@ func TestAConfigFileIsRefused(t *testing.T) {
 		"with a nested key":              {"log: {level: debug}", "log.level: is not a key"},
 		"with a mapping as value":        {"log_level: {a: b}", "log_level.a: is not a key"},
 		"with a list as value":           {"log_level: [debug]", "LOG_LEVEL (file c.yaml): is not text: put it in quotes"},
-		"with a number in a list":        {"cors_origins: [1]", "CORS_ORIGINS (file c.yaml): is a list with something else than texts"},
+		"with a number in a list":        {"cors_origins: [1]", "CORS_ORIGINS (file c.yaml): is a list with an entry that is not text"},
 		"with a secret that is a number": {"first_superuser_password: 0123456789", "FIRST_SUPERUSER_PASSWORD (file c.yaml): is not text: put it in quotes"},
 		"with another config file":       {"config_file: d.yaml", "config_file: makes no sense inside c.yaml"},
 		"that is not YAML":               {"log_level: debug\n\tx", "CONFIG_FILE: c.yaml is not a YAML mapping of keys to values (line 2)"},
-		"that is no mapping":             {"jwt_secret_key=hunter2", "CONFIG_FILE: c.yaml is not a YAML mapping of keys to values (line 1)"},
+		"that is not a mapping":          {"jwt_secret_key=hunter2", "CONFIG_FILE: c.yaml is not a YAML mapping of keys to values (line 1)"},
 		"with a byte that is not text":   {"log_level: \x01", "CONFIG_FILE: c.yaml is not a YAML mapping of keys to values (in some line)"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			emptyPlace(t)
+			isolate(t)
 			write(t, "c.yaml", tt.content)
 			_, err := loadHere(t, nil, "--config=c.yaml")
 			require.ErrorContains(t, err, tt.want)
@@ -263,14 +276,14 @@ func TestAMissingConfigFileIsRefused(t *testing.T) {
 }
 
 func TestADotenvFileThatCannotBeReadIsRefused(t *testing.T) {
-	emptyPlace(t)
+	isolate(t)
 	require.NoError(t, os.Mkdir(".env", 0o700))
 	_, err := loadHere(t, nil)
 	require.ErrorContains(t, err, ".env: read .env: is a directory: make it readable, or remove it")
 }
 
-func TestABrokenDotenvFileIsRefusedWithoutQuotingIt(t *testing.T) {
-	emptyPlace(t)
+func TestADotenvFileWithWrongSyntaxIsRefusedWithoutQuotingIt(t *testing.T) {
+	isolate(t)
 	write(t, ".env", "JWT-SECRET-KEY="+signingKey)
 	_, err := loadHere(t, nil)
 	require.ErrorContains(t, err, ".env: cannot be parsed: write one KEY=value per line")
@@ -287,7 +300,7 @@ func TestTheExampleNamesEveryKeyWithItsDefault(t *testing.T) {
 	}
 	assert.Equal(t, want, strings.Split(strings.TrimSpace(blocks), "\n\n"))
 
-	emptyPlace(t)
+	isolate(t)
 	var dotenv strings.Builder
 	for line := range strings.Lines(blocks) {
 		if strings.Contains(line, "=") {

@@ -13,25 +13,27 @@ import (
 	"time"
 )
 
-// minSigningKey is the least length of an HS256 key in bytes (RFC 7518 §3.2).
+// minSigningKey is the minimum length of an HS256 key in bytes (RFC 7518 §3.2).
 const minSigningKey = 32
 
-// leastDistinct is a number of different bytes that a random key of that length, even in
-// hexadecimal digits, all but certainly has.
-const leastDistinct = 8
+// minDistinct is the minimum number of different bytes in a key. A random key of minSigningKey bytes
+// practically always has more, even in hexadecimal digits.
+const minDistinct = 8
 
-func text(field func(*Config) *string) func(*Config, string) error {
-	return func(c *Config, s string) error {
-		*field(c) = s
-		return nil
+// parsed returns a setter that parses the text and stores the result in field.
+func parsed[T any](parse func(string) (T, error), field func(*Config) *T) func(*Config, string) error {
+	return func(c *Config, s string) (err error) {
+		*field(c), err = parse(s)
+		return err
 	}
 }
 
+func text(field func(*Config) *string) func(*Config, string) error {
+	return parsed(func(s string) (string, error) { return s, nil }, field)
+}
+
 func secret(field func(*Config) *Secret) func(*Config, string) error {
-	return func(c *Config, s string) error {
-		*field(c) = NewSecret(s)
-		return nil
-	}
+	return parsed(func(s string) (Secret, error) { return NewSecret(s), nil }, field)
 }
 
 func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string) error {
@@ -45,14 +47,14 @@ func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string)
 	}
 }
 
-func duration(field func(*Config) *time.Duration, least time.Duration) func(*Config, string) error {
+func duration(field func(*Config) *time.Duration, minimum time.Duration) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		d, err := time.ParseDuration(s)
 		if err != nil {
 			return fmt.Errorf("%q is not a duration: write a number with a unit, such as 500ms, 10s or 1m30s", s)
 		}
-		if d < least {
-			return fmt.Errorf("%q is too short: give at least %v", s, least)
+		if d < minimum {
+			return fmt.Errorf("%q is too short: give at least %v", s, minimum)
 		}
 		*field(c) = d
 		return nil
@@ -73,18 +75,18 @@ func boolean(field func(*Config) *bool) func(*Config, string) error {
 	}
 }
 
-func number(field func(*Config) *int, least, most int) func(*Config, string) error {
+func number(field func(*Config) *int, minimum, maximum int) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
-		if err != nil || n < least || n > most {
-			return fmt.Errorf("%q is not a whole number from %d to %d", s, least, most)
+		if err != nil || n < minimum || n > maximum {
+			return fmt.Errorf("%q is not a whole number from %d to %d", s, minimum, maximum)
 		}
 		*field(c) = n
 		return nil
 	}
 }
 
-// headerName is a token of RFC 9110 §5.6.2.
+// headerName matches a token (RFC 9110 §5.6.2), or the empty text.
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")
 
 func parseHeaderName(s string) (string, error) {
@@ -94,7 +96,7 @@ func parseHeaderName(s string) (string, error) {
 	return s, nil
 }
 
-// endpoint leaves alone what another key has set when s is empty.
+// endpoint returns a setter that keeps the value of an earlier key if the text is empty.
 func endpoint(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		if s == "" {
@@ -106,7 +108,7 @@ func endpoint(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
-// parseEndpoint takes host:port too, as what speaks gRPC often calls its endpoint.
+// parseEndpoint also accepts host:port, which many gRPC programs call an endpoint.
 func parseEndpoint(s string) (string, error) {
 	if s == "" {
 		return "", nil
@@ -117,13 +119,14 @@ func parseEndpoint(s string) (string, error) {
 	}
 	u, err := url.Parse(full)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return "", fmt.Errorf("%q is not the address of a collector: write http://host:port, or https:// if it has TLS", s)
+		return "", fmt.Errorf("%q is not the address of a collector: write http://host:port, "+
+			"or https://host:port for a collector with TLS", s)
 	}
 	return full, nil
 }
 
-// parsePropagators passes over the other names that OpenTelemetry's specification knows: whoever runs
-// many services sets this once for all of them.
+// parsePropagators reports whether s names tracecontext. It ignores the other names of
+// OpenTelemetry's specification, because an operator may set this once for many services.
 func parsePropagators(s string) (traceparent bool, err error) {
 	for name := range strings.SplitSeq(s, ",") {
 		switch name = strings.TrimSpace(name); name {
@@ -139,21 +142,21 @@ func parsePropagators(s string) (traceparent bool, err error) {
 
 func hs256(_ *Config, s string) error {
 	if s != "HS256" {
-		return fmt.Errorf("%q is not supported: tokens are signed with HS256 only, so remove this key or set it to HS256", s)
+		return fmt.Errorf("%q is not supported: tokens are signed with HS256 only, so remove this key", s)
 	}
 	return nil
 }
 
 func parseMinutes(s string) (time.Duration, error) {
-	const most = 24 * 60
+	const maximum = 24 * 60
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > most {
-		return 0, fmt.Errorf("%q is not a whole number of minutes from 1 to %d: give one, such as 60", s, most)
+	if err != nil || n < 1 || n > maximum {
+		return 0, fmt.Errorf("%q is not a whole number of minutes from 1 to %d: give one, such as 60", s, maximum)
 	}
 	return time.Duration(n) * time.Minute, nil
 }
 
-// parseSigningKey takes the empty text for no key.
+// parseSigningKey returns the zero Secret for the empty text.
 func parseSigningKey(s string) (Secret, error) {
 	if s == "" {
 		return Secret{}, nil
@@ -165,16 +168,16 @@ func parseSigningKey(s string) (Secret, error) {
 	for i := range len(s) {
 		distinct[s[i]] = true
 	}
-	if len(distinct) < leastDistinct {
+	if len(distinct) < minDistinct {
 		return Secret{}, fmt.Errorf("has only %d distinct byte values: %s", len(distinct), giveRandomKey)
 	}
-	if strings.ContainsAny(s, "\r\n") { // nor could it be one of several later on
+	if strings.ContainsAny(s, "\r\n") { // JWT_PREVIOUS_SECRET_KEY could not hold it after a rotation.
 		return Secret{}, errors.New("has more than one line: give one key")
 	}
 	return NewSecret(s), nil
 }
 
-// parseSigningKeys reads one key per line.
+// parseSigningKeys parses one key per line.
 func parseSigningKeys(s string) ([]Secret, error) {
 	var keys []Secret
 	for line := range strings.Lines(s) {
@@ -206,27 +209,28 @@ func parseAddr(s string) (string, error) {
 	return s, nil
 }
 
-// RFC 3986 §2.3: only unreserved characters, which no client or proxy rewrites.
+// prefixSyntax allows only unreserved characters (RFC 3986 §2.3), which no client or proxy rewrites.
 var prefixSyntax = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
-// ownPaths are the first segments that the server itself answers outside the prefix.
+// ownPaths are the first segments of the paths that the server answers outside the prefix.
 var ownPaths = []string{"livez", "readyz", "static"}
 
 func parsePrefix(s string) (string, error) {
 	if !prefixSyntax.MatchString(s) {
-		return "", fmt.Errorf("%q is not a path prefix: begin it with a slash, end it without one, and use only letters, digits and . _ ~ - between slashes, as in /api/v1", s)
+		return "", fmt.Errorf("%q is not a path prefix: begin it with a slash, end it without one, "+
+			"and use only letters, digits and . _ ~ - between slashes, as in /api/v1", s)
 	}
 	segments := strings.Split(s[1:], "/")
 	if slices.Contains(segments, ".") || slices.Contains(segments, "..") {
-		return "", fmt.Errorf("%q has a segment . or .., which clients resolve away: remove it", s)
+		return "", fmt.Errorf("%q has a segment . or .., which clients remove: remove it", s)
 	}
 	if slices.Contains(ownPaths, segments[0]) {
-		return "", fmt.Errorf("%q collides with /%s, which the server needs for itself: choose another", s, segments[0])
+		return "", fmt.Errorf("%q collides with /%s, a path of the server: choose another", s, segments[0])
 	}
 	return s, nil
 }
 
-// parseOrigins returns origins as browsers send them (RFC 6454 §6.2), that is in lower case.
+// parseOrigins returns the origins in lower case, as browsers send them (RFC 6454 §6.2).
 func parseOrigins(s string) ([]string, error) {
 	if s == "" {
 		return nil, nil
@@ -241,8 +245,8 @@ func parseOrigins(s string) ([]string, error) {
 		}
 	}
 	if len(wrong) > 0 {
-		return nil, fmt.Errorf("%s cannot be an origin: write scheme://host or scheme://host:port without a path, such as https://app.example.com, or * for any",
-			strings.Join(wrong, ", "))
+		return nil, fmt.Errorf("%s cannot be an origin: write scheme://host or scheme://host:port without a path, "+
+			"such as https://app.example.com, or * for any origin", strings.Join(wrong, ", "))
 	}
 	return origins, nil
 }

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Secret is a text that shows itself only to whoever calls Reveal. Printed or marshalled it is
-// "[redacted]", or empty when it is empty. The zero Secret is the empty one.
+// Secret is a text that only Reveal returns. Printing or marshalling it gives "[redacted]", or the
+// empty text if it is empty. The zero Secret is empty.
 type Secret struct{ s string }
 
 // NewSecret returns s as a Secret.
@@ -22,8 +22,8 @@ func (s Secret) String() string {
 	return "[redacted]"
 }
 
-// Format prints String for every verb: without it %d or %#v would reach into the struct.
+// Format prints String for every verb. Without it, %d or %#v would print the field.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText is also what encoding/json and log/slog use.
+// MarshalText returns String. encoding/json and log/slog use it, too.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

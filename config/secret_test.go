@@ -14,7 +14,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-func TestASecretNeverShows(t *testing.T) {
+func TestASecretIsNeverPrinted(t *testing.T) {
 	s := config.NewSecret("hunter2")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%10.3s"} {
 		assert.Equal(t, "[redacted]", fmt.Sprintf(verb, s), verb)
@@ -35,7 +35,7 @@ func TestASecretNeverShows(t *testing.T) {
 	assert.Equal(t, "hunter2", s.Reveal())
 }
 
-func TestAnEmptySecretShowsThatItIsEmpty(t *testing.T) {
+func TestAnEmptySecretIsPrintedAsEmptyText(t *testing.T) {
 	assert.Empty(t, fmt.Sprint(config.Secret{}))
 	assert.Empty(t, config.NewSecret("").String())
 	asJSON, err := json.Marshal(config.Secret{})
@@ -43,7 +43,7 @@ func TestAnEmptySecretShowsThatItIsEmpty(t *testing.T) {
 	assert.JSONEq(t, `""`, string(asJSON))
 }
 
-func TestAConfigNeverShowsASecret(t *testing.T) {
+func TestAConfigNeverPrintsASecret(t *testing.T) {
 	c, err := load(t, sample)
 	require.NoError(t, err)
 	asJSON, err := json.Marshal(c)
@@ -68,7 +68,7 @@ func TestErrorsNeverShowASecret(t *testing.T) {
 	for _, name := range []string{"FIRST_SUPERUSER_PASSWORD", "SNOWFLAKE_PASSWORD"} {
 		env[name+"_FILE"] = "hunter.txt"
 	}
-	emptyPlace(t)
+	isolate(t)
 	write(t, "hunter.txt", "hunter2")
 	_, err := loadHere(t, env)
 	require.Error(t, err)
@@ -89,7 +89,7 @@ func TestASecretCanComeFromAFile(t *testing.T) {
 		" correct horse\r":        " correct horse\r",
 		"\x00\xffcorrect horse\n": "\x00\xffcorrect horse",
 	} {
-		emptyPlace(t)
+		isolate(t)
 		write(t, "password", content)
 		c, err := loadHere(t, nil, "--first-superuser-password-file=password")
 		require.NoError(t, err)
@@ -101,17 +101,17 @@ func TestASecretCanComeFromAFile(t *testing.T) {
 	}
 }
 
-func TestASecretAndItsFileAreRefusedTogether(t *testing.T) {
-	emptyPlace(t)
+func TestASecretAndItsFileCannotBothBeSet(t *testing.T) {
+	isolate(t)
 	write(t, "key", signingKey)
 	write(t, ".env", "JWT_SECRET_KEY_FILE=key\n")
 	_, err := loadHere(t, map[string]string{"JWT_SECRET_KEY": signingKey})
 	assert.EqualError(t, err, "JWT_SECRET_KEY (environment): is set as well as JWT_SECRET_KEY_FILE (.env): keep one of them")
 }
 
-func TestASecretFileThatGivesNothingIsRefused(t *testing.T) {
-	emptyPlace(t)
-	// Elsewhere than in development, where the missing key must not be reported once more.
+func TestASecretFileThatIsMissingOrEmptyIsRefused(t *testing.T) {
+	isolate(t)
+	// Outside of development a missing key is an error, too. It must not be reported in addition.
 	env := map[string]string{"HTTP_ADDR": ":8000", "STORAGE": "memory", "FIRST_SUPERUSER_PASSWORD": "correct horse", "JWT_SECRET_KEY_FILE": "key"}
 	_, err := loadHere(t, env)
 	assert.EqualError(t, err, "JWT_SECRET_KEY (JWT_SECRET_KEY_FILE): open key: no such file or directory: name a file that can be read")
@@ -126,40 +126,14 @@ func TestASecretFileThatGivesNothingIsRefused(t *testing.T) {
 	assert.ErrorContains(t, err, "JWT_SECRET_KEY (file key): has 5 bytes: give at least 32 random bytes")
 }
 
-func TestASigningKeyCanBeReadWhateverElseIsWrong(t *testing.T) {
-	emptyPlace(t)
-	write(t, "key", signingKey)
-	write(t, "accepted", signingKey)
-	env := map[string]string{
-		"HTTP_ADDR": ":8000", "STORAGE": "memory", "REQUEST_TIMEOUT": "soon", "FIRST_SUPERUSER_PASSWORD_FILE": "gone",
-		"JWT_SECRET_KEY_FILE": "key", "JWT_PREVIOUS_SECRET_KEY_FILE": "accepted",
-	}
-	_, err := loadHere(t, env)
-	require.ErrorContains(t, err, "REQUEST_TIMEOUT")
-	require.ErrorContains(t, err, "FIRST_SUPERUSER_PASSWORD")
-	c, err := config.LoadSigningKeys(nil)
-	require.NoError(t, err)
-	assert.Equal(t, signingKey, c.JWTSecretKey.Reveal())
-
-	write(t, "accepted", "short")
-	_, err = config.LoadSigningKeys(nil)
-	assert.ErrorContains(t, err, "JWT_PREVIOUS_SECRET_KEY", "unless it is about them")
-	assert.NotContains(t, err.Error(), "REQUEST_TIMEOUT")
-
-	write(t, "accepted", signingKey)
-	t.Setenv("CONFIG_FILE", "gone.yaml")
-	_, err = config.LoadSigningKeys(nil)
-	assert.ErrorContains(t, err, "CONFIG_FILE", "or about where they could be named")
-}
-
-func TestAFileCanHoldSeveralAcceptedKeysOneALine(t *testing.T) {
+func TestAFileCanHoldSeveralAcceptedKeysOnePerLine(t *testing.T) {
 	for content, want := range map[string][]config.Secret{
 		otherKey:                                {config.NewSecret(otherKey)},
 		otherKey + "\n" + signingKey:            {config.NewSecret(otherKey), config.NewSecret(signingKey)},
 		otherKey + "\r\n" + signingKey + "\r\n": {config.NewSecret(otherKey), config.NewSecret(signingKey)},
 		" " + otherKey + " \n":                  {config.NewSecret(" " + otherKey + " ")},
 	} {
-		emptyPlace(t)
+		isolate(t)
 		write(t, "keys", content)
 		c, err := loadHere(t, nil, "--jwt-previous-secret-key-file=keys")
 		require.NoError(t, err)

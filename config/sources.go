@@ -21,62 +21,112 @@ const (
 	originDefault = "default"
 )
 
-// sources knows what every source says. Viper decides which of them counts; the rest is kept to
-// tell where a value came from.
+// sources holds what every source sets. lookup decides which source wins.
 type sources struct {
-	viper  *viper.Viper
 	flags  *pflag.FlagSet
-	dotenv map[string]any
-	file   map[string]any
-	path   string // of the config file
+	dotenv map[string]string // by the keys' names
+	file   map[string]any    // by the keys' names in lower case
+	path   string            // of the config file; empty: there is none
 }
 
 func readSources(flags *pflag.FlagSet) (sources, []problem) {
 	var problems []problem
-	s := sources{viper: viper.New(), flags: flags}
-	for _, k := range keys {
-		s.viper.SetDefault(k.Name, k.Default)
-		s.viper.MustBindEnv(k.Name, k.Name)
-		if f := s.flag(k); f != nil {
-			_ = s.viper.BindPFlag(k.Name, f) // fails for a nil flag only
-		}
-	}
-
+	s := sources{flags: flags}
 	var err error
 	if s.dotenv, err = readDotenv(); err != nil {
 		problems = append(problems, problem{dotenvFile, "", err})
 	}
-	// Twice: .env may name the config file, whose values it then overrides.
-	_ = s.viper.MergeConfigMap(s.dotenv)
-	if s.path = s.viper.GetString(configFile); s.path != "" {
+	// The sources that are read by now may name the config file.
+	path, _ := s.lookup(Key{Name: configFile})
+	if s.path = path.(string); s.path != "" {
 		var more []problem
 		s.file, more = readConfigFile(s.path)
 		problems = append(problems, more...)
-		_ = s.viper.MergeConfigMap(s.file)
-		_ = s.viper.MergeConfigMap(s.dotenv)
 	}
 	return s, problems
 }
 
-// readDotenv returns the keys that .env in the working directory sets, by their names in lower
-// case; others are not ours to judge. Without the file there are none.
-func readDotenv() (map[string]any, error) {
-	values := map[string]any{}
+// lookup returns the value of k in the source that wins, and the name of that source.
+func (s sources) lookup(k Key) (value any, origin string) {
+	if f := s.flag(k); f != nil {
+		return f.Value.String(), "flag --" + k.Flag()
+	}
+	if value := os.Getenv(k.Name); value != "" {
+		return value, "environment"
+	}
+	if value := s.dotenv[k.Name]; value != "" {
+		return value, dotenvFile
+	}
+	if value := s.file[strings.ToLower(k.Name)]; value != nil {
+		return value, "file " + s.path
+	}
+	return k.Default, originDefault
+}
+
+// flag returns the flag of k if the command line sets it.
+func (s sources) flag(k Key) *pflag.Flag {
+	if s.flags == nil || k.Secret {
+		return nil
+	}
+	if f := s.flags.Lookup(k.Flag()); f != nil && f.Changed && f.Value.String() != "" {
+		return f
+	}
+	return nil
+}
+
+// value returns the value of k and its origin; the origin is set beside an error, too. A secret
+// comes from its file if its file key is set.
+func (s sources) value(k Key) (value, origin string, err error) {
+	found, origin := s.lookup(k)
+	value, err = asText(k, found)
+	if err != nil || !k.Secret {
+		return value, origin, err
+	}
+
+	path, pathOrigin, err := s.value(Key{Name: fileKey(k.Name)})
+	if err != nil || path == "" { // An error is reported for the file key itself.
+		return value, origin, nil
+	}
+	if origin != originDefault {
+		return "", origin, fmt.Errorf("is set as well as %s (%s): keep one of them", fileKey(k.Name), pathOrigin)
+	}
+	value, err = readSecret(path)
+	if err != nil {
+		return "", fileKey(k.Name), err
+	}
+	return value, "file " + path, nil
+}
+
+// readSecret returns the content of the file without the line break at its end.
+func readSecret(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: name a file that can be read", err)
+	}
+	value, windows := strings.CutSuffix(string(content), "\r\n")
+	if !windows {
+		value = strings.TrimSuffix(value, "\n")
+	}
+	if value == "" {
+		return "", fmt.Errorf("%s is empty: put the secret into it", path)
+	}
+	return value, nil
+}
+
+// readDotenv returns the variables that .env in the working directory sets; none if there is no
+// such file. It may set variables of other programs.
+func readDotenv() (map[string]string, error) {
 	content, err := os.ReadFile(dotenvFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return values, nil
+		return nil, nil
 	}
 	if err != nil {
-		return values, fmt.Errorf("%w: make it readable, or remove it", err)
+		return nil, fmt.Errorf("%w: make it readable, or remove it", err)
 	}
-	parsed, err := godotenv.UnmarshalBytes(content)
-	if err != nil { // its text quotes the file, secrets and all
-		return values, errors.New("cannot be parsed: write one KEY=value per line, with values in single quotes if they hold spaces, #, $ or quotes")
-	}
-	for _, k := range keys {
-		if value := parsed[k.Name]; value != "" {
-			values[strings.ToLower(k.Name)] = value
-		}
+	values, err := godotenv.UnmarshalBytes(content)
+	if err != nil { // The error's own text quotes the file, with its secrets.
+		return nil, errors.New("cannot be parsed: write one KEY=value per line, " +
+			"with values in single quotes if they hold spaces, #, $ or quotes")
 	}
 	return values, nil
 }
@@ -90,7 +140,7 @@ func readConfigFile(path string) (map[string]any, []problem) {
 	file.SetConfigType("yaml")
 	if err := file.ReadInConfig(); err != nil {
 		var parse viper.ConfigParseError
-		if errors.As(err, &parse) { // its text quotes the file, secrets and all
+		if errors.As(err, &parse) { // The error's own text quotes the file, with its secrets.
 			err = fmt.Errorf("%s is not a YAML mapping of keys to values (%s): correct it", path,
 				cmp.Or(yamlLine.FindString(err.Error()), "in some line"))
 		} else {
@@ -106,8 +156,9 @@ func readConfigFile(path string) (map[string]any, []problem) {
 	for _, name := range names {
 		value := file.Get(name)
 		switch {
-		case !slices.ContainsFunc(keys, func(k Key) bool { return strings.EqualFold(k.Name, name) }):
-			problems = append(problems, problem{name, "", fmt.Errorf("is not a key: remove it from %s, or correct its spelling", path)})
+		case find(strings.ToUpper(name)) == nil:
+			err := fmt.Errorf("is not a key: remove it from %s, or correct its spelling", path)
+			problems = append(problems, problem{name, "", err})
 		case strings.EqualFold(name, configFile):
 			problems = append(problems, problem{name, "", fmt.Errorf("makes no sense inside %s: remove it", path)})
 		case value != nil && value != "":
@@ -117,63 +168,7 @@ func readConfigFile(path string) (map[string]any, []problem) {
 	return values, problems
 }
 
-// flag returns the key's flag if it was given.
-func (s sources) flag(k Key) *pflag.Flag {
-	if s.flags == nil || k.Secret {
-		return nil
-	}
-	if f := s.flags.Lookup(k.Flag()); f != nil && f.Changed && f.Value.String() != "" {
-		return f
-	}
-	return nil
-}
-
-// value returns what counts for k, and its origin, also with an error.
-func (s sources) value(k Key) (value, origin string, err error) {
-	origin = s.origin(k)
-	value, err = asText(k, s.viper.Get(k.Name))
-	if err != nil || !k.Secret {
-		return value, origin, err
-	}
-
-	path := s.viper.GetString(fileKey(k.Name))
-	if path == "" {
-		return value, origin, nil
-	}
-	if origin != originDefault {
-		return "", origin, fmt.Errorf("is set as well as %s (%s): keep one of them",
-			fileKey(k.Name), s.origin(Key{Name: fileKey(k.Name)}))
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fileKey(k.Name), fmt.Errorf("%w: name a file that can be read", err)
-	}
-	value, windows := strings.CutSuffix(string(content), "\r\n")
-	if !windows {
-		value = strings.TrimSuffix(value, "\n")
-	}
-	if value == "" {
-		return "", fileKey(k.Name), fmt.Errorf("%s is empty: put the secret into it", path)
-	}
-	return value, "file " + path, nil
-}
-
-func (s sources) origin(k Key) string {
-	name := strings.ToLower(k.Name)
-	switch {
-	case s.flag(k) != nil:
-		return "flag --" + k.Flag()
-	case os.Getenv(k.Name) != "":
-		return "environment"
-	case s.dotenv[name] != nil:
-		return dotenvFile
-	case s.file[name] != nil:
-		return "file " + s.path
-	}
-	return originDefault
-}
-
-// asText turns what YAML made of a value back into text. Secrets are text from the start: YAML
+// asText turns a value of the YAML file back into text. A secret has to be text in the file: YAML
 // reads 0123 as the number 83.
 func asText(k Key, value any) (string, error) {
 	switch value := value.(type) {
@@ -196,7 +191,7 @@ func joinTexts(values []any) (string, error) {
 	for i, value := range values {
 		s, ok := value.(string)
 		if !ok {
-			return "", errors.New("is a list with something else than texts: put each in quotes")
+			return "", errors.New("is a list with an entry that is not text: put each entry in quotes")
 		}
 		texts[i] = s
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-// production is a valid configuration in which no default secret is accepted.
+// production is a valid configuration that does not allow default secrets.
 var production = map[string]string{
 	"HTTP_ADDR":                ":8000",
 	"STORAGE":                  "memory",
@@ -19,7 +19,7 @@ var production = map[string]string{
 	"FIRST_SUPERUSER_PASSWORD": "correct horse",
 }
 
-func TestAWrongValueIsRefused(t *testing.T) {
+func TestAnInvalidValueIsRefused(t *testing.T) {
 	tests := []struct{ key, value, want string }{
 		{"STORAGE", "oracle", `"oracle" is unknown: choose one of memory, snowflake`},
 		{"LOG_LEVEL", "loud", `"loud" is unknown: choose one of debug, info, warn, error`},
@@ -42,7 +42,7 @@ func TestAWrongValueIsRefused(t *testing.T) {
 		{"REQUEST_TIMEOUT", "soon", `"soon" is not a duration`},
 		{"REQUEST_TIMEOUT", "0s", `"0s" is too short: give at least 1ms`},
 		{"REQUEST_TIMEOUT", "-1s", `"-1s" is too short`},
-		{"REQUEST_TIMEOUT", "20.001s", `20.001s is longer than SHUTDOWN_TIMEOUT (20s)`},
+		{"SHUTDOWN_TIMEOUT", "9.999s", `9.999s is shorter than REQUEST_TIMEOUT (10s)`},
 		{"SHUTDOWN_DELAY", "-1ns", `"-1ns" is too short: give at least 0s`},
 		{"SHUTDOWN_TIMEOUT", "0s", `"0s" is too short`},
 		{"SHUTDOWN_TIMEOUT", "26s", `26s after a SHUTDOWN_DELAY of 2s is not less than 28s`},
@@ -115,7 +115,7 @@ func TestAWrongValueIsRefused(t *testing.T) {
 	}
 }
 
-func TestARightValueIsAccepted(t *testing.T) {
+func TestAValidValueIsAccepted(t *testing.T) {
 	tests := []struct{ key, value string }{
 		{"STORAGE", "Memory"},
 		{"LOG_LEVEL", "INFO"},
@@ -137,7 +137,7 @@ func TestARightValueIsAccepted(t *testing.T) {
 		{"CORS_ORIGINS", " https://A.example , http://[::1]:3000"},
 		{"CORS_ORIGINS", "capacitor://localhost"},
 		{"JWT_PREVIOUS_SECRET_KEY", otherKey},
-		// So it is in the middle of a rotation: the next key is accepted first, and then signs.
+		// This happens during a rotation: the next key is accepted first, and signs later.
 		{"JWT_PREVIOUS_SECRET_KEY", signingKey},
 		{"JWT_PREVIOUS_SECRET_KEY", otherKey + "\n" + signingKey},
 	}
@@ -151,7 +151,7 @@ func TestARightValueIsAccepted(t *testing.T) {
 	}
 }
 
-func TestACollectorForAllIsGivenUpForOneOfItsOwn(t *testing.T) {
+func TestASpecificCollectorOverridesTheGeneralOne(t *testing.T) {
 	c, err := load(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://other:4317"})
 	require.NoError(t, err)
 	assert.Equal(t, config.Telemetry{
@@ -165,14 +165,14 @@ func TestOriginsAreInLowerCaseAsBrowsersSendThem(t *testing.T) {
 	assert.Equal(t, []string{"https://a.example", "http://[::1]:3000"}, c.CORSOrigins)
 }
 
-func TestDefaultSecretsAreForDevelopmentOnly(t *testing.T) {
+func TestDefaultSecretsAreAcceptedOnlyInDevelopment(t *testing.T) {
 	_, err := load(t, map[string]string{"STORAGE": "memory", "HTTP_ADDR": "localhost:0", "FIRST_SUPERUSER_PASSWORD": "changethis"})
 	require.NoError(t, err)
 
 	for name, env := range map[string]map[string]string{
 		"on every interface":   {"STORAGE": "memory", "HTTP_ADDR": ":8000"},
 		"with another store":   {"STORAGE": "snowflake", "HTTP_ADDR": "127.0.0.1:8000", "SNOWFLAKE_ACCOUNT": "acme"},
-		"on another's address": {"STORAGE": "memory", "HTTP_ADDR": "10.1.2.3:8000"},
+		"on a private address": {"STORAGE": "memory", "HTTP_ADDR": "10.1.2.3:8000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, env)
@@ -190,32 +190,32 @@ func TestAPlaceholderIsAcceptedInDevelopment(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestStorageMustBeNamedOnAPublicListener(t *testing.T) {
+func TestStorageMustBeSetForAPublicListener(t *testing.T) {
 	env := maps.Clone(production)
 	delete(env, "STORAGE")
 	_, err := load(t, env)
-	assert.EqualError(t, err, "STORAGE: must be named when HTTP_ADDR (:8000) is not a loopback address: set it to memory or snowflake")
+	assert.EqualError(t, err, "STORAGE: must be set if HTTP_ADDR (:8000) is not a loopback address: set it to memory or snowflake")
 }
 
-func TestTheSnowflakeStoreNeedsAWayIn(t *testing.T) {
+func TestTheSnowflakeStoreNeedsCredentials(t *testing.T) {
 	for name, tt := range map[string]struct {
 		env  map[string]string
 		want []string
 	}{
-		"the platform's token is enough inside Snowflake": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme"}, nil},
+		"inside Snowflake, the platform's token is enough": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme"}, nil},
 		"no account": {nil, []string{
 			"SNOWFLAKE_ACCOUNT: is not set, which STORAGE=snowflake needs: give the account identifier, such as myorg-myaccount",
 		}},
-		"nothing for a password": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "password"}, []string{
+		"a password without user and password": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "password"}, []string{
 			"SNOWFLAKE_USER: is not set, which SNOWFLAKE_AUTH_TYPE=password needs: give the user's name",
-			"SNOWFLAKE_PASSWORD: is not set, which SNOWFLAKE_AUTH_TYPE=password needs: set it, or SNOWFLAKE_PASSWORD_FILE to a file's path",
+			"SNOWFLAKE_PASSWORD: is not set, which SNOWFLAKE_AUTH_TYPE=password needs: set it, or set SNOWFLAKE_PASSWORD_FILE to the path of a file",
 		}},
 		"a key pair without its key": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "keypair", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PASSWORD": "p"}, []string{
-			"SNOWFLAKE_PRIVATE_KEY: is not set, which SNOWFLAKE_AUTH_TYPE=keypair needs: set it, or SNOWFLAKE_PRIVATE_KEY_FILE to a file's path",
+			"SNOWFLAKE_PRIVATE_KEY: is not set, which SNOWFLAKE_AUTH_TYPE=keypair needs: set it, or set SNOWFLAKE_PRIVATE_KEY_FILE to the path of a file",
 		}},
 		"an access token": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "pat", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PAT": "t"}, nil},
-		"no encryption towards another machine": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_HOST": "acme.example.com"}, []string{
-			"SNOWFLAKE_PROTOCOL: http is accepted only with SNOWFLAKE_HOST on this machine: anything else needs https",
+		"no encryption to another machine": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_HOST": "acme.example.com"}, []string{
+			"SNOWFLAKE_PROTOCOL: http is accepted only if SNOWFLAKE_HOST is this machine: use https",
 		}},
 		"an emulator on this machine": {map[string]string{"SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_HOST": "localhost"}, nil},
 	} {
@@ -233,8 +233,8 @@ func TestTheSnowflakeStoreNeedsAWayIn(t *testing.T) {
 	}
 }
 
-func TestAllProblemsAreReportedAtOnceAndEachOnce(t *testing.T) {
-	emptyPlace(t)
+func TestEveryProblemIsReportedOnce(t *testing.T) {
+	isolate(t)
 	write(t, "c.yaml", "log_levle: debug\nlog_format: xml\n")
 	write(t, ".env", "REQUEST_TIMEOUT=soon\n")
 	_, err := loadHere(t, map[string]string{
@@ -262,4 +262,75 @@ func TestAllProblemsAreReportedAtOnceAndEachOnce(t *testing.T) {
 		"LOG_FORMAT (file c.yaml)",
 		"FIRST_SUPERUSER_PASSWORD",
 	}, got)
+}
+
+func TestOnlyTheKeysOfTheGivenGroupsAreChecked(t *testing.T) {
+	invalid := map[string]string{
+		"API_V1_PREFIX": "api", "HTTP_ADDR": "8000", "REQUEST_TIMEOUT": "soon", "JWT_SECRET_KEY": "short", "LOG_LEVEL": "loud",
+		"STORAGE": "snowflake", "FIRST_SUPERUSER_PASSWORD_FILE": "missing", "SHUTDOWN_TIMEOUT": "1ms", "SNOWFLAKE_PAT_FILE": "missing",
+	}
+	for name, tt := range map[string]struct {
+		groups []config.Group
+		want   []string
+	}{
+		"all": {nil, []string{
+			"API_V1_PREFIX", "HTTP_ADDR", "REQUEST_TIMEOUT", "JWT_SECRET_KEY", "FIRST_SUPERUSER_PASSWORD",
+			"SNOWFLAKE_PAT", "LOG_LEVEL", "SHUTDOWN_TIMEOUT", "SNOWFLAKE_ACCOUNT",
+		}},
+		"the listener":         {[]config.Group{config.ListenerKeys}, []string{"HTTP_ADDR"}},
+		"the store":            {[]config.Group{config.StorageKeys}, []string{"REQUEST_TIMEOUT", "SNOWFLAKE_PAT", "SNOWFLAKE_ACCOUNT"}},
+		"the signing keys":     {[]config.Group{config.SigningKeys}, []string{"JWT_SECRET_KEY"}},
+		"logging":              {[]config.Group{config.LoggingKeys}, []string{"LOG_LEVEL"}},
+		"listener and logging": {[]config.Group{config.ListenerKeys, config.LoggingKeys}, []string{"HTTP_ADDR", "LOG_LEVEL"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, invalid)
+			require.Error(t, err)
+			_, err = config.Load(nil, tt.groups...)
+			assert.Equal(t, tt.want, subjects(err))
+		})
+	}
+}
+
+func TestTheStoreNeedsNoKeyOfTheServer(t *testing.T) {
+	env := map[string]string{"STORAGE": "snowflake", "HTTP_ADDR": ":8000", "SNOWFLAKE_ACCOUNT": "acme", "SHUTDOWN_TIMEOUT": "5s"}
+	_, err := load(t, env)
+	assert.Equal(t, []string{"JWT_SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SHUTDOWN_TIMEOUT"}, subjects(err))
+	c, err := config.Load(nil, config.StorageKeys, config.LoggingKeys)
+	require.NoError(t, err)
+	assert.Equal(t, "acme", c.Snowflake.Account)
+}
+
+func TestSigningKeysAreLoadedEvenIfOtherKeysAreInvalid(t *testing.T) {
+	isolate(t)
+	write(t, "key", signingKey)
+	write(t, "accepted", signingKey)
+	env := map[string]string{
+		"HTTP_ADDR": ":8000", "STORAGE": "memory", "REQUEST_TIMEOUT": "soon", "FIRST_SUPERUSER_PASSWORD_FILE": "missing",
+		"JWT_SECRET_KEY_FILE": "key", "JWT_PREVIOUS_SECRET_KEY_FILE": "accepted",
+	}
+	_, err := loadHere(t, env)
+	assert.Equal(t, []string{"REQUEST_TIMEOUT", "FIRST_SUPERUSER_PASSWORD"}, subjects(err))
+	c, err := config.Load(nil, config.SigningKeys)
+	require.NoError(t, err)
+	assert.Equal(t, signingKey, c.JWTSecretKey.Reveal())
+
+	write(t, "accepted", "short")
+	_, err = config.Load(nil, config.SigningKeys)
+	assert.Equal(t, []string{"JWT_PREVIOUS_SECRET_KEY"}, subjects(err))
+}
+
+func TestAFaultOfASourceIsReportedForEveryGroup(t *testing.T) {
+	for want, spoil := range map[string]func(){
+		"CONFIG_FILE": func() { t.Setenv("CONFIG_FILE", "missing.yaml") },
+		"log_levle":   func() { write(t, "c.yaml", "log_levle: debug"); t.Setenv("CONFIG_FILE", "c.yaml") },
+		".env":        func() { write(t, ".env", "JWT-SECRET-KEY=x") },
+	} {
+		isolate(t)
+		spoil()
+		for _, group := range []config.Group{config.ListenerKeys, config.StorageKeys, config.SigningKeys, config.LoggingKeys} {
+			_, err := config.Load(nil, group)
+			assert.Equal(t, []string{want}, subjects(err))
+		}
+	}
 }

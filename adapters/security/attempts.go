@@ -9,30 +9,31 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// AttemptLimiter implements [ports.AttemptLimiter] with the generic cell rate algorithm (ITU-T
-// I.371): of a key it remembers nothing but the time at which all its attempts will be back.
-// (golang.org/x/time/rate cannot give an attempt back.)
+// AttemptLimiter implements [ports.AttemptLimiter] with the generic cell rate algorithm (ITU-T I.371):
+// for each key it stores only the time at which the key has all its attempts again.
+// (golang.org/x/time/rate has no refund.)
 type AttemptLimiter struct {
 	burst    int
 	interval time.Duration
 	now      func() time.Time
-	seed     maphash.Seed // nobody outside can tell which keys would share an entry
+	seed     maphash.Seed // secret, so that clients cannot find keys that share an entry
 
 	mu sync.Mutex
-	// What was not touched for as long as it takes to get all attempts back can be forgotten
-	// without loss. So entries move to the young when touched, and the old go all at once.
+	// young and old are two generations of entries. Take and Refund move an entry to young. After the
+	// time in which a key regains all its attempts, old is dropped and young becomes old: an entry that
+	// was not touched for that long says nothing any more.
 	young, old map[uint64]time.Time
-	since      time.Time // when the young began
+	since      time.Time // when the young generation began
 }
 
 var _ ports.AttemptLimiter = (*AttemptLimiter)(nil)
 
-// maxYoung bounds both generations together to 65,536 entries, a few MiB. Whoever wants an entry
-// forgotten early has to spend an attempt of each of 32,768 other keys, and each of those costs a
-// password hash or an account: a bad price for a few more guesses.
+// maxYoung limits both generations together to 65,536 entries, a few MiB. To have an entry forgotten
+// early, an attacker must spend an attempt of each of 32,768 other keys. Each costs a password hash or
+// an account, which is too much for a few more guesses.
 const maxYoung = 32_768
 
-// NewAttemptLimiter returns one that grants each key burst attempts in a row, and one more after
+// NewAttemptLimiter returns a limiter that grants each key burst attempts in a row, and one more after
 // each interval. Both must be positive.
 func NewAttemptLimiter(burst int, interval time.Duration, now func() time.Time) *AttemptLimiter {
 	return &AttemptLimiter{
@@ -79,9 +80,10 @@ func (l *AttemptLimiter) Reset(key string) {
 
 func (l *AttemptLimiter) hash(key string) uint64 { return maphash.String(l.seed, key) }
 
-// refill is how long it takes to get all attempts back.
+// refill returns the time in which a key without attempts regains all of them.
 func (l *AttemptLimiter) refill() time.Duration { return time.Duration(l.burst) * l.interval }
 
+// fullAt returns when k has all its attempts again, or the zero time for an unknown k.
 func (l *AttemptLimiter) fullAt(k uint64) time.Time {
 	if full, ok := l.young[k]; ok {
 		return full

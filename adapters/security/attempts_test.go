@@ -22,7 +22,7 @@ func newLimiter(now *time.Time) *AttemptLimiter {
 	return NewAttemptLimiter(burst, interval, func() time.Time { return *now })
 }
 
-func TestTenAttemptsInARowThenOneEachSixSeconds(t *testing.T) {
+func TestAKeyHasTenAttemptsInARowThenOneEverySixSeconds(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	for range burst {
@@ -44,7 +44,7 @@ func TestTenAttemptsInARowThenOneEachSixSeconds(t *testing.T) {
 
 func (l *AttemptLimiter) entries() int { return len(l.young) + len(l.old) }
 
-func TestTheNumberOfKeysRememberedIsBounded(t *testing.T) {
+func TestTheNumberOfEntriesIsLimited(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	for k := range 5 * maxYoung {
@@ -54,7 +54,7 @@ func TestTheNumberOfKeysRememberedIsBounded(t *testing.T) {
 	assert.GreaterOrEqual(t, l.entries(), maxYoung)
 }
 
-func TestGivingBackToTheOldestKeysDoesNotEvadeTheBound(t *testing.T) {
+func TestRefundsToOldKeysDoNotExceedTheLimitOfEntries(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	for generation := range 6 {
@@ -68,7 +68,7 @@ func TestGivingBackToTheOldestKeysDoesNotEvadeTheBound(t *testing.T) {
 	}
 }
 
-// outnumber spends all attempts of key, and then one each of so many others that a generation ends.
+// outnumber spends all attempts of key, then one attempt of each of so many others that a generation ends.
 func outnumber(t *testing.T, l *AttemptLimiter, key string) {
 	t.Helper()
 	for range burst {
@@ -79,7 +79,7 @@ func outnumber(t *testing.T, l *AttemptLimiter, key string) {
 	}
 }
 
-func TestAFloodOfKeysMakesNoneForgottenBeforeAGenerationIsFull(t *testing.T) {
+func TestAFloodOfKeysDropsNoEntryBeforeAGenerationIsFull(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	outnumber(t, l, "victim")
@@ -90,7 +90,7 @@ func TestAFloodOfKeysMakesNoneForgottenBeforeAGenerationIsFull(t *testing.T) {
 	require.Error(t, l.Take("victim"))
 }
 
-func TestAKeyOfTheOldGenerationCanBeCleared(t *testing.T) {
+func TestAKeyOfTheOldGenerationCanBeReset(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	outnumber(t, l, "victim")
@@ -100,7 +100,7 @@ func TestAKeyOfTheOldGenerationCanBeCleared(t *testing.T) {
 	}
 }
 
-func TestKeysThatHaveAllTheirAttemptsAreForgotten(t *testing.T) {
+func TestAKeyWithAllItsAttemptsHasNoEntry(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	for k := range 1000 {
@@ -119,7 +119,7 @@ func TestKeysThatHaveAllTheirAttemptsAreForgotten(t *testing.T) {
 	assert.Zero(t, l.entries())
 }
 
-// The model is a counter per key that time fills by one each interval.
+// The model is a counter for each key, which increases by one in each interval.
 func TestAttemptsAreCountedLikeTokensInABucket(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var now time.Time
@@ -140,12 +140,12 @@ func TestAttemptsAreCountedLikeTokensInABucket(t *testing.T) {
 				require.ErrorAs(t, err, &e)
 				require.Equal(t, interval-levels[k], e.RetryAfter)
 			},
-			"give back": func(t *rapid.T) {
+			"refund": func(t *rapid.T) {
 				k := key.Draw(t, "key")
 				l.Refund(k)
 				levels[k] = min(levels[k]+interval, full)
 			},
-			"clear": func(t *rapid.T) {
+			"reset": func(t *rapid.T) {
 				k := key.Draw(t, "key")
 				l.Reset(k)
 				levels[k] = full

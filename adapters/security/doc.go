@@ -1,4 +1,5 @@
-// Package security makes and checks password hashes (passwords.go, hashes.go, queue.go) and bearer
-// tokens (tokens.go), and counts attempts (attempts.go). Cryptography and its formats live here and
-// nowhere else; who may do what is not known here, nor where hashes, keys and tokens are kept.
+// Package security makes and verifies password hashes (passwords.go, hashes.go, workqueue.go), issues
+// and verifies bearer tokens (tokens.go), and limits attempts (attempts.go). All cryptography and its
+// formats are here. It does not decide who may do what, and it does not know where hashes, keys and
+// tokens are stored.
 package security

@@ -13,46 +13,46 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// storedHash is a hash that was parsed and found affordable.
+// storedHash is a parsed hash that costs no more than the bounds allow.
 type storedHash interface {
 	matches(plain string) bool
 }
 
-// Their texts hold nothing of the hash: errors are logged.
+// The texts contain no part of the hash, because errors are logged.
 var (
-	errUnreadableHash = errors.New("the stored password hash is in no known format")
-	errCostlyHash     = errors.New("the stored password hash has a cost or length beyond the bounds")
+	errUnreadableHash = errors.New("the stored password hash has an unknown format")
+	errCostlyHash     = errors.New("the stored password hash has a cost or a length out of bounds")
 )
 
-// parseHash reads an argon2id or a bcrypt hash. The empty string is the hash of nobody.
+// parseHash parses an argon2id or a bcrypt hash. Errors: errUnreadableHash, errCostlyHash.
 func parseHash(s string) (storedHash, error) {
-	switch {
-	case s == "":
-		return nobodysHash{}, nil
-	case bcryptSyntax.MatchString(s):
+	if bcryptSyntax.MatchString(s) {
 		return parseBcrypt(s)
-	default:
-		return parseArgon2id(s)
 	}
+	return parseArgon2id(s)
 }
 
-// argon2idCost is what one hash takes (RFC 9106 §3.1).
+// argon2idCost is the cost of one hash (RFC 9106 §3.1).
 type argon2idCost struct {
 	memory  uint32 // KiB
 	time    uint32 // passes over the memory
 	threads uint8
 }
 
-// current is what new hashes cost: the least that the OWASP Password Storage Cheat Sheet recommends,
-// because its memory is taken once per processor.
-var current = argon2idCost{memory: 19 * 1024, time: 2, threads: 1}
+var (
+	// standardCost is the lowest memory cost that the OWASP Password Storage Cheat Sheet recommends
+	// with two passes. It is the lowest because every processor takes this memory.
+	standardCost = argon2idCost{memory: 19 * 1024, time: 2, threads: 1}
+	// cheapestCost is the least that argon2id allows (RFC 9106 §3.1).
+	cheapestCost = argon2idCost{memory: 8, time: 1, threads: 1}
+)
 
 const (
 	saltLength = 16 // bytes
 	keyLength  = 32 // bytes
 )
 
-// argon2idHash is the content of a hash in PHC string format.
+// argon2idHash is a parsed hash in PHC string format.
 type argon2idHash struct {
 	cost argon2idCost
 	salt []byte
@@ -65,14 +65,17 @@ func newArgon2id(plain string, salt []byte, cost argon2idCost, length uint32) ar
 }
 
 func (h argon2idHash) String() string {
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.cost.memory, h.cost.time, h.cost.threads,
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, h.cost.memory, h.cost.time, h.cost.threads,
 		phcBase64.EncodeToString(h.salt), phcBase64.EncodeToString(h.key))
 }
 
-// The PHC string format asks for base64 without padding, and for one spelling of each value.
+// The PHC string format demands base64 without padding and exactly one spelling of each value.
 var (
 	phcBase64      = base64.RawStdEncoding.Strict()
-	argon2idSyntax = regexp.MustCompile(`^\$argon2id\$v=19\$m=([1-9]\d{0,8}),t=([1-9]\d{0,8}),p=([1-9]\d{0,8})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$`)
+	argon2idSyntax = regexp.MustCompile(`^\$argon2id\$v=19` +
+		`\$m=([1-9]\d{0,8}),t=([1-9]\d{0,8}),p=([1-9]\d{0,8})` +
+		`\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$`)
 )
 
 func parseArgon2id(s string) (argon2idHash, error) {
@@ -100,23 +103,20 @@ func parseArgon2id(s string) (argon2idHash, error) {
 func within(n, least, most int) bool { return least <= n && n <= most }
 
 func (h argon2idHash) matches(plain string) bool {
-	made := newArgon2id(plain, h.salt, h.cost, uint32(len(h.key)))
-	return subtle.ConstantTimeCompare(made.key, h.key) == 1
+	computed := newArgon2id(plain, h.salt, h.cost, uint32(len(h.key)))
+	return subtle.ConstantTimeCompare(computed.key, h.key) == 1
 }
 
-func (h argon2idHash) isCurrent() bool {
-	return h.cost == current && len(h.salt) == saltLength && len(h.key) == keyLength
-}
+// noHash stands in for the hash of an account that does not exist. Verifying it costs as much as
+// verifying a current hash, so the time of a sign-in does not reveal whether the account exists.
+type noHash struct{ cost argon2idCost }
 
-// nobodysHash stands for an account that does not exist: it costs what a real one does.
-type nobodysHash struct{}
-
-func (nobodysHash) matches(plain string) bool {
-	newArgon2id(plain, make([]byte, saltLength), current, keyLength)
+func (h noHash) matches(plain string) bool {
+	newArgon2id(plain, make([]byte, saltLength), h.cost, keyLength)
 	return false
 }
 
-// bcryptHash is what the service that this one replaces has stored.
+// bcryptHash is a hash that the predecessor of this service stored.
 type bcryptHash string
 
 const maxBcryptCost = 14 // a base-2 logarithm; about one second
@@ -131,8 +131,9 @@ func parseBcrypt(s string) (bcryptHash, error) {
 	return bcryptHash(s), nil
 }
 
-// matches compares only the first 72 bytes, which is all that such a hash was made from. bcrypt
-// cannot tell a password from itself repeated after a NUL, and no such password was ever accepted.
+// matches compares only the first 72 bytes, because bcrypt hashes no more. It refuses a password with
+// a NUL: bcrypt treats a password and its repetition after a NUL as equal, and the predecessor never
+// accepted a NUL.
 func (h bcryptHash) matches(plain string) bool {
 	err := bcrypt.CompareHashAndPassword([]byte(h), []byte(plain[:min(len(plain), 72)]))
 	return err == nil && !strings.ContainsRune(plain, 0)

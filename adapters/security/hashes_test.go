@@ -3,6 +3,9 @@ package security
 import (
 	"encoding/base64"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What follows was made by the reference implementation of argon2 and by Python's bcrypt 4.0, as
-// passwords were hashed in the service that this one replaces.
+// Hashes of the reference implementation of argon2 and of Python's bcrypt 4.0, which the predecessor of
+// this service used.
 const (
 	argon2idOfPassword = "$argon2id$v=19$m=65536,t=2,p=4$c29tZXNhbHRzb21lc2FsdA$72jmXzYpv/28yBx0iMOh0ZS3aKMtsaKFdaTWddug2g8"
 
@@ -24,7 +27,7 @@ const (
 
 func TestHashesOfOtherImplementationsAreVerified(t *testing.T) {
 	x71 := strings.Repeat("x", 71)
-	bcrypt2yOfHorse := strings.Replace(bcrypt2bOfHorse, "$2b$", "$2y$", 1) // PHP's name for the same
+	bcrypt2yOfHorse := strings.Replace(bcrypt2bOfHorse, "$2b$", "$2y$", 1) // PHP's name for $2b$
 	h := NewPasswordHasher()
 	for _, c := range []struct {
 		plain, hash string
@@ -40,13 +43,13 @@ func TestHashesOfOtherImplementationsAreVerified(t *testing.T) {
 		{"correct horsf", bcrypt2yOfHorse, false},
 		{"", bcryptOfNothing, true},
 		{"x", bcryptOfNothing, false},
-		// bcrypt sees 72 bytes: whoever had a longer password can still sign in.
+		// bcrypt uses 72 bytes: an account with a longer password can still sign in.
 		{x71 + "x and what follows", bcryptOfLong, true},
 		{x71 + "x", bcryptOfLong, true},
 		{x71, bcryptOfLong, false},
 		{x71, bcryptOf71, true},
 		{x71 + "x", bcryptOf71, false},
-		// bcrypt reads its key in a circle, closed by a NUL.
+		// bcrypt repeats its key after a NUL.
 		{"correct horse\x00correct horse", bcrypt2bOfHorse, false},
 		{"\x00", bcryptOfNothing, false},
 		{x71 + "\x00", bcryptOf71, false},
@@ -54,18 +57,18 @@ func TestHashesOfOtherImplementationsAreVerified(t *testing.T) {
 		got, err := h.Verify(t.Context(), c.plain, c.hash)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, got, "%q against %s", c.plain, c.hash)
-		assert.True(t, h.Outdated(c.hash), "its parameters are not ours")
+		assert.True(t, h.Outdated(c.hash), "its parameters are not the current ones")
 	}
 }
 
-func TestAFreshHashHasTheParametersThatThePolicyAsksFor(t *testing.T) {
+func TestANewHashHasTheStandardCost(t *testing.T) {
 	hash, err := NewPasswordHasher().Hash(t.Context(), "correct horse")
 	require.NoError(t, err)
 	// 22 and 43 characters are 16 and 32 bytes.
 	assert.Regexp(t, `^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$`, hash)
 }
 
-func TestOutdatedIsEverythingButWhatIsCurrent(t *testing.T) {
+func TestAHashIsOutdatedUnlessItHasTheStandardCostAndLengths(t *testing.T) {
 	salt, key := unpadded(saltLength), unpadded(keyLength)
 	h := NewPasswordHasher()
 	assert.False(t, h.Outdated(phc("m=19456,t=2,p=1", salt, key)))
@@ -78,14 +81,45 @@ func TestOutdatedIsEverythingButWhatIsCurrent(t *testing.T) {
 	}
 }
 
+func TestACheapHasherVerifiesAndCallsItsOwnHashesCurrent(t *testing.T) {
+	cheap := NewCheapPasswordHasher()
+	hash, err := cheap.Hash(t.Context(), "correct horse")
+	require.NoError(t, err)
+	assert.Regexp(t, `^\$argon2id\$v=19\$m=8,t=1,p=1\$`, hash)
+	for plain, want := range map[string]bool{"correct horse": true, "correct horsf": false} {
+		got, err := cheap.Verify(t.Context(), plain, hash)
+		require.NoError(t, err)
+		assert.Equal(t, want, got, plain)
+	}
+	assert.False(t, cheap.Outdated(hash))
+	assert.True(t, NewPasswordHasher().Outdated(hash))
+}
+
+// A cheap hash does not protect a password.
+func TestNoCodeOfTheProgramCreatesACheapHasher(t *testing.T) {
+	const repository, definition = "../..", "passwords.go"
+	var callers []string
+	require.NoError(t, filepath.WalkDir(repository, func(path string, file fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if strings.Contains(string(text), "NewCheapPasswordHasher") {
+			callers = append(callers, file.Name())
+		}
+		return err
+	}))
+	assert.Equal(t, []string{definition}, callers)
+}
+
 func phc(cost, salt, key string) string {
 	return fmt.Sprintf("$argon2id$v=19$%s$%s$%s", cost, salt, key)
 }
 
-// unpadded returns the spelling of so many bytes.
+// unpadded returns the spelling of n zero bytes.
 func unpadded(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
 
-func TestWhatAStoredHashMayCostIsBounded(t *testing.T) {
+func TestTheCostOfAStoredHashIsLimited(t *testing.T) {
 	salt, key := unpadded(saltLength), unpadded(keyLength)
 	for hash, want := range map[string]error{
 		phc("m=8,t=1,p=1", unpadded(8), unpadded(16)):      nil,
@@ -118,7 +152,7 @@ func TestWhatAStoredHashMayCostIsBounded(t *testing.T) {
 	}
 }
 
-func TestOnlyTheOneSpellingOfAHashIsRead(t *testing.T) {
+func TestAHashHasExactlyOneSpelling(t *testing.T) {
 	const cost = "m=19456,t=2,p=1"
 	salt, key := unpadded(saltLength), unpadded(keyLength)
 	valid := phc(cost, salt, key)
@@ -151,7 +185,7 @@ func FuzzParsePHC(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.Equal(t, s, h.String(), "there are two spellings")
+		require.Equal(t, s, h.String(), "a hash has two spellings")
 		require.LessOrEqual(t, h.cost.memory, uint32(64*1024))
 		require.LessOrEqual(t, h.cost.time, uint32(5))
 		require.LessOrEqual(t, h.cost.threads, uint8(4))

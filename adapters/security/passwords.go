@@ -9,27 +9,37 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// PasswordHasher implements [ports.PasswordHasher] with argon2id (RFC 9106). It also verifies
-// bcrypt hashes ($2a$, $2b$, $2y$), as byte for byte as those are, which is up to the 72nd, and
-// calls them outdated.
-type PasswordHasher struct{ queue *queue }
+// PasswordHasher implements [ports.PasswordHasher] with argon2id (RFC 9106). It also verifies bcrypt
+// hashes ($2a$, $2b$, $2y$), but only up to byte 72 of a password, because bcrypt ignores the rest. It
+// reports bcrypt hashes as outdated.
+type PasswordHasher struct {
+	cost  argon2idCost // of new hashes
+	queue *workQueue
+}
 
 var _ ports.PasswordHasher = (*PasswordHasher)(nil)
 
-// How many hashes may wait for a processor, and for how long. A hash takes 19 MiB while it is made
+// How many hashes may wait for a processor, and for how long. A hash takes 19 MiB while it is computed
 // and nothing while it waits.
 const (
 	maxWaiting = 64
 	maxWait    = time.Second
 )
 
-// NewPasswordHasher returns one that makes as many hashes at a time as there are processors to use.
-func NewPasswordHasher() *PasswordHasher {
-	return &PasswordHasher{newQueue(runtime.GOMAXPROCS(0), maxWaiting, maxWait)}
+// NewPasswordHasher returns a hasher that computes as many hashes concurrently as there are processors.
+func NewPasswordHasher() *PasswordHasher { return newPasswordHasher(standardCost) }
+
+// NewCheapPasswordHasher returns a hasher whose hashes take microseconds and do not protect a password.
+// It is for tests that do not test hashing. Its own hashes are current for it, and outdated for
+// [NewPasswordHasher]. No configuration leads here: a test fails if code of the program calls it.
+func NewCheapPasswordHasher() *PasswordHasher { return newPasswordHasher(cheapestCost) }
+
+func newPasswordHasher(cost argon2idCost) *PasswordHasher {
+	return &PasswordHasher{cost, newWorkQueue(runtime.GOMAXPROCS(0), maxWaiting, maxWait)}
 }
 
-// Load returns how many hashes are being made or verified, and how many wait for that.
-func (h *PasswordHasher) Load() (working, waiting int) { return h.queue.load() }
+// Load returns how many hashes are being made or verified, and how many calls wait to do so.
+func (h *PasswordHasher) Load() (running, waiting int) { return h.queue.load() }
 
 // Hash implements [ports.PasswordHasher].
 func (h *PasswordHasher) Hash(ctx context.Context, plain string) (string, error) {
@@ -37,14 +47,14 @@ func (h *PasswordHasher) Hash(ctx context.Context, plain string) (string, error)
 	err := h.queue.do(ctx, func() {
 		salt := make([]byte, saltLength)
 		_, _ = rand.Read(salt) // never fails
-		hash = newArgon2id(plain, salt, current, keyLength).String()
+		hash = newArgon2id(plain, salt, h.cost, keyLength).String()
 	})
 	return hash, err
 }
 
 // Verify implements [ports.PasswordHasher].
 func (h *PasswordHasher) Verify(ctx context.Context, plain, hash string) (bool, error) {
-	stored, err := parseHash(hash)
+	stored, err := h.parse(hash)
 	if err != nil {
 		return false, err
 	}
@@ -53,8 +63,16 @@ func (h *PasswordHasher) Verify(ctx context.Context, plain, hash string) (bool, 
 	return matches, err
 }
 
-// Outdated implements [ports.PasswordHasher]: it is true for all but what Hash returns today.
+func (h *PasswordHasher) parse(hash string) (storedHash, error) {
+	if hash == "" {
+		return noHash{h.cost}, nil
+	}
+	return parseHash(hash)
+}
+
+// Outdated implements [ports.PasswordHasher]. It is true for every hash whose format, cost or length
+// differs from those that Hash uses now.
 func (h *PasswordHasher) Outdated(hash string) bool {
 	stored, err := parseArgon2id(hash)
-	return err != nil || !stored.isCurrent()
+	return err != nil || stored.cost != h.cost || len(stored.salt) != saltLength || len(stored.key) != keyLength
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestATokenOfTheKeyBeforeIsGoodUntilThatKeyIsRemoved(t *testing.T) {
-	before, i := newIssuer(t, otherKey), newIssuer(t, otherKey)
+func TestATokenOfThePreviousKeyIsAcceptedUntilThatKeyIsRemoved(t *testing.T) {
+	previous, i := newIssuer(t, otherKey), newIssuer(t, otherKey)
 	old := issued(t, i)
 	require.NoError(t, i.Rotate(key, otherKey))
-	for range 2 { // verified, and remembered
+	for range 2 { // verified, then found in the cache
 		a, err := i.Verify(old)
 		require.NoError(t, err)
 		assert.Equal(t, someone, a)
 	}
-	_, err := before.Verify(issued(t, i))
-	require.ErrorIs(t, err, domain.ErrInvalidToken, "an accepted key signs nothing")
+	_, err := previous.Verify(issued(t, i))
+	require.ErrorIs(t, err, domain.ErrInvalidToken, "an accepted key does not sign")
 
 	require.NoError(t, i.Rotate(key))
 	_, err = i.Verify(old)
@@ -31,7 +31,7 @@ func TestATokenOfTheKeyBeforeIsGoodUntilThatKeyIsRemoved(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestATokenOfTheNextKeyIsGoodBeforeThatKeySigns(t *testing.T) {
+func TestATokenOfTheNextKeyIsAcceptedBeforeThatKeySigns(t *testing.T) {
 	i := newIssuer(t, key, otherKey)
 	_, err := i.Verify(issued(t, newIssuer(t, otherKey)))
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestATokenOfTheNextKeyIsGoodBeforeThatKeySigns(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestTheKeyThatSignsMayBeAmongTheAcceptedOnes(t *testing.T) {
+func TestTheSigningKeyMayBeAmongTheAcceptedKeys(t *testing.T) {
 	i := newIssuer(t, key, otherKey, key, key)
 	_, err := newIssuer(t, key).Verify(issued(t, i))
 	require.NoError(t, err)
@@ -47,11 +47,11 @@ func TestTheKeyThatSignsMayBeAmongTheAcceptedOnes(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestWhatWasVerifiedWhileItsKeyWasRemovedIsNotRemembered(t *testing.T) {
+func TestATokenThatIsVerifiedWhileItsKeyIsRemovedIsNotCached(t *testing.T) {
 	var i *security.TokenIssuer
 	var rotate sync.Once
 	remove := func() { assert.NoError(t, i.Rotate(otherKey)) }
-	now := func() time.Time { // asked for after the signature was found to be good
+	now := func() time.Time { // called after the signature was verified
 		rotate.Do(remove)
 		return noon
 	}
@@ -60,7 +60,7 @@ func TestWhatWasVerifiedWhileItsKeyWasRemovedIsNotRemembered(t *testing.T) {
 	require.NoError(t, err)
 	old := issued(t, newIssuer(t, key))
 	_, err = i.Verify(old)
-	require.NoError(t, err, "it began before")
+	require.NoError(t, err, "the verification began before the rotation")
 	_, err = i.Verify(old)
 	require.ErrorIs(t, err, domain.ErrInvalidToken)
 }
@@ -76,7 +76,7 @@ func TestUnfitKeysChangeNothing(t *testing.T) {
 	}
 }
 
-func TestKeysThatTheCallerChangesLaterStayAsTheyWere(t *testing.T) {
+func TestTheIssuerCopiesItsKeys(t *testing.T) {
 	mine, accepted := []byte(string(key)), []byte(string(otherKey))
 	i := newIssuer(t, mine, accepted)
 	clear(mine)
@@ -87,7 +87,7 @@ func TestKeysThatTheCallerChangesLaterStayAsTheyWere(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestNoTokenIsRefusedWhileKeysThatAreAllAcceptedTakeTurns(t *testing.T) {
+func TestNoTokenIsRefusedWhileAcceptedKeysAreRotated(t *testing.T) {
 	i := newIssuer(t, key, otherKey)
 	var clients sync.WaitGroup
 	for range 4 {

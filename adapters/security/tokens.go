@@ -20,8 +20,8 @@ import (
 )
 
 // TokenIssuer implements [ports.TokenIssuer] with JSON Web Tokens (RFC 7519) in the profile of
-// RFC 9068, signed with HMAC-SHA-256. Nothing in a token chooses how it is verified, save that its
-// kid picks one of our own keys.
+// RFC 9068, signed with HMAC-SHA-256. A token cannot choose how it is verified, except that its kid
+// selects one of our own keys.
 type TokenIssuer struct {
 	ring     atomic.Pointer[ring]
 	lifetime time.Duration
@@ -29,38 +29,40 @@ type TokenIssuer struct {
 	parser   *jwt.Parser
 }
 
-// ring is the keys of one time, which never change, and what was verified with them.
+// ring is an immutable set of keys with a cache of the tokens that were verified with them.
 type ring struct {
 	keys map[string][]byte // by kid
 	kid  string            // of the key that signs
-	// verified holds what was found in tokens, by the whole text of each: a client sends the same
-	// one with every request, and to verify it costs more than the rest of a request in memory.
-	// Nothing but the passing of time can make it untrue. It ends with the ring, and with it all
-	// that was found under a key that is gone.
+	// verified maps the full text of a verified token to its claims. A client sends the same token with
+	// every request, and verifying it costs more than the rest of a request to the memory store. An
+	// entry can become wrong only because the token expires, which Verify checks. Rotate drops the
+	// cache with its ring, and so every entry that depends on a removed key.
 	verified *lru.Cache[string, claims]
 }
 
 var _ ports.TokenIssuer = (*TokenIssuer)(nil)
 
 const (
-	// MinKeyLength is the least length of a signing key in bytes (RFC 7518 §3.2).
+	// MinKeyLength is the minimum length of a signing key in bytes (RFC 7518 §3.2).
 	MinKeyLength = 32
-	// MaxTokenLifetime is the longest that a token may be valid, whoever signed it.
+	// MaxTokenLifetime limits the lifetime of every token, also of one that another instance signed.
 	MaxTokenLifetime = 24 * time.Hour
 
-	issuer        = "echo-in-snowflake" // also the audience: we issue tokens to ourselves
+	issuer        = "echo-in-snowflake" // also the audience: the service issues tokens to itself
 	tokenType     = "at+jwt"            // RFC 9068 §2.1
 	maxTokenBytes = 2048
 	maxRemembered = 4096 // verified tokens, a few MiB
 
-	// clockSkew is how far the clocks of two instances may be apart.
+	// clockSkew is the accepted difference between the clocks of two instances.
 	clockSkew = 5 * time.Second
 )
 
-// NewTokenIssuer returns one that signs with key and also accepts the tokens of the accepted keys.
-// Tokens are valid for lifetime, at most [MaxTokenLifetime]. The error says which key is
-// unfit and why, and never shows it.
-func NewTokenIssuer(lifetime time.Duration, now func() time.Time, key []byte, accepted ...[]byte) (*TokenIssuer, error) {
+// NewTokenIssuer returns an issuer that signs with key. It also accepts tokens that were signed with
+// one of the accepted keys. Tokens are valid for lifetime, between one second and [MaxTokenLifetime].
+// An error says which key is unfit and why, and does not contain the key.
+func NewTokenIssuer(
+	lifetime time.Duration, now func() time.Time, key []byte, accepted ...[]byte,
+) (*TokenIssuer, error) {
 	if lifetime < time.Second || lifetime > MaxTokenLifetime {
 		return nil, fmt.Errorf("a token lifetime of %v is not between 1s and %v", lifetime, MaxTokenLifetime)
 	}
@@ -83,9 +85,9 @@ func NewTokenIssuer(lifetime time.Duration, now func() time.Time, key []byte, ac
 	return i, nil
 }
 
-// Rotate replaces all keys at once: from now on tokens are signed with key, and only those of key
-// and of the accepted keys are good. An unfit key is an error as with [NewTokenIssuer], and changes
-// nothing. It may be called while tokens are issued and verified.
+// Rotate replaces all keys in one step: from now on key signs, and Verify accepts only tokens of key
+// and of the accepted keys. For an unfit key it returns an error, as [NewTokenIssuer] does, and changes
+// nothing. It is safe for concurrent use with Issue and Verify.
 func (i *TokenIssuer) Rotate(key []byte, accepted ...[]byte) error {
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("the signing key %w", err)
@@ -105,40 +107,41 @@ func (i *TokenIssuer) Rotate(key []byte, accepted ...[]byte) error {
 	return nil
 }
 
-// checkKey refuses what nobody drew at random. Which words make a placeholder, and where one may
-// be used all the same, is for the configuration to say.
+// checkKey refuses keys that cannot be random. Package config knows the placeholders, and where one of
+// them may be used.
 func checkKey(key []byte) error {
-	const cure = "give at least 32 random bytes, for example what `openssl rand -base64 32` prints"
+	const advice = "give at least 32 random bytes, for example what `openssl rand -base64 32` prints"
 	if len(key) < MinKeyLength {
-		return fmt.Errorf("has %d bytes: %s", len(key), cure)
+		return fmt.Errorf("has %d bytes: %s", len(key), advice)
 	}
 	distinct := map[byte]bool{}
 	for _, b := range key {
 		distinct[b] = true
 	}
-	if len(distinct) < 8 { // fewer than even 32 random hexadecimal digits have
-		return fmt.Errorf("has only %d distinct byte values: %s", len(distinct), cure)
+	if len(distinct) < 8 { // even 32 random hexadecimal digits have more
+		return fmt.Errorf("has only %d distinct byte values: %s", len(distinct), advice)
 	}
 	return nil
 }
 
-// keyID names a key without revealing it. It follows from the key, so that all instances agree.
+// keyID returns a name for key that does not reveal it. It depends on the key alone, so that all
+// instances agree.
 func keyID(key []byte) string {
 	sum := sha256.Sum256(append([]byte("echo-in-snowflake kid\x00"), key...))
 	return base64.RawURLEncoding.EncodeToString(sum[:8])
 }
 
-// claims are those of RFC 9068 §2.2 that this service needs, and two of its own. Times are whole
-// seconds since 1970, which is stricter than RFC 7519: a fraction or an exponent does not parse.
+// claims holds the claims of RFC 9068 §2.2 that this service needs, and two of its own. Times are whole
+// seconds since 1970. This is stricter than RFC 7519: a fraction or an exponent does not parse.
 type claims struct {
 	Issuer    string `json:"iss"`
 	Audience  string `json:"aud"`
 	Subject   string `json:"sub"`
 	IssuedAt  int64  `json:"iat"`
 	ExpiresAt int64  `json:"exp"`
-	NotBefore int64  `json:"nbf,omitempty"` // we set none, and honour it
+	NotBefore int64  `json:"nbf,omitempty"` // Issue does not set it; Verify checks it
 	ID        string `json:"jti"`
-	Epoch     int64  `json:"ver"` // the account's, when the token was issued
+	Epoch     int64  `json:"ver"` // of the account when the token was issued
 	Superuser bool   `json:"sup"`
 }
 
@@ -149,7 +152,7 @@ func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)       { return seconds(
 func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return seconds(c.ExpiresAt), nil }
 func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return seconds(c.NotBefore), nil }
 
-// seconds returns nil for 0, which is a time that was not given.
+// seconds returns the time n seconds after 1970, or nil for 0, which means that the claim is missing.
 func seconds(n int64) *jwt.NumericDate {
 	if n == 0 {
 		return nil
@@ -157,17 +160,17 @@ func seconds(n int64) *jwt.NumericDate {
 	return jwt.NewNumericDate(time.Unix(n, 0))
 }
 
-// Why a token is refused, beyond what the library knows.
+// Reasons to refuse a token, in addition to those of the library.
 var (
 	errTooLong     = errors.New("token is longer than 2 KiB")
-	errWrongType   = errors.New("token is of another type")
+	errWrongType   = errors.New("token has the wrong type")
 	errCritical    = errors.New("token has a crit header")
 	errUnknownKey  = errors.New("token is signed with an unknown key")
-	errBadLifetime = errors.New("token has no lifetime, or one that is too long")
-	errBadActor    = errors.New("token speaks for nobody that there could be")
+	errBadLifetime = errors.New("token has no lifetime, or a lifetime that is too long")
+	errBadActor    = errors.New("token names an impossible account")
 )
 
-// Validate implements [jwt.ClaimsValidator], in addition to what the parser checks.
+// Validate implements [jwt.ClaimsValidator]. It adds to the checks of the parser.
 func (c *claims) Validate() error {
 	if c.IssuedAt < 1 || c.ExpiresAt-c.IssuedAt > int64(MaxTokenLifetime/time.Second) {
 		return errBadLifetime
@@ -178,7 +181,8 @@ func (c *claims) Validate() error {
 	return nil
 }
 
-// Issue implements [ports.TokenIssuer]. An Actor that no account can have is an Internal error.
+// Issue implements [ports.TokenIssuer]. It returns an error of Kind Internal for an Actor that no
+// account can have.
 func (i *TokenIssuer) Issue(a domain.Actor) (domain.Token, error) {
 	now := i.now()
 	c := &claims{
@@ -210,10 +214,10 @@ func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
 	if len(token) > maxTokenBytes {
 		return domain.Actor{}, domain.ErrInvalidToken.WithCause(errTooLong)
 	}
-	if strings.ContainsAny(token, "\r\n") { // encoding/base64 passes over them
+	if strings.ContainsAny(token, "\r\n") { // encoding/base64 ignores them
 		return domain.Actor{}, domain.ErrInvalidToken.WithCause(jwt.ErrTokenMalformed)
 	}
-	r := i.ring.Load() // once: what one ring has verified, another must not remember
+	r := i.ring.Load() // only once: a token that one ring verified must not enter the cache of another
 	c, known := r.verified.Get(token)
 	if !known {
 		if _, err := i.parser.ParseWithClaims(token, &c, r.keyOf); err != nil {
@@ -231,7 +235,7 @@ func (r *ring) keyOf(token *jwt.Token) (any, error) {
 	if token.Header["typ"] != tokenType {
 		return nil, errWrongType
 	}
-	if _, ok := token.Header["crit"]; ok { // we understand none (RFC 7515 §4.1.11)
+	if _, ok := token.Header["crit"]; ok { // this service knows no critical extension (RFC 7515 §4.1.11)
 		return nil, errCritical
 	}
 	kid, _ := token.Header["kid"].(string)

@@ -13,7 +13,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// Without the key there is nothing that can be accepted but the one token that was signed with it.
+// FuzzVerifyToken checks that Verify accepts only the one token that was signed with the key.
 func FuzzVerifyToken(f *testing.F) {
 	i := newIssuer(f, key)
 	header, _ := parsed(f, issued(f, i))
@@ -34,7 +34,8 @@ func FuzzVerifyToken(f *testing.F) {
 	})
 }
 
-// Even with the key, nothing is accepted that speaks for nobody or is valid for ever.
+// FuzzVerifySignedClaims checks that Verify refuses impossible accounts and unlimited lifetimes even if
+// the signature is valid.
 func FuzzVerifySignedClaims(f *testing.F) {
 	i := newIssuer(f, key)
 	tomorrow, err := security.NewTokenIssuer(time.Hour, func() time.Time { return noon.Add(25 * time.Hour) }, key)

@@ -69,7 +69,7 @@ func marshal(v any) string {
 	return string(b)
 }
 
-// forge signs header and claims, which need not be JSON, with a hash that need not be SHA-256.
+// forge signs header and claims. They need not be JSON, and hash need not be SHA-256.
 func forge(header, claims string, hash crypto.Hash, key []byte) string {
 	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
 	mac := hmac.New(hash.New, key)
@@ -86,7 +86,7 @@ func with(o object, name string, value any) object {
 	return o
 }
 
-func TestATokenHoldsWhatItsReaderNeedsAndNothingElse(t *testing.T) {
+func TestATokenHasTheDocumentedClaimsAndNoOthers(t *testing.T) {
 	i := newIssuer(t, key)
 	header, claims := parsed(t, issued(t, i))
 	assert.Equal(t, object{"alg": "HS256", "typ": "at+jwt", "kid": header["kid"]}, header)
@@ -98,10 +98,10 @@ func TestATokenHoldsWhatItsReaderNeedsAndNothingElse(t *testing.T) {
 	assert.NotEmpty(t, claims["jti"])
 }
 
-func TestOnlyAnActorThatCanExistIsGivenAToken(t *testing.T) {
+func TestATokenIsIssuedOnlyForAnActorThatCanExist(t *testing.T) {
 	i := newIssuer(t, key)
 	for name, a := range map[string]domain.Actor{
-		"nobody":                {},
+		"the zero actor":        {},
 		"an id that is no UUID": {ID: "42", Epoch: 1},
 		"an upper-case id":      {ID: strings.ToUpper(someone.ID), Epoch: 1},
 		"an id in braces":       {ID: "{" + someone.ID + "}", Epoch: 1},
@@ -133,7 +133,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 	rsaToken, rsaKey := rsaSigned(t, header, claims)
 
 	_, err := i.Verify(sign(header, claims))
-	require.NoError(t, err, "what is not forged is accepted")
+	require.NoError(t, err, "a genuine token is accepted")
 
 	for name, forged := range map[string]string{
 		"alg none":                           strings.Join([]string{b64(marshal(with(header, "alg", "none"))), parts[1], ""}, "."),
@@ -147,7 +147,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 		"HS384":                              forge(marshal(with(header, "alg", "HS384")), marshal(claims), crypto.SHA384, key),
 		"HS512":                              forge(marshal(with(header, "alg", "HS512")), marshal(claims), crypto.SHA512, key),
 		"HS512 under the name of HS256":      forge(marshal(header), marshal(claims), crypto.SHA512, key),
-		"RS256 of a key of one's own":        rsaToken,
+		"RS256 with the client's own key":    rsaToken,
 		"RS256 signed with our key":          headed("alg", "RS256"),
 		"HS256 keyed with an RSA public key": signedBy(rsaKey),
 
@@ -180,7 +180,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 		"a kid that is a number":          headed("kid", 0),
 		"a kid that is a list":            headed("kid", []string{kid}),
 		"the kid of a key we do not have": forge(marshal(otherKid), marshal(claims), crypto.SHA256, otherKey),
-		"a key of its own in the header":  forge(marshal(with(header, "jwk", object{"kty": "oct", "k": b64(string(otherKey))})), marshal(claims), crypto.SHA256, otherKey),
+		"the client's key in the header":  forge(marshal(with(header, "jwk", object{"kty": "oct", "k": b64(string(otherKey))})), marshal(claims), crypto.SHA256, otherKey),
 		"the address of a key":            forge(marshal(with(header, "jku", "https://example.com/keys")), marshal(claims), crypto.SHA256, otherKey),
 
 		"typ JWT":               headed("typ", "JWT"),
@@ -199,8 +199,8 @@ func TestForgeriesAreRefused(t *testing.T) {
 		"exp in the past":           claimed("exp", at(-time.Minute)),
 		"exp 1e18":                  raw(marshal(header), strings.Replace(marshal(claims), `"exp":`, `"exp":1e18,"x":`, 1)),
 		"exp 10^18":                 claimed("exp", int64(1e18)),
-		"exp the largest there is":  claimed("exp", int64(math.MaxInt64)),
-		"exp the least there is":    claimed("exp", int64(math.MinInt64)),
+		"the largest exp":           claimed("exp", int64(math.MaxInt64)),
+		"the smallest exp":          claimed("exp", int64(math.MinInt64)),
 		"exp infinite":              raw(marshal(header), strings.Replace(marshal(claims), `"exp":`, `"exp":1e999,"x":`, 1)),
 		"valid for more than a day": claimed("exp", at(24*time.Hour+time.Second)),
 		"no iat":                    claimed("iat", nil),
@@ -209,9 +209,9 @@ func TestForgeriesAreRefused(t *testing.T) {
 		"iat in the future":         claimed("iat", at(time.Minute)),
 		"iat more than a day ago":   claimed("iat", at(-24*time.Hour)),
 		"nbf in the future":         claimed("nbf", at(time.Minute)),
-		"iss of another":            claimed("iss", "somebody-else"),
+		"iss of another":            claimed("iss", "another-service"),
 		"no iss":                    claimed("iss", nil),
-		"aud of another":            claimed("aud", "somebody-else"),
+		"aud of another":            claimed("aud", "another-service"),
 		"no aud":                    claimed("aud", nil),
 		"an empty aud":              claimed("aud", []string{}),
 		"no sub":                    claimed("sub", nil),
@@ -257,14 +257,14 @@ func TestForgeriesAreRefused(t *testing.T) {
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// otherSpelling sets one of the bits that the last character of a signature has to spare.
+// otherSpelling changes a bit of the last character that the signature does not use.
 func otherSpelling(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
 	return token[:len(token)-1] + string(alphabet[last^1])
 }
 
-// withDash returns a token whose spelling differs between the two alphabets of base64.
+// withDash returns a token that is spelled differently in the two alphabets of base64.
 func withDash(t *testing.T, i *security.TokenIssuer) string {
 	for {
 		if token := issued(t, i); strings.ContainsAny(token, "-_") {
@@ -273,7 +273,7 @@ func withDash(t *testing.T, i *security.TokenIssuer) string {
 	}
 }
 
-// rsaSigned returns a token signed with a fresh RSA key, and the public key.
+// rsaSigned returns a token that is signed with a new RSA key, and the public key.
 func rsaSigned(t *testing.T, header, claims object) (string, []byte) {
 	t.Helper()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -285,7 +285,7 @@ func rsaSigned(t *testing.T, header, claims object) (string, []byte) {
 	return signed, private.N.Bytes()
 }
 
-func TestTheLastWordOfAClaimCounts(t *testing.T) { // RFC 7519 §4
+func TestTheLastOfDuplicateClaimsCounts(t *testing.T) { // RFC 7519 §4
 	i := newIssuer(t, key)
 	header, claims := parsed(t, issued(t, i))
 	twice := forge(marshal(header), strings.Replace(marshal(claims), "{", `{"ver":9,`, 1), crypto.SHA256, key)
@@ -315,14 +315,14 @@ func TestClocksMayBeFiveSecondsApart(t *testing.T) {
 	assert.ErrorIs(t, verify("exp", -5*time.Second), jwt.ErrTokenExpired)
 }
 
-func TestALifetimeThatWasLongerOnceDoesNotEndTokens(t *testing.T) {
+func TestAShorterLifetimeDoesNotEndTokensThatWereIssuedBefore(t *testing.T) {
 	long, err := security.NewTokenIssuer(security.MaxTokenLifetime, atNoon, key)
 	require.NoError(t, err)
 	_, err = newIssuer(t, key).Verify(issued(t, long))
 	assert.NoError(t, err)
 }
 
-func TestUnfitKeysAreRefusedWithoutShowingThem(t *testing.T) {
+func TestUnfitKeysAreRefusedAndNotShown(t *testing.T) {
 	for name, c := range map[string]struct {
 		key     []byte
 		problem string
@@ -332,7 +332,7 @@ func TestUnfitKeysAreRefusedWithoutShowingThem(t *testing.T) {
 		"a template's default": {[]byte("changethis"), "has 10 bytes"},
 		"zeros":                {make([]byte, 32), "has only 1 distinct byte values"},
 		"one letter":           {bytes.Repeat([]byte("x"), 64), "has only 1 distinct byte values"},
-		"a short word again":   {bytes.Repeat([]byte("secret"), 8), "has only 5 distinct byte values"},
+		"a repeated word":      {bytes.Repeat([]byte("secret"), 8), "has only 5 distinct byte values"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for role, construct := range map[string]func() (*security.TokenIssuer, error){

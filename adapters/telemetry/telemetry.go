@@ -1,11 +1,12 @@
-// Package telemetry sends traces and metrics to an OpenTelemetry collector, by OTLP over gRPC. What
-// is measured is said where it happens: the other adapters take the providers that are made here.
-// Where no collector is configured those do nothing, and nothing of this package runs.
+// Package telemetry sends traces and metrics to an OpenTelemetry collector (OTLP over gRPC). It only
+// makes the providers: the code that is measured names its spans and metrics. Without a collector the
+// providers do nothing.
 package telemetry
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -25,16 +26,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Options say where telemetry goes, and of whom it speaks.
+// Options say where to send telemetry, and which service sends it.
 type Options struct {
 	TracesEndpoint  string // URL of a collector, http or https; empty: no traces
-	MetricsEndpoint string // likewise; empty: no metrics
+	MetricsEndpoint string // URL of a collector, http or https; empty: no metrics
 	Name            string // of the service
 	Version         string
-	Log             *zap.Logger // hears of a collector that does not answer
+	Log             *zap.Logger // logs that a collector does not answer
 }
 
-// Telemetry is where measurements go to.
+// Telemetry holds the providers of traces and metrics.
 type Telemetry struct {
 	Traces  trace.TracerProvider
 	Metrics metric.MeterProvider
@@ -47,61 +48,73 @@ func None() *Telemetry {
 	return &Telemetry{Traces: notraces.NewTracerProvider(), Metrics: nometrics.NewMeterProvider()}
 }
 
-// longestFarewell bounds Close: a process that is being stopped has no time to wait for a collector.
-const longestFarewell = 2 * time.Second
+// closeTimeout limits Close: a process that is stopping has no time to wait for a collector.
+const closeTimeout = 2 * time.Second
 
-// Start makes the providers; it waits for no collector, which may be away. What else OpenTelemetry
-// lets one configure (sampling, intervals, resource attributes) its libraries read from the
-// environment variables of its specification.
+// Start returns providers that send to the collectors. It does not connect to a collector. It returns
+// an error if an endpoint cannot be used. The libraries of OpenTelemetry read further options
+// (sampling, intervals, resource attributes) from the environment variables of its specification.
 func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	t := None()
 	if o.TracesEndpoint == "" && o.MetricsEndpoint == "" {
 		return t, nil
 	}
-	// It logs in a form of its own, above all that it cannot read the endpoints, which are given here.
+	// The libraries log in a format of their own, for example that they cannot read the endpoints from
+	// the environment. They get the endpoints from o.
 	otel.SetLogger(logr.Discard())
-	// A collector that is away fails once for every batch.
+	// If a collector is away, every batch fails.
 	sometimes := rate.Sometimes{Interval: time.Minute}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		sometimes.Do(func() { o.Log.Warn("telemetry is lost", zap.Error(err)) })
 	}))
-	about, err := resource.New(ctx,
+	service, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(
 			semconv.ServiceName(o.Name), semconv.ServiceVersion(o.Version), semconv.ServiceInstanceID(uuid.NewString()),
 		),
 		resource.WithFromEnv())
 	if err != nil {
-		otel.Handle(err) // what could be read of the environment is used, as the specification wants it
+		otel.Handle(err) // The specification wants the readable part of the environment to be used.
 	}
+	if err := t.start(ctx, o, service); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// start starts the providers that o asks for. Beside an error, those that it started are in t.
+func (t *Telemetry) start(ctx context.Context, o Options, service *resource.Resource) error {
 	if o.TracesEndpoint != "" {
 		exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(o.TracesEndpoint))
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("send traces to %s: %w", o.TracesEndpoint, err)
 		}
 		provider := sdktrace.NewTracerProvider(
-			sdktrace.WithBatcher(exporter), sdktrace.WithIDGenerator(ids{time.Now}), sdktrace.WithResource(about))
+			sdktrace.WithBatcher(exporter), sdktrace.WithIDGenerator(ids{time.Now}), sdktrace.WithResource(service))
 		t.Traces, t.close = provider, append(t.close, provider.Shutdown)
 	}
 	if o.MetricsEndpoint != "" {
 		exporter, err := otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpointURL(o.MetricsEndpoint))
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("send metrics to %s: %w", o.MetricsEndpoint, err)
 		}
 		provider := sdkmetric.NewMeterProvider(
-			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)), sdkmetric.WithResource(about))
+			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)), sdkmetric.WithResource(service))
 		t.Metrics, t.close = provider, append(t.close, provider.Shutdown)
 	}
-	return t, nil
+	return nil
 }
 
-// Close sends what was not sent yet, as far as the collector takes it within two seconds.
-func (t *Telemetry) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), longestFarewell)
+// Close sends what was not sent yet, and stops the providers. It returns within two seconds, with an
+// error if the collector has not accepted everything.
+func (t *Telemetry) Close() error { return t.closeWithin(closeTimeout) }
+
+func (t *Telemetry) closeWithin(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	errs := make(chan error, len(t.close))
-	for _, end := range t.close {
-		go func() { errs <- end(ctx) }()
+	for _, stop := range t.close {
+		go func() { errs <- stop(ctx) }()
 	}
 	var err error
 	for range t.close {

@@ -9,8 +9,8 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// auditTo returns the function that use cases report audit events to. It writes one line for each event,
-// with the id of the request that caused it.
+// auditTo returns the function that use cases report audit events to. It writes one log line for each
+// event, with the id of the request that caused it.
 func auditTo(log *zap.Logger) func(context.Context, domain.Event) {
 	return func(ctx context.Context, e domain.Event) {
 		log.Info("audit",

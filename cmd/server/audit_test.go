@@ -12,7 +12,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestAnAuditEventIsALineWithTheIDOfItsRequest(t *testing.T) {
+func TestAnAuditEventIsALogLineWithTheIDOfItsRequest(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	ctx := requestinfo.NewContext(t.Context(), &requestinfo.Info{RequestID: "the-id"})
 	auditTo(zap.New(core))(ctx, domain.Event{Name: domain.EventUserDeleted, ActorID: "a", SubjectID: "b"})

@@ -32,7 +32,7 @@ func BenchmarkHTTP(b *testing.B) {
 	logFile, err := os.Create(b.TempDir() + "/log")
 	require.NoError(b, err)
 	defer logFile.Close()
-	svc, err := wire(cfg, store, telemetry.None(), newLogger(cfg, logFile))
+	svc, err := wire(cfg, store, telemetry.None(), newLogger(cfg, logFile), cheapSignInCost())
 	require.NoError(b, err)
 	_, err = svc.operator.EnsureFirstSuperuser(b.Context(), svc.first.email, svc.first.password)
 	require.NoError(b, err)

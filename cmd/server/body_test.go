@@ -11,7 +11,7 @@ import (
 
 func TestJSONIsReadStrictly(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for name, body := range map[string]string{
 		"nothing":                             "",
 		"blanks":                              " \n",
@@ -41,15 +41,15 @@ func TestJSONIsReadStrictly(t *testing.T) {
 		"arrays that are nested too deeply":   `{"title":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`,
 	} {
 		t.Run(name+" is malformed", func(t *testing.T) {
-			admin.in(t).do("POST", "/items/", body).refused(http.StatusBadRequest, "malformed")
+			admin.in(t).request("POST", "/items/", body).refused(http.StatusBadRequest, "malformed")
 		})
 	}
-	assert.Empty(t, admin.do("GET", "/items/", nil).rows())
+	assert.Empty(t, admin.request("GET", "/items/", nil).rows())
 }
 
 func TestABodyWithAnUnknownOrMissingFieldIsRefused(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for body, faults := range map[string][]string{
 		`{}`:                                {"body.title"},
 		`null`:                              {"body"},
@@ -70,82 +70,82 @@ func TestABodyWithAnUnknownOrMissingFieldIsRefused(t *testing.T) {
 		`{"title":"x","__proto__":{},"😀":true}`:                                   {"body.__proto__", "body.😀"},
 		`{"title":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`: {"body.title"},
 	} {
-		admin.do("POST", "/items/", body).faulted(faults...)
+		admin.request("POST", "/items/", body).faulted(faults...)
 	}
-	assert.Empty(t, admin.do("GET", "/items/", nil).rows())
+	assert.Empty(t, admin.request("GET", "/items/", nil).rows())
 }
 
 func TestABodyOfAnotherMediaTypeIsRefused(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	for _, contentType := range []string{"application/json", "APPLICATION/JSON", "application/json; charset=UTF-8", `application/json;charset="utf-8"`} {
-		admin.do("POST", "/items/", `{"title":"x"}`, "Content-Type", contentType).is(http.StatusCreated)
+		admin.request("POST", "/items/", `{"title":"x"}`, "Content-Type", contentType).is(http.StatusCreated)
 	}
 	for _, contentType := range []string{
 		"", "application/xml", "text/xml", "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
 		"application/json; charset=latin1", "application/json, text/plain", "application/jsonp", "*/*", ";",
 	} {
 		for _, body := range []string{`{"title":"x"}`, `<NewItem><title>x</title></NewItem>`, "title=x"} {
-			admin.do("POST", "/items/", body, "Content-Type", contentType).refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
+			admin.request("POST", "/items/", body, "Content-Type", contentType).refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
 		}
 	}
 	for _, contentType := range []string{"", "application/json", "text/plain", "multipart/form-data; boundary=x"} {
-		r.client(t).do("POST", "/auth/login", signInForm(adminEmail, adminPassword), "Content-Type", contentType).refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
+		r.client(t).request("POST", "/auth/login", signInForm(adminEmail, adminPassword), "Content-Type", contentType).refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
 	}
 }
 
 func TestABodyCannotNameAnotherEntityThanThePath(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	_, ann := admin.newAccount("ann@example.com")
 	_, bob := admin.newAccount("bob@example.com")
-	admin.do("PATCH", "/users/"+ann, fields{"id": bob, "full_name": "Ann"}).faulted("body.id")
+	admin.request("PATCH", "/users/"+ann, fields{"id": bob, "full_name": "Ann"}).faulted("body.id")
 	one, two := admin.newItem("one"), admin.newItem("two")
-	admin.do("PATCH", one, fields{"id": strings.TrimPrefix(two, "/items/"), "title": "three"}).faulted("body.id")
-	admin.do("PATCH", one+"?id="+strings.TrimPrefix(two, "/items/"), fields{"title": "three"}).is(http.StatusOK)
-	assert.Equal(t, "two", admin.do("GET", two, nil).text("title"))
-	assert.Equal(t, "three", admin.do("GET", one, nil).text("title"))
-	admin.do("POST", "/items/", fields{"id": newID(), "title": "x"}).faulted("body.id")
+	admin.request("PATCH", one, fields{"id": strings.TrimPrefix(two, "/items/"), "title": "three"}).faulted("body.id")
+	admin.request("PATCH", one+"?id="+strings.TrimPrefix(two, "/items/"), fields{"title": "three"}).is(http.StatusOK)
+	assert.Equal(t, "two", admin.request("GET", two, nil).text("title"))
+	assert.Equal(t, "three", admin.request("GET", one, nil).text("title"))
+	admin.request("POST", "/items/", fields{"id": newID(), "title": "x"}).faulted("body.id")
 }
 
 func TestAPatchDistinguishesAbsentFromNull(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
-	item := "/items/" + admin.do("POST", "/items/", fields{"title": "a", "description": "b"}).is(http.StatusCreated).text("id")
-	assert.Equal(t, "b", admin.do("PATCH", item, `{"title":"c"}`).is(http.StatusOK).field("description"))
-	assert.Equal(t, "", admin.do("PATCH", item, `{"description":""}`).is(http.StatusOK).field("description"))
-	assert.Nil(t, admin.do("PATCH", item, `{"description":null}`).is(http.StatusOK).field("description"))
-	assert.Nil(t, admin.do("POST", "/items/", `{"title":"a","description":null}`).is(http.StatusCreated).field("description"))
-	admin.do("PATCH", item, `{"title":null}`).faulted("body.title")
+	admin := newService(t).admin(t)
+	item := "/items/" + admin.request("POST", "/items/", fields{"title": "a", "description": "b"}).is(http.StatusCreated).text("id")
+	assert.Equal(t, "b", admin.request("PATCH", item, `{"title":"c"}`).is(http.StatusOK).field("description"))
+	assert.Equal(t, "", admin.request("PATCH", item, `{"description":""}`).is(http.StatusOK).field("description"))
+	assert.Nil(t, admin.request("PATCH", item, `{"description":null}`).is(http.StatusOK).field("description"))
+	assert.Nil(t, admin.request("POST", "/items/", `{"title":"a","description":null}`).is(http.StatusCreated).field("description"))
+	admin.request("PATCH", item, `{"title":null}`).faulted("body.title")
 
 	user, id := admin.newAccount("ann@example.com")
 	for who, path := range map[client]string{user: "/users/me", admin: "/users/" + id} {
-		assert.Equal(t, "Ann", who.do("PATCH", path, `{"full_name":"Ann"}`).is(http.StatusOK).field("full_name"))
-		assert.Equal(t, "Ann", who.do("PATCH", path, `{"email":"ann2@example.com"}`).is(http.StatusOK).field("full_name"))
-		assert.Nil(t, who.do("PATCH", path, `{"full_name":null}`).is(http.StatusOK).field("full_name"))
-		who.do("PATCH", path, `{"email":null}`).faulted("body.email")
+		assert.Equal(t, "Ann", who.request("PATCH", path, `{"full_name":"Ann"}`).is(http.StatusOK).field("full_name"))
+		assert.Equal(t, "Ann", who.request("PATCH", path, `{"email":"ann2@example.com"}`).is(http.StatusOK).field("full_name"))
+		assert.Nil(t, who.request("PATCH", path, `{"full_name":null}`).is(http.StatusOK).field("full_name"))
+		who.request("PATCH", path, `{"email":null}`).faulted("body.email")
 	}
-	admin.do("PATCH", "/users/"+id, `{"password":null,"is_active":null,"is_superuser":null}`).faulted("body.password", "body.is_active", "body.is_superuser")
-	admin.do("POST", "/users/", `{"email":null,"password":null,"is_active":null,"is_superuser":null}`).
+	admin.request("PATCH", "/users/"+id, `{"password":null,"is_active":null,"is_superuser":null}`).faulted("body.password", "body.is_active", "body.is_superuser")
+	admin.request("POST", "/users/", `{"email":null,"password":null,"is_active":null,"is_superuser":null}`).
 		faulted("body.email", "body.password", "body.is_active", "body.is_superuser")
-	user.do("PATCH", "/users/me/password", `{"current_password":null,"new_password":null}`).faulted("body.current_password", "body.new_password")
-	assert.Equal(t, true, user.do("GET", "/users/me", nil).is(http.StatusOK).field("is_active"))
+	user.request("PATCH", "/users/me/password", `{"current_password":null,"new_password":null}`).faulted("body.current_password", "body.new_password")
+	assert.Equal(t, true, user.request("GET", "/users/me", nil).is(http.StatusOK).field("is_active"))
 }
 
 func TestAnAccountCannotChangeItsOwnRoleOrActivation(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	user, _ := admin.newAccount("ann@example.com")
-	user.do("PATCH", "/users/me", fields{"is_superuser": true, "is_active": false, "password": goodPassword, "id": newID()}).
+	user.request("PATCH", "/users/me", fields{"is_superuser": true, "is_active": false, "password": goodPassword, "id": newID()}).
 		faulted("body.is_superuser", "body.is_active", "body.password", "body.id")
 }
 
 func TestTheSignInFormIsReadStrictly(t *testing.T) {
 	t.Parallel()
-	c := start(t).client(t)
+	c := newService(t).client(t)
 	post := func(form string) reply {
-		return c.do("POST", "/auth/login", form, "Content-Type", "application/x-www-form-urlencoded")
+		return c.request("POST", "/auth/login", form, "Content-Type", "application/x-www-form-urlencoded")
 	}
 	good := signInForm(adminEmail, adminPassword).Encode()
 	for _, more := range []string{

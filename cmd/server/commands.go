@@ -23,18 +23,20 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
 )
 
-// checkConfig has nothing left to do: a configuration that cannot be used does not come this far.
+// checkConfig only reports success: withConfig has checked the configuration.
 func checkConfig(cmd *cobra.Command, _ config.Config) error {
 	fmt.Fprintln(cmd.OutOrStdout(), "the configuration can be used")
 	return nil
 }
 
-func printConfig(cmd *cobra.Command, cfg config.Config) error {
+// printConfig prints all settings even if some are wrong, and then reports the problems.
+func printConfig(cmd *cobra.Command, _ []string) error {
+	cfg, err := loadConfig(cmd)
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	for _, s := range cfg.Settings() {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, s.Value, s.Origin)
 	}
-	return w.Flush()
+	return errors.Join(w.Flush(), err)
 }
 
 func printVersion(cmd *cobra.Command, _ []string) error {
@@ -42,11 +44,11 @@ func printVersion(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// stamped is the version that the linker is told, as the Dockerfile does.
+// stamped is the version that the linker sets; see the Dockerfile.
 var stamped string
 
-// version is what was stamped, or else that of the module, as the go command finds it: a tag, or the
-// time and hash of the commit.
+// version returns the stamped version, or else the version that the go command records for the
+// module: a tag, or the time and hash of the commit.
 func version() string {
 	if stamped != "" {
 		return stamped
@@ -58,7 +60,8 @@ func version() string {
 	return info.Main.Version
 }
 
-// healthcheck is for images without a shell or curl.
+// healthcheck asks the service at HTTP_ADDR whether it is ready. Images without a shell or curl need
+// it.
 func healthcheck(cmd *cobra.Command, cfg config.Config) error {
 	host, port, err := net.SplitHostPort(cfg.HTTPAddr)
 	if err != nil {
@@ -69,11 +72,12 @@ func healthcheck(cmd *cobra.Command, cfg config.Config) error {
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", http.NoBody)
+	url := "http://" + net.JoinHostPort(host, port) + "/readyz"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}
-	// The default transport would ask a proxy that the environment names.
+	// The default transport would use a proxy that the environment names.
 	direct := &http.Transport{DisableKeepAlives: true}
 	reply, err := direct.RoundTrip(req)
 	if err != nil {
@@ -87,35 +91,48 @@ func healthcheck(cmd *cobra.Command, cfg config.Config) error {
 	return nil
 }
 
-// superuserCommand is the way back in when nobody can sign in any more.
+// accountAction is a use case of the operator for one account.
+type accountAction = func(*users.Operator, context.Context, domain.Email, domain.Password) error
+
+// superuserCommand returns the commands that restore access when no superuser can sign in.
 func superuserCommand() *cobra.Command {
 	var email string
-	verb := func(use, short string, act func(*users.Operator, context.Context, domain.Email, domain.Password) error) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: withConfig(func(cmd *cobra.Command, cfg config.Config) error {
+	subcommand := func(use, short string, do accountAction) *cobra.Command {
+		run := func(cmd *cobra.Command, cfg config.Config) error {
 			if cfg.Storage == config.StorageMemory {
-				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, where this command cannot reach it: name another STORAGE")}
+				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, " +
+					"and this command cannot reach it: set STORAGE to another store")}
 			}
 			address, password, err := credentials(email, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cfg, telemetry.None())
-			if err != nil {
-				return err
-			}
-			defer store.end()
-			log := newLogger(cfg, cmd.ErrOrStderr())
-			ctx, cancel := context.WithTimeout(cmd.Context(), cfg.RequestTimeout)
-			defer cancel()
-			return act(newOperator(store, security.NewPasswordHasher(), auditTo(log)), ctx, address, password)
-		})}
+			return operate(cmd, cfg, func(ctx context.Context, o *users.Operator) error {
+				return do(o, ctx, address, password)
+			})
+		}
+		return command(use, short, withConfig(run, config.StorageKeys, config.LoggingKeys))
 	}
-	cmd := group("superuser", "Create a superuser, or reset one's password; the password is read from standard input",
-		verb("create", "Create a superuser", createSuperuser),
-		verb("reset-password", "Give a superuser a new password, and end the account's tokens", (*users.Operator).ResetPassword),
+	cmd := group("superuser", "Create a superuser or reset a superuser's password; standard input holds the password",
+		subcommand("create", "Create a superuser", createSuperuser),
+		subcommand("reset-password", "Give a superuser a new password, and end the account's tokens",
+			(*users.Operator).ResetPassword),
 	)
 	cmd.PersistentFlags().StringVar(&email, "email", "", "e-mail of the account (required)")
 	return cmd
+}
+
+// operate opens the store, and calls do with the time limit of a request.
+func operate(cmd *cobra.Command, cfg config.Config, do func(context.Context, *users.Operator) error) error {
+	store, err := openStore(cfg, telemetry.None())
+	if err != nil {
+		return err
+	}
+	defer store.shutdown()
+	log := newLogger(cfg, cmd.ErrOrStderr())
+	ctx, cancel := context.WithTimeout(cmd.Context(), cfg.RequestTimeout)
+	defer cancel()
+	return do(ctx, newOperator(store, security.NewPasswordHasher(), auditTo(log)))
 }
 
 func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email, password domain.Password) error {
@@ -123,7 +140,7 @@ func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email,
 	return err
 }
 
-// credentials checks the e-mail and reads the password from the first line of in.
+// credentials parses the e-mail, and the first line of in as the password.
 func credentials(email string, in io.Reader) (domain.Email, domain.Password, error) {
 	address, err := domain.ParseEmail(email)
 	if err != nil {

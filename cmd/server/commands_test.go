@@ -6,10 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,15 +23,17 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
 )
 
-// randomKey is a signing key as `openssl rand -base64 32` prints it.
+// randomKey is a signing key, such as `openssl rand -base64 32` prints.
 const randomKey = "mHq0vZ1dZk2Yw1n1rj7mS3l8fK9QbVxTt4oPzE6uCgA="
 
-// production configures a service that others can reach, on the memory store.
+// production configures a service on the memory store that other machines can reach.
 func production(t *testing.T) {
 	t.Helper()
 	t.Setenv("HTTP_ADDR", ":0")
@@ -37,13 +42,13 @@ func production(t *testing.T) {
 	t.Setenv("FIRST_SUPERUSER_PASSWORD", goodPassword)
 }
 
-// execution is one command line that was run.
+// execution is the result of one command line.
 type execution struct {
 	code           int
 	stdout, stderr string
 }
 
-// execute runs a command line as main does. serve stops as soon as it serves.
+// execute runs a command line as main does. Its context has ended, so that serve stops immediately.
 func execute(stdin string, args ...string) execution {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -56,7 +61,7 @@ func executeUntil(ctx context.Context, stdin string, args ...string) execution {
 	return execution{code, stdout.String(), stderr.String()}
 }
 
-func TestWithoutACommandItServesUntilItIsStopped(t *testing.T) {
+func TestWithoutACommandTheProgramServesUntilItIsStopped(t *testing.T) {
 	for _, args := range [][]string{{"--http-addr=127.0.0.1:0"}, {"serve", "--http-addr", "127.0.0.1:0"}} {
 		x := execute("", args...)
 		assert.Equal(t, exitOK, x.code, x.stderr)
@@ -66,7 +71,7 @@ func TestWithoutACommandItServesUntilItIsStopped(t *testing.T) {
 	}
 }
 
-func TestAPortInUseIsAFailureThatNamesTheKey(t *testing.T) {
+func TestTheErrorForAPortInUseNamesTheKey(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
@@ -77,18 +82,18 @@ func TestAPortInUseIsAFailureThatNamesTheKey(t *testing.T) {
 	assert.Empty(t, x.stdout, "nothing was served")
 }
 
-func TestACommandLineThatCannotBeReadIsExplained(t *testing.T) {
+func TestTheErrorForAWrongCommandLineNamesTheHelp(t *testing.T) {
 	for line, want := range map[string]string{
-		"frobnicate":                        `unknown command "frobnicate" for "echo-in-snowflake": see echo-in-snowflake --help`,
-		"serve now":                         `unknown command "now" for "echo-in-snowflake serve": see echo-in-snowflake serve --help`,
-		"version 2":                         `unknown command "2" for "echo-in-snowflake version": see echo-in-snowflake version --help`,
-		"config show":                       `unknown command "show" for "echo-in-snowflake config": see echo-in-snowflake config --help`,
-		"config check all":                  `unknown command "all" for "echo-in-snowflake config check": see echo-in-snowflake config check --help`,
-		"superuser delete":                  `unknown command "delete" for "echo-in-snowflake superuser": see echo-in-snowflake superuser --help`,
-		"--frobnicate":                      `unknown flag: --frobnicate: see echo-in-snowflake --help`,
-		"--http-addr":                       `flag needs an argument: --http-addr: see echo-in-snowflake --help`,
-		"healthcheck --email a@b":           `unknown flag: --email: see echo-in-snowflake healthcheck --help`,
-		"--jwt-secret-key=of-whom-it-shows": `unknown flag: --jwt-secret-key: see echo-in-snowflake --help`,
+		"frobnicate":                      `unknown command "frobnicate" for "echo-in-snowflake": see echo-in-snowflake --help`,
+		"serve now":                       `unknown command "now" for "echo-in-snowflake serve": see echo-in-snowflake serve --help`,
+		"version 2":                       `unknown command "2" for "echo-in-snowflake version": see echo-in-snowflake version --help`,
+		"config show":                     `unknown command "show" for "echo-in-snowflake config": see echo-in-snowflake config --help`,
+		"config check all":                `unknown command "all" for "echo-in-snowflake config check": see echo-in-snowflake config check --help`,
+		"superuser delete":                `unknown command "delete" for "echo-in-snowflake superuser": see echo-in-snowflake superuser --help`,
+		"--frobnicate":                    `unknown flag: --frobnicate: see echo-in-snowflake --help`,
+		"--http-addr":                     `flag needs an argument: --http-addr: see echo-in-snowflake --help`,
+		"healthcheck --email a@b":         `unknown flag: --email: see echo-in-snowflake healthcheck --help`,
+		"--jwt-secret-key=visible-to-all": `unknown flag: --jwt-secret-key: see echo-in-snowflake --help`,
 	} {
 		t.Run(line, func(t *testing.T) {
 			x := execute("", strings.Fields(line)...)
@@ -117,13 +122,13 @@ func TestHelpNamesEveryCommandAndEveryFlag(t *testing.T) {
 	assert.Regexp(t, `(?m)^  print `, x.stdout)
 }
 
-func TestEveryProblemOfTheConfigurationIsNamedAtOnce(t *testing.T) {
+func TestServeAndConfigCheckReportEveryProblemOfTheConfiguration(t *testing.T) {
 	production(t)
 	t.Setenv("JWT_SECRET_KEY", "too-short-a-secret")
 	t.Setenv("JWT_ALGORITHM", "RS256")
 	t.Setenv("REQUEST_TIMEOUT", "soon")
 	t.Setenv("FIRST_SUPERUSER_PASSWORD", config.DefaultPassword)
-	for _, command := range []string{"serve", "config check", "config print", "healthcheck", "superuser create"} {
+	for _, command := range []string{"serve", "config check"} {
 		t.Run(command, func(t *testing.T) {
 			x := execute("", append(strings.Fields(command), "--log-format=xml")...)
 			assert.Equal(t, exitBadConfig, x.code)
@@ -138,12 +143,109 @@ func TestEveryProblemOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestAValueThatOnlyItsUserCanJudgeIsRefusedToo(t *testing.T) {
+// spoil sets an invalid value for a key of each group except the given ones.
+func spoil(t *testing.T, except ...string) {
+	t.Helper()
+	for key, value := range map[string]string{
+		"API_V1_PREFIX": "api", "SHUTDOWN_TIMEOUT": "1ms", "FIRST_SUPERUSER": "root", "FIRST_SUPERUSER_PASSWORD_FILE": "missing",
+		"HTTP_ADDR": "8000", "REQUEST_TIMEOUT": "soon", "SNOWFLAKE_PORT": "0", "JWT_SECRET_KEY": "too-short-a-secret", "LOG_LEVEL": "loud",
+	} {
+		if !slices.Contains(except, key) {
+			t.Setenv(key, value)
+		}
+	}
+}
+
+// problemKeys returns the keys that the error of an execution names.
+func (x execution) problemKeys(t *testing.T) []string {
+	t.Helper()
+	problems, found := strings.CutPrefix(x.stderr, "the configuration cannot be used:\n")
+	require.True(t, found, x.stderr)
+	var keys []string
+	for line := range strings.Lines(problems) {
+		key, _, _ := strings.Cut(strings.Replace(line, ":", " ", 1), " ")
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func TestEachCommandChecksOnlyTheKeysThatItUses(t *testing.T) {
+	t.Run("version checks none", func(t *testing.T) {
+		spoil(t)
+		assert.Equal(t, exitOK, execute("", "version").code)
+	})
+	t.Run("healthcheck checks HTTP_ADDR", func(t *testing.T) {
+		spoil(t)
+		x := execute("", "healthcheck")
+		assert.Equal(t, exitBadConfig, x.code)
+		assert.Equal(t, []string{"HTTP_ADDR"}, x.problemKeys(t))
+
+		x = execute("", "healthcheck", "--http-addr=127.0.0.1:1")
+		assert.Equal(t, exitFailed, x.code)
+		assert.Contains(t, x.stderr, "no answer: ")
+	})
+	t.Run("superuser checks the store and the log", func(t *testing.T) {
+		spoil(t)
+		for _, verb := range []string{"create", "reset-password"} {
+			x := execute(goodPassword, "superuser", verb, "--email=ann@example.com", "--storage=snowflake")
+			assert.Equal(t, exitBadConfig, x.code)
+			assert.Equal(t, []string{"REQUEST_TIMEOUT", "SNOWFLAKE_PORT", "LOG_LEVEL", "SNOWFLAKE_ACCOUNT"}, x.problemKeys(t))
+		}
+	})
+	t.Run("superuser checks the private key for Snowflake", func(t *testing.T) {
+		t.Setenv("SNOWFLAKE_PRIVATE_KEY", "nonsense")
+		x := execute(goodPassword, "superuser", "create", "--email=ann@example.com", "--storage=snowflake",
+			"--snowflake-account=acme", "--snowflake-auth-type=keypair", "--snowflake-user=u")
+		assert.Equal(t, exitBadConfig, x.code)
+		assert.Equal(t, []string{"SNOWFLAKE_PRIVATE_KEY"}, x.problemKeys(t))
+	})
+	t.Run("superuser needs no key of the server", func(t *testing.T) {
+		server := fakeSnowflake(t, engine.Rules{})
+		spoil(t, "REQUEST_TIMEOUT", "SNOWFLAKE_PORT", "LOG_LEVEL")
+		t.Setenv("SNOWFLAKE_PASSWORD", snowflakePassword)
+		for _, verb := range []string{"create", "reset-password"} {
+			x := executeUntil(t.Context(), goodPassword, "superuser", verb, "--email=ann@example.com",
+				"--storage=snowflake", "--snowflake-account=test", "--snowflake-auth-type=password", "--snowflake-user=u",
+				"--snowflake-protocol=http", "--snowflake-host="+server.Host(), "--snowflake-port="+strconv.Itoa(server.Port()))
+			assert.Equal(t, exitOK, x.code, x.stderr)
+			assert.Contains(t, x.stderr, `"audit"`)
+		}
+	})
+}
+
+func TestConfigPrintShowsEachKeyEvenIfSomeAreWrong(t *testing.T) {
+	spoil(t)
+	x := execute("", "config", "print")
+	assert.Equal(t, exitBadConfig, x.code)
+	assert.Equal(t, []string{
+		"API_V1_PREFIX", "HTTP_ADDR", "REQUEST_TIMEOUT", "JWT_SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SNOWFLAKE_PORT", "LOG_LEVEL",
+		"SHUTDOWN_TIMEOUT", "FIRST_SUPERUSER",
+	}, x.problemKeys(t))
+	assert.Len(t, strings.Split(strings.TrimSpace(x.stdout), "\n"), len(config.Keys()))
+	assert.Regexp(t, `(?m)^HTTP_ADDR +8000 +environment$`, x.stdout)
+	assert.Regexp(t, `(?m)^JWT_SECRET_KEY +\S+ +environment$`, x.stdout)
+	assert.NotContains(t, x.stdout+x.stderr, "too-short-a-secret")
+}
+
+func TestAnUnknownStoreOrAuthenticationIsAnError(t *testing.T) {
+	for _, unknown := range []string{"", "oracle", "Snowflake"} {
+		_, err := openStore(config.Config{Storage: unknown}, telemetry.None())
+		assert.EqualError(t, err, fmt.Sprintf("STORAGE: %q is unknown", unknown))
+		assert.ErrorAs(t, err, new(configError))
+
+		cfg := config.Config{Storage: config.StorageSnowflake, Snowflake: config.Snowflake{Account: "acme", AuthType: unknown}}
+		_, err = openStore(cfg, telemetry.None())
+		assert.EqualError(t, err, fmt.Sprintf("SNOWFLAKE_AUTH_TYPE: %q is unknown", unknown))
+		assert.ErrorAs(t, err, new(configError))
+	}
+}
+
+func TestAValueThatAnotherPackageChecksIsRefusedToo(t *testing.T) {
 	for name, c := range map[string]struct {
 		env  map[string]string
 		want string
 	}{
-		"a private key that is none": {
+		"a private key with the wrong format": {
 			map[string]string{"STORAGE": "snowflake", "SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "keypair", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PRIVATE_KEY": "nonsense"},
 			"SNOWFLAKE_PRIVATE_KEY: is not PEM: it must begin with -----BEGIN PRIVATE KEY-----\n",
 		},
@@ -155,9 +257,9 @@ func TestAValueThatOnlyItsUserCanJudgeIsRefusedToo(t *testing.T) {
 			map[string]string{"FIRST_SUPERUSER_PASSWORD": "password123"},
 			"FIRST_SUPERUSER_PASSWORD: is one of the commonest passwords: choose another\n",
 		},
-		"all at once": {
+		"several problems": {
 			map[string]string{"FIRST_SUPERUSER": "root", "FIRST_SUPERUSER_PASSWORD": "short", "JWT_SECRET_KEY": strings.Repeat("z", 32)},
-			"JWT_SECRET_KEY (environment): has only 1 distinct byte values: give at least 32 random bytes, for example what `openssl rand -base64 32` prints\n" +
+			"JWT_SECRET_KEY (environment): has only 1 distinct byte values: give at least 32 random bytes, for example the output of `openssl rand -base64 32`\n" +
 				"FIRST_SUPERUSER: must be a plain address like name@example.com\n" +
 				"FIRST_SUPERUSER_PASSWORD: must have 8 to 128 characters, has 5\n",
 		},
@@ -177,7 +279,7 @@ func TestAValueThatOnlyItsUserCanJudgeIsRefusedToo(t *testing.T) {
 	}
 }
 
-func TestTheDefaultsAreAcceptedInDevelopmentOnly(t *testing.T) {
+func TestTheDefaultsAreAcceptedOnlyInDevelopment(t *testing.T) {
 	x := execute("", "config", "check")
 	assert.Equal(t, execution{exitOK, "the configuration can be used\n", ""}, x)
 
@@ -190,7 +292,7 @@ func TestTheDefaultsAreAcceptedInDevelopmentOnly(t *testing.T) {
 	x = execute("", "config", "check")
 	assert.Equal(t, execution{exitOK, "the configuration can be used\n", ""}, x)
 
-	// Another password than the default is held to the rules in development too.
+	// The rules for passwords apply in development, too, except for the default.
 	t.Setenv("HTTP_ADDR", "127.0.0.1:0")
 	t.Setenv("FIRST_SUPERUSER_PASSWORD", "password123")
 	assert.Equal(t, exitBadConfig, execute("", "config", "check").code)
@@ -239,7 +341,7 @@ func TestVersionNamesTheProgramAndGo(t *testing.T) {
 func TestHealthcheckSucceedsOnlyWhenReady(t *testing.T) {
 	var away outage
 	away.Store(true)
-	r := launch(t, breakable{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
+	r := startService(t, faultyStore{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
 	check := func() execution {
 		return executeUntil(t.Context(), "", "healthcheck", "--http-addr="+strings.TrimPrefix(r.origin, "http://"))
 	}
@@ -259,8 +361,8 @@ func TestHealthcheckSucceedsOnlyWhenReady(t *testing.T) {
 	assert.Regexp(t, `^no answer: .*refused\n$`, x.stderr)
 }
 
-func TestHealthcheckAsksThisMachineWhenTheServiceListensOnEveryInterface(t *testing.T) {
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(start(t).origin, "http://"))
+func TestHealthcheckUsesLocalhostIfTheServiceListensOnEveryInterface(t *testing.T) {
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(newService(t).origin, "http://"))
 	require.NoError(t, err)
 	production(t)
 	for _, host := range []string{"", "0.0.0.0", "[::]"} {
@@ -269,15 +371,15 @@ func TestHealthcheckAsksThisMachineWhenTheServiceListensOnEveryInterface(t *test
 	}
 }
 
-func TestTheOperatorsCommandsRefuseAStoreThatTheyCannotReach(t *testing.T) {
+func TestTheSuperuserCommandsRefuseTheMemoryStore(t *testing.T) {
 	for _, verb := range []string{"create", "reset-password"} {
 		x := execute(goodPassword, "superuser", verb, "--email=ann@example.com")
 		assert.Equal(t, exitBadConfig, x.code)
-		assert.Equal(t, "STORAGE=memory keeps its data in the process that serves, where this command cannot reach it: name another STORAGE\n", x.stderr)
+		assert.Equal(t, "STORAGE=memory keeps its data in the process that serves, and this command cannot reach it: set STORAGE to another store\n", x.stderr)
 	}
 }
 
-func TestAnOperatorsSuperuserIsTheFirst(t *testing.T) {
+func TestASuperuserThatTheOperatorCreatesIsTheFirst(t *testing.T) {
 	store := memory.New()
 	operator := newOperator(store, security.NewPasswordHasher(), auditTo(zap.NewNop()))
 	address, password, err := credentials("Operator@example.com", strings.NewReader(goodPassword+"\n"))
@@ -285,17 +387,17 @@ func TestAnOperatorsSuperuserIsTheFirst(t *testing.T) {
 	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
 	assert.ErrorIs(t, createSuperuser(operator, t.Context(), address, password), domain.ErrEmailTaken)
 
-	r := startOn(t, store)
+	r := newServiceOn(t, store)
 	signedIn := r.client(t).signIn("operator@example.com", goodPassword)
-	accounts := signedIn.do("GET", "/users/", nil).rows()
-	require.Len(t, accounts, 1, "none is created at the start any more")
+	accounts := signedIn.request("GET", "/users/", nil).rows()
+	require.Len(t, accounts, 1, "the start creates no other")
 	assert.Equal(t, "operator@example.com", accounts[0]["email"])
 	assert.Equal(t, true, accounts[0]["is_superuser"])
 }
 
 func TestAnOperatorCanResetAPassword(t *testing.T) {
 	store := memory.New()
-	r := startOn(t, store)
+	r := newServiceOn(t, store)
 	before := r.admin(t)
 	before.newAccount("ann@example.com")
 	operator := newOperator(store, security.NewPasswordHasher(), auditTo(zap.NewNop()))
@@ -304,7 +406,7 @@ func TestAnOperatorCanResetAPassword(t *testing.T) {
 	address, password, err := credentials(adminEmail, strings.NewReader("a password of the operator's"))
 	require.NoError(t, err)
 	require.NoError(t, reset(operator, t.Context(), address, password))
-	before.do("GET", "/users/me", nil).refused(401, "signed_out")
+	before.request("GET", "/users/me", nil).refused(401, "signed_out")
 	r.client(t).signIn(adminEmail, "a password of the operator's")
 
 	for _, email := range []string{"ann@example.com", "nobody@example.com"} {
@@ -344,7 +446,7 @@ func TestCredentialsAreAnEmailAndTheFirstLineOfStandardInput(t *testing.T) {
 	}
 }
 
-func TestStandardInputThatCannotBeReadIsAFailureAtRunTime(t *testing.T) {
+func TestAnErrorOfStandardInputIsNotAnErrorOfTheConfiguration(t *testing.T) {
 	broken := errors.New("broken pipe")
 	in, out := io.Pipe()
 	out.CloseWithError(broken)
@@ -373,7 +475,32 @@ func TestLogsAreTextOnATerminalAndJSONElsewhere(t *testing.T) {
 	}
 }
 
-func TestTheLevelOfTheLogIsTheConfiguredOne(t *testing.T) {
+// stopper is a writer that calls stop when it has written the text.
+type stopper struct {
+	bytes.Buffer
+	text string
+	stop context.CancelFunc
+}
+
+func (s *stopper) Write(p []byte) (int, error) {
+	n, err := s.Buffer.Write(p)
+	if strings.Contains(s.String(), s.text) {
+		s.stop()
+	}
+	return n, err
+}
+
+func TestAServiceInDevelopmentPrintsItsDocumentationAndSignIn(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	stdout := &stopper{text: "sign in as ", stop: stop}
+	code := run(ctx, []string{"--http-addr=127.0.0.1:0", "--log-format=text"}, strings.NewReader(""), stdout, io.Discard)
+	assert.Equal(t, exitOK, code)
+	assert.Regexp(t, `(?m)\tINFO\tAPI documentation: http://127\.0\.0\.1:\d+/api/v1/docs$`, stdout.String())
+	assert.Regexp(t, `(?m)\tINFO\tsign in as admin@example\.com with the password changethis$`, stdout.String())
+}
+
+func TestTheLogHasTheConfiguredLevel(t *testing.T) {
 	assert.Contains(t, execute("", "--http-addr=127.0.0.1:0", "--log-level=info").stdout, `"listening"`)
 	assert.Empty(t, execute("", "--http-addr=127.0.0.1:0", "--log-level=error").stdout)
 }

@@ -26,41 +26,41 @@ var changeable = map[string]func(admin client) (by client, path string, change f
 
 func TestTheETagIsTheVersionOfAnEntity(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for name, create := range changeable {
 		t.Run(name, func(t *testing.T) {
 			by, path, change := create(admin.in(t))
-			first := by.do("GET", path, nil).is(http.StatusOK)
+			first := by.request("GET", path, nil).is(http.StatusOK)
 			assert.Equal(t, `"1"`, first.header.Get("ETag"))
 
-			nothing := by.do("PATCH", path, "{}").is(http.StatusOK)
+			nothing := by.request("PATCH", path, "{}").is(http.StatusOK)
 			assert.Equal(t, `"1"`, nothing.header.Get("ETag"), "nothing changed")
 			assert.JSONEq(t, string(first.body), string(nothing.body))
 
-			changed := by.do("PATCH", path, change).is(http.StatusOK)
+			changed := by.request("PATCH", path, change).is(http.StatusOK)
 			assert.Equal(t, `"2"`, changed.header.Get("ETag"))
 			assert.Greater(t, changed.text("updated_at"), first.text("updated_at"))
 			assert.Equal(t, first.text("created_at"), changed.text("created_at"))
 
-			same := by.do("PATCH", path, change).is(http.StatusOK)
+			same := by.request("PATCH", path, change).is(http.StatusOK)
 			assert.Equal(t, `"2"`, same.header.Get("ETag"), "it had this value already")
-			assert.Equal(t, `"2"`, by.do("GET", path, nil).header.Get("ETag"))
+			assert.Equal(t, `"2"`, by.request("GET", path, nil).header.Get("ETag"))
 		})
 	}
 }
 
 func TestAPasswordChangeIsRefusedIfIfMatchNamesAnotherVersion(t *testing.T) {
 	t.Parallel()
-	ann, _ := start(t).admin(t).newAccount("ann@example.com")
+	ann, _ := newService(t).admin(t).newAccount("ann@example.com")
 	change := fields{"current_password": goodPassword, "new_password": goodPassword + "!"}
-	ann.do("PATCH", "/users/me/password", change, "If-Match", `"2"`).refused(http.StatusPreconditionFailed, "stale")
-	ann.do("PATCH", "/users/me/password", change, "If-Match", tags(17)).refused(http.StatusBadRequest, "malformed")
-	ann.do("PATCH", "/users/me/password", change, "If-Match", `W/"1", "2"`).is(http.StatusNoContent)
+	ann.request("PATCH", "/users/me/password", change, "If-Match", `"2"`).refused(http.StatusPreconditionFailed, "stale")
+	ann.request("PATCH", "/users/me/password", change, "If-Match", tags(17)).refused(http.StatusBadRequest, "malformed")
+	ann.request("PATCH", "/users/me/password", change, "If-Match", `W/"1", "2"`).is(http.StatusNoContent)
 }
 
 func TestSeveralLinesOfIfMatchAreOneList(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	req, err := http.NewRequest("PATCH", admin.origin+"/api/v1"+admin.newItem("x"), strings.NewReader(`{"title":"y"}`))
 	require.NoError(t, err)
 	req.Header = http.Header{
@@ -90,42 +90,42 @@ func tags(n int) string { return strings.Repeat(`"x", `, n-1) + `"2"` }
 
 func TestAChangeIsRefusedIfIfMatchDoesNotAllowTheVersion(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for name, create := range changeable {
 		t.Run(name, func(t *testing.T) {
 			by, path, change := create(admin.in(t))
-			by.do("PATCH", path, change).is(http.StatusOK)
-			before := by.do("GET", path, nil)
+			by.request("PATCH", path, change).is(http.StatusOK)
+			before := by.request("GET", path, nil)
 			for _, value := range notMatching {
-				by.do("PATCH", path, "{}", "If-Match", value).refused(http.StatusPreconditionFailed, "stale")
-				by.do("DELETE", path, nil, "If-Match", value).refused(http.StatusPreconditionFailed, "stale")
+				by.request("PATCH", path, "{}", "If-Match", value).refused(http.StatusPreconditionFailed, "stale")
+				by.request("DELETE", path, nil, "If-Match", value).refused(http.StatusPreconditionFailed, "stale")
 			}
 			for _, value := range []string{tags(17), `"2"` + strings.Repeat(`, W/"2"`, 16)} {
-				by.do("PATCH", path, "{}", "If-Match", value).refused(http.StatusBadRequest, "malformed")
-				by.do("DELETE", path, nil, "If-Match", value).refused(http.StatusBadRequest, "malformed")
+				by.request("PATCH", path, "{}", "If-Match", value).refused(http.StatusBadRequest, "malformed")
+				by.request("DELETE", path, nil, "If-Match", value).refused(http.StatusBadRequest, "malformed")
 			}
-			assert.Equal(t, string(before.body), string(by.do("GET", path, nil).body))
+			assert.Equal(t, string(before.body), string(by.request("GET", path, nil).body))
 		})
 	}
 }
 
 func TestAChangeTakesEffectIfIfMatchAllowsTheVersion(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for name, create := range changeable {
 		t.Run(name, func(t *testing.T) {
 			by, path, change := create(admin.in(t))
-			by.do("PATCH", path, change).is(http.StatusOK)
+			by.request("PATCH", path, change).is(http.StatusOK)
 			for _, value := range matching {
-				r := by.do("PATCH", path, "{}", "If-Match", value).is(http.StatusOK)
+				r := by.request("PATCH", path, "{}", "If-Match", value).is(http.StatusOK)
 				assert.Equal(t, `"2"`, r.header.Get("ETag"))
 			}
 		})
 		for _, value := range []string{`"2"`, `"2", "3"`, `"1", "2"`, `W/"2"`, `"3", W/"2"`, `*`, tags(16)} {
 			t.Run(name+" can be deleted with "+value, func(t *testing.T) {
 				by, path, change := create(admin.in(t))
-				by.do("PATCH", path, change).is(http.StatusOK)
-				by.do("DELETE", path, nil, "If-Match", value).is(http.StatusNoContent)
+				by.request("PATCH", path, change).is(http.StatusOK)
+				by.request("DELETE", path, nil, "If-Match", value).is(http.StatusNoContent)
 			})
 		}
 	}
@@ -133,11 +133,11 @@ func TestAChangeTakesEffectIfIfMatchAllowsTheVersion(t *testing.T) {
 
 func TestIfMatchWithAStarIsNotFoundIfNothingExists(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for _, collection := range []string{"/items/", "/users/"} {
 		for _, value := range []string{`*`, `"1"`} {
-			admin.do("PATCH", collection+newID(), "{}", "If-Match", value).refused(http.StatusNotFound, "not_found")
-			admin.do("DELETE", collection+newID(), nil, "If-Match", value).refused(http.StatusNotFound, "not_found")
+			admin.request("PATCH", collection+newID(), "{}", "If-Match", value).refused(http.StatusNotFound, "not_found")
+			admin.request("DELETE", collection+newID(), nil, "If-Match", value).refused(http.StatusNotFound, "not_found")
 		}
 	}
 }

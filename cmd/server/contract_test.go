@@ -79,21 +79,21 @@ type account struct {
 
 func newContractFixture(t *testing.T) *contractFixture {
 	var unavailable atomic.Bool
-	outage := startOn(t, breakable{memory.New(), func(context.Context, string) error {
+	outage := newServiceOn(t, faultyStore{memory.New(), func(context.Context, string) error {
 		if unavailable.Load() {
 			return domain.ErrUnavailable
 		}
 		return nil
 	}})
-	racy := startOn(t, breakable{memory.New(), func(_ context.Context, method string) error {
+	racy := newServiceOn(t, faultyStore{memory.New(), func(_ context.Context, method string) error {
 		if method == "DeleteUser" {
 			return domain.ErrLastSuperuser
 		}
 		return nil
 	}})
 	f := &contractFixture{
-		admin:  start(t).admin(t),
-		slow:   start(t, "--request-timeout=300ms").stranger(t),
+		admin:  newService(t).admin(t),
+		slow:   newService(t, "--request-timeout=300ms").unknownAccount(t),
 		outage: outage.admin(t),
 		racy:   racy.admin(t),
 	}
@@ -124,40 +124,40 @@ func (f *contractFixture) replaceAccount() { f.account = newAccountWithItem(f.ad
 // specialTriggers are those of a single operation.
 var specialTriggers = map[documentedReply]trigger{
 	{"login", 401}: func(f *contractFixture) reply {
-		return f.nobody.do("POST", "/auth/login", signInForm(f.email, "wrong"))
+		return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong"))
 	},
 	{"login", 429}: func(f *contractFixture) reply {
 		f.replaceAccount()
-		return repeated(func() reply { return f.nobody.do("POST", "/auth/login", signInForm(f.email, "wrong")) })
+		return repeated(func() reply { return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong")) })
 	},
 	{"updateMe", 409}: func(f *contractFixture) reply {
-		return f.user.do("PATCH", "/users/me", fields{"email": adminEmail})
+		return f.user.request("PATCH", "/users/me", fields{"email": adminEmail})
 	},
 	{"updateMe", 429}: func(f *contractFixture) reply {
 		f.replaceAccount()
-		return repeated(func() reply { return f.user.do("PATCH", "/users/me", fields{"email": adminEmail}) })
+		return repeated(func() reply { return f.user.request("PATCH", "/users/me", fields{"email": adminEmail}) })
 	},
-	{"deleteMe", 403}: func(f *contractFixture) reply { return f.admin.do("DELETE", "/users/me", nil) },
+	{"deleteMe", 403}: func(f *contractFixture) reply { return f.admin.request("DELETE", "/users/me", nil) },
 	{"changePassword", 403}: func(f *contractFixture) reply {
-		return f.user.do("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
+		return f.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
 	},
 	{"changePassword", 429}: func(f *contractFixture) reply {
 		f.replaceAccount()
 		return repeated(func() reply {
-			return f.user.do("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
+			return f.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
 		})
 	},
 	{"createUser", 409}: func(f *contractFixture) reply {
-		return f.admin.do("POST", "/users/", fields{"email": f.email, "password": goodPassword})
+		return f.admin.request("POST", "/users/", fields{"email": f.email, "password": goodPassword})
 	},
 	{"updateUser", 409}: func(f *contractFixture) reply {
-		return f.admin.do("PATCH", "/users/"+f.userID, fields{"email": adminEmail})
+		return f.admin.request("PATCH", "/users/"+f.userID, fields{"email": adminEmail})
 	},
-	{"deleteUser", 409}: func(f *contractFixture) reply { return f.racy.do("DELETE", "/users/"+newID(), nil) },
+	{"deleteUser", 409}: func(f *contractFixture) reply { return f.racy.request("DELETE", "/users/"+newID(), nil) },
 	{"getHealth", 503}: func(f *contractFixture) reply {
-		draining := start(f.t)
+		draining := newService(f.t)
 		draining.service.http.SetState(httpapi.Draining)
-		return draining.client(f.t).do("GET", "/health", nil)
+		return draining.client(f.t).request("GET", "/health", nil)
 	},
 }
 
@@ -212,49 +212,49 @@ func (o operation) commonTriggers() map[documentedReply]trigger {
 	add := func(status int, send trigger) { all[documentedReply{o.OperationID, status}] = send }
 
 	success, _ := strconv.Atoi(slices.Min(slices.Collect(maps.Keys(o.Responses.Map()))))
-	add(success, func(f *contractFixture) reply { f.replaceAccount(); return o.do(f, f.entitled(o)) })
-	add(400, func(f *contractFixture) reply { return o.at(f.entitled(o), o.pathTo(f)+"?%zz", o.body(f.email)) })
+	add(success, func(f *contractFixture) reply { f.replaceAccount(); return o.request(f, f.entitled(o)) })
+	add(400, func(f *contractFixture) reply { return o.requestAt(f.entitled(o), o.pathTo(f)+"?%zz", o.body(f.email)) })
 	if !o.public() {
-		add(401, func(f *contractFixture) reply { return o.do(f, f.nobody) })
-		add(503, func(f *contractFixture) reply { return o.do(f, f.outage) })
+		add(401, func(f *contractFixture) reply { return o.request(f, f.nobody) })
+		add(503, func(f *contractFixture) reply { return o.request(f, f.outage) })
 	}
 	if o.OperationID == "login" {
-		add(503, func(f *contractFixture) reply { return o.do(f, client{t: f.t, origin: f.outage.origin}) })
+		add(503, func(f *contractFixture) reply { return o.request(f, client{t: f.t, origin: f.outage.origin}) })
 	}
 	if slices.Contains(o.Tags, "users") {
-		add(403, func(f *contractFixture) reply { return o.do(f, f.user) })
+		add(403, func(f *contractFixture) reply { return o.request(f, f.user) })
 	}
 	if o.takes("id") {
 		add(404, func(f *contractFixture) reply {
-			return o.at(f.entitled(o), strings.Replace(o.path, "{id}", newID(), 1), o.body(f.email))
+			return o.requestAt(f.entitled(o), strings.Replace(o.path, "{id}", newID(), 1), o.body(f.email))
 		})
 	}
 	if o.takes("If-Match") {
-		add(412, func(f *contractFixture) reply { return o.do(f, f.entitled(o), "If-Match", `"99"`) })
+		add(412, func(f *contractFixture) reply { return o.request(f, f.entitled(o), "If-Match", `"99"`) })
 	}
 	switch {
 	case o.RequestBody != nil:
 		add(408, func(f *contractFixture) reply {
 			stalled, never := io.Pipe()
 			f.t.Cleanup(func() { never.Close() })
-			return o.at(f.slow, o.pathTo(f), stalled, "Content-Type", o.mediaType())
+			return o.requestAt(f.slow, o.pathTo(f), stalled, "Content-Type", o.mediaType())
 		})
 		add(413, func(f *contractFixture) reply {
-			return o.at(f.entitled(o), o.pathTo(f), strings.Repeat("x", 64<<10+1), "Content-Type", o.mediaType())
+			return o.requestAt(f.entitled(o), o.pathTo(f), strings.Repeat("x", 64<<10+1), "Content-Type", o.mediaType())
 		})
-		add(415, func(f *contractFixture) reply { return o.do(f, f.entitled(o), "Content-Type", "text/plain") })
+		add(415, func(f *contractFixture) reply { return o.request(f, f.entitled(o), "Content-Type", "text/plain") })
 		add(422, func(f *contractFixture) reply {
 			if o.mediaType() == "application/json" {
-				return o.at(f.entitled(o), o.pathTo(f), fields{"nonsense": 1})
+				return o.requestAt(f.entitled(o), o.pathTo(f), fields{"nonsense": 1})
 			}
-			return o.at(f.entitled(o), o.pathTo(f), url.Values{"nonsense": {"1"}})
+			return o.requestAt(f.entitled(o), o.pathTo(f), url.Values{"nonsense": {"1"}})
 		})
 	case o.takes("id"):
 		add(422, func(f *contractFixture) reply {
-			return o.at(f.entitled(o), strings.Replace(o.path, "{id}", "nonsense", 1), nil)
+			return o.requestAt(f.entitled(o), strings.Replace(o.path, "{id}", "nonsense", 1), nil)
 		})
 	case o.takes("limit"):
-		add(422, func(f *contractFixture) reply { return o.at(f.entitled(o), o.path+"?limit=nonsense", nil) })
+		add(422, func(f *contractFixture) reply { return o.requestAt(f.entitled(o), o.path+"?limit=nonsense", nil) })
 	}
 	return all
 }
@@ -270,13 +270,13 @@ func (f *contractFixture) entitled(o operation) client {
 	return f.user
 }
 
-// do sends a valid request for o as the given client, with the given headers.
-func (o operation) do(f *contractFixture, by client, header ...string) reply {
-	return o.at(by, o.pathTo(f), o.body(f.email), header...)
+// request sends a valid request for o as the given client, with the given headers.
+func (o operation) request(f *contractFixture, by client, header ...string) reply {
+	return o.requestAt(by, o.pathTo(f), o.body(f.email), header...)
 }
 
-func (o operation) at(by client, path string, body any, header ...string) reply {
-	return by.do(o.method, path, body, header...)
+func (o operation) requestAt(by client, path string, body any, header ...string) reply {
+	return by.request(o.method, path, body, header...)
 }
 
 // pathTo returns the path of the fixture's account or item.

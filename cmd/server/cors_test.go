@@ -21,24 +21,24 @@ func corsHeaders(r reply) []string {
 
 func TestOtherOriginsCannotReadRepliesByDefault(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
-	assert.Empty(t, corsHeaders(admin.do("GET", "/items/", nil, "Origin", "https://app.example.com").is(http.StatusOK)))
-	preflight := admin.do("OPTIONS", "/items/", nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "POST").is(http.StatusNoContent)
+	admin := newService(t).admin(t)
+	assert.Empty(t, corsHeaders(admin.request("GET", "/items/", nil, "Origin", "https://app.example.com").is(http.StatusOK)))
+	preflight := admin.request("OPTIONS", "/items/", nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "POST").is(http.StatusNoContent)
 	assert.Empty(t, corsHeaders(preflight))
 }
 
 func TestConfiguredOriginsCanReadReplies(t *testing.T) {
 	t.Parallel()
 	const ours, other = "https://app.example.com", "http://localhost:3000"
-	r := start(t, "--cors-origins="+ours+","+other)
+	r := newService(t, "--cors-origins="+ours+","+other)
 	admin := r.admin(t)
 	for _, reply := range []reply{
-		admin.do("GET", "/items/", nil, "Origin", ours).is(200),
-		admin.do("POST", "/items/", "{", "Origin", ours).is(400),
-		r.client(t).do("GET", "/items/", nil, "Origin", ours).is(401),
-		admin.do("GET", "/nothing", nil, "Origin", ours).is(404),
-		admin.do("PUT", "/items/", nil, "Origin", ours).is(405),
-		admin.do("POST", "/items/", strings.Repeat(" ", 64<<10+1), "Origin", ours).is(413),
+		admin.request("GET", "/items/", nil, "Origin", ours).is(200),
+		admin.request("POST", "/items/", "{", "Origin", ours).is(400),
+		r.client(t).request("GET", "/items/", nil, "Origin", ours).is(401),
+		admin.request("GET", "/nothing", nil, "Origin", ours).is(404),
+		admin.request("PUT", "/items/", nil, "Origin", ours).is(405),
+		admin.request("POST", "/items/", strings.Repeat(" ", 64<<10+1), "Origin", ours).is(413),
 	} {
 		assert.Equal(t, ours, reply.header.Get("Access-Control-Allow-Origin"), reply.call)
 		assert.Empty(t, reply.header.Get("Access-Control-Allow-Credentials"), reply.call)
@@ -48,9 +48,9 @@ func TestConfiguredOriginsCanReadReplies(t *testing.T) {
 			assert.Contains(t, strings.ToLower(exposed), strings.ToLower(header), reply.call)
 		}
 	}
-	assert.Equal(t, other, admin.do("GET", "/items/", nil, "Origin", other).header.Get("Access-Control-Allow-Origin"))
+	assert.Equal(t, other, admin.request("GET", "/items/", nil, "Origin", other).header.Get("Access-Control-Allow-Origin"))
 
-	preflight := r.client(t).do("OPTIONS", "/items/", nil, "Origin", ours, "Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "authorization,if-match").is(http.StatusNoContent)
+	preflight := r.client(t).request("OPTIONS", "/items/", nil, "Origin", ours, "Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "authorization,if-match").is(http.StatusNoContent)
 	assert.Equal(t, ours, preflight.header.Get("Access-Control-Allow-Origin"))
 	assert.Empty(t, preflight.header.Get("Access-Control-Allow-Credentials"))
 	assert.Equal(t, "600", preflight.header.Get("Access-Control-Max-Age"))
@@ -63,8 +63,8 @@ func TestConfiguredOriginsCanReadReplies(t *testing.T) {
 
 	for _, stranger := range []string{"https://evil.example.com", "http://app.example.com", "https://app.example.com.evil.example", "https://app.example.com:444", "null", "*"} {
 		for _, reply := range []reply{
-			admin.do("GET", "/items/", nil, "Origin", stranger).is(http.StatusOK),
-			admin.do("OPTIONS", "/items/", nil, "Origin", stranger, "Access-Control-Request-Method", "POST").is(http.StatusNoContent),
+			admin.request("GET", "/items/", nil, "Origin", stranger).is(http.StatusOK),
+			admin.request("OPTIONS", "/items/", nil, "Origin", stranger, "Access-Control-Request-Method", "POST").is(http.StatusNoContent),
 		} {
 			assert.Empty(t, reply.header.Get("Access-Control-Allow-Origin"), stranger)
 		}
@@ -73,10 +73,10 @@ func TestConfiguredOriginsCanReadReplies(t *testing.T) {
 
 func TestAllOriginsCanBeAllowedButWithoutCredentials(t *testing.T) {
 	t.Parallel()
-	c := start(t, "--cors-origins=*").client(t)
+	c := newService(t, "--cors-origins=*").client(t)
 	for _, reply := range []reply{
-		c.do("GET", "/health", nil, "Origin", "https://app.example.com").is(http.StatusOK),
-		c.do("OPTIONS", "/health", nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "GET").is(http.StatusNoContent),
+		c.request("GET", "/health", nil, "Origin", "https://app.example.com").is(http.StatusOK),
+		c.request("OPTIONS", "/health", nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "GET").is(http.StatusNoContent),
 	} {
 		assert.Equal(t, "*", reply.header.Get("Access-Control-Allow-Origin"))
 		assert.Empty(t, reply.header.Get("Access-Control-Allow-Credentials"))

@@ -23,8 +23,10 @@ func costs(t *testing.T, admin client) []struct {
 	cid, _ := admin.newAccount("cid@example.com")
 	dan, _ := admin.newAccount("dan@example.com")
 	kept, dropped := ann.newItem("kept"), ann.newItem("dropped")
+	newPassword := fields{"current_password": goodPassword, "new_password": goodPassword + "!"}
+	newUser := fields{"email": "new@example.com", "password": goodPassword}
 	do := func(c client, method, path string, body any, status int) func() {
-		return func() { c.do(method, path, body).is(status) }
+		return func() { c.request(method, path, body).is(status) }
 	}
 	return []struct {
 		call string
@@ -43,12 +45,12 @@ func costs(t *testing.T, admin client) []struct {
 		{"POST /auth/login", do(admin, "POST", "/auth/login", signInForm("ann@example.com", goodPassword), 200), 1},
 		{"PATCH /users/me, a name", do(ann, "PATCH", "/users/me", fields{"full_name": "Ann"}, 200), 2},
 		{"PATCH /users/me, an e-mail", do(ann, "PATCH", "/users/me", fields{"email": "ann2@example.com"}, 200), 5},
-		{"PATCH /users/me/password", do(cid, "PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": goodPassword + "!"}, 204), 2},
+		{"PATCH /users/me/password", do(cid, "PATCH", "/users/me/password", newPassword, 204), 2},
 		{"PATCH /users/{id}, a name", do(admin, "PATCH", "/users/"+benID, fields{"full_name": "Ben"}, 200), 2},
 		{"PATCH /users/{id}, a new superuser", do(admin, "PATCH", "/users/"+benID, fields{"is_superuser": true}, 200), 2},
 		{"PATCH /users/{id}, a superuser no more", do(admin, "PATCH", "/users/"+benID, fields{"is_superuser": false}, 200), 5},
-		{"POST /users/", do(admin, "POST", "/users/", fields{"email": "new@example.com", "password": goodPassword}, 201), 4},
-		{"POST /users/, an e-mail that is taken", do(admin, "POST", "/users/", fields{"email": "new@example.com", "password": goodPassword}, 409), 5},
+		{"POST /users/", do(admin, "POST", "/users/", newUser, 201), 4},
+		{"POST /users/, an e-mail that is taken", do(admin, "POST", "/users/", newUser, 409), 5},
 		{"DELETE /users/{id}", do(admin, "DELETE", "/users/"+benID, nil, 204), 5},
 		{"DELETE /users/me", do(dan, "DELETE", "/users/me", nil, 204), 5},
 		{"any, with a token that has ended", do(dan, "GET", "/items/", nil, 401), 1},
@@ -57,7 +59,8 @@ func costs(t *testing.T, admin client) []struct {
 }
 
 func TestEachCallCostsWhatItsTableSays(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t)
 	table := "| call | requests to Snowflake |\n|---|---|\n"
 	for _, c := range costs(t, r.admin(t)) {
 		server.Reset()
@@ -85,18 +88,20 @@ func TestEachCallCostsWhatItsTableSays(t *testing.T) {
 }
 
 func TestAConnectionLogsInOnce(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	t.Parallel()
+	const clients, requests = 8, 1000
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Reset()
 	var all sync.WaitGroup
-	for range 8 {
+	for range clients {
 		all.Go(func() {
-			for range 125 {
-				admin.do("GET", "/users/me", nil).is(http.StatusOK)
+			for range requests / clients {
+				admin.request("GET", "/users/me", nil).is(http.StatusOK)
 			}
 		})
 	}
 	all.Wait()
-	assert.LessOrEqual(t, server.Logins(), 8)
-	assert.Equal(t, 1000, server.Statements())
+	assert.LessOrEqual(t, server.Logins(), clients)
+	assert.Equal(t, requests, server.Statements())
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// fault is what a [breakable] store does before the calls of one method.
+// fault is what a [faultyStore] does before it calls a method of the store.
 type fault func(context.Context) error
 
-// in is the fault of that method, and of no other.
+// in returns a hook for [faultyStore] that applies f to one method only.
 func (f fault) in(method string) func(context.Context, string) error {
 	return func(ctx context.Context, called string) error {
 		if f == nil || called != method {
@@ -22,13 +22,13 @@ func (f fault) in(method string) func(context.Context, string) error {
 	}
 }
 
-// hanging is a fault that lasts until the call's context ends.
+// hanging is a fault that blocks until the context ends.
 func hanging(ctx context.Context) error {
 	<-ctx.Done()
 	return domain.ErrUnavailable.WithCause(ctx.Err())
 }
 
-// outage is a store that is away for as long as it is true.
+// outage makes a store unavailable while it is true.
 type outage struct{ atomic.Bool }
 
 func (o *outage) fault(context.Context) error {
@@ -38,61 +38,66 @@ func (o *outage) fault(context.Context) error {
 	return nil
 }
 
-// roadblock holds calls up until it is opened, even beyond the end of their contexts.
-type roadblock struct {
-	arrived chan struct{} // receives once for each call
+// gate blocks calls until it is opened, even after their contexts have ended.
+type gate struct {
+	arrived chan struct{} // receives one element per call
 	opened  chan struct{}
 	open    func()
 }
 
-func newRoadblock() roadblock {
+func newGate() gate {
 	opened := make(chan struct{})
-	return roadblock{make(chan struct{}, 1), opened, sync.OnceFunc(func() { close(opened) })}
+	return gate{make(chan struct{}, 1), opened, sync.OnceFunc(func() { close(opened) })}
 }
 
-func (b roadblock) fault(context.Context) error {
-	b.arrived <- struct{}{}
-	<-b.opened
+func (g gate) fault(context.Context) error {
+	g.arrived <- struct{}{}
+	<-g.opened
 	return nil
 }
 
-// meeting holds callers up until a number of them is there; whoever comes later just passes.
-type meeting struct {
-	missing  atomic.Int64
-	complete chan struct{}
+// barrier blocks calls until n of them have arrived. Later calls pass.
+type barrier struct {
+	missing atomic.Int64
+	opened  chan struct{}
 }
 
-func newMeeting(n int64) *meeting {
-	m := &meeting{complete: make(chan struct{})}
-	m.missing.Store(n)
-	return m
+func newBarrier(n int64) *barrier {
+	b := &barrier{opened: make(chan struct{})}
+	b.missing.Store(n)
+	return b
 }
 
-func (m *meeting) attend() {
-	if m.missing.Add(-1) == 0 {
-		close(m.complete)
+func (b *barrier) wait() {
+	if b == nil {
+		return
 	}
-	<-m.complete
+	if b.missing.Add(-1) == 0 {
+		close(b.opened)
+	}
+	<-b.opened
 }
 
-// rendezvous is a store in which the first callers of a method meet, so that each of them has read
-// before any of them writes.
-type rendezvous struct {
+// racingStore lets the first calls of a method wait for each other, so that each caller has read before
+// any of them writes. A nil barrier blocks nothing.
+type racingStore struct {
 	ports.Store
-	firstSuperuser, userUpdate, itemUpdate *meeting
+	firstSuperuser, userUpdate, itemUpdate *barrier
 }
 
-func (r rendezvous) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
-	r.firstSuperuser.attend()
-	return r.Store.CreateFirstSuperuser(ctx, u)
+func (s racingStore) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
+	s.firstSuperuser.wait()
+	return s.Store.CreateFirstSuperuser(ctx, u)
 }
 
-func (r rendezvous) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
-	r.userUpdate.attend()
-	return r.Store.UpdateUser(ctx, by, next, read)
+func (s racingStore) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
+	s.userUpdate.wait()
+	return s.Store.UpdateUser(ctx, by, next, read)
 }
 
-func (r rendezvous) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, read int64) error {
-	r.itemUpdate.attend()
-	return r.Store.UpdateItem(ctx, by, scope, next, read)
+func (s racingStore) UpdateItem(
+	ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, read int64,
+) error {
+	s.itemUpdate.wait()
+	return s.Store.UpdateItem(ctx, by, scope, next, read)
 }

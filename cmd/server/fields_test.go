@@ -10,50 +10,50 @@ import (
 
 func TestTextIsReturnedExactlyAsItWasSent(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	_, id := admin.newAccount("ann@example.com")
 	for _, text := range []string{
 		"x", " ", " x ", "\n", "\r\n\t", `'"` + "`" + `\`, `\u0041 %41 &amp; </script>`, "e\u0301 \u00e9", "😀👩‍👩‍👧", "\u202e\ufeff\u0001\u007f",
 		"'; DROP TABLE items; --", "null", "7", "\ufffd", "\u2028\u2029", strings.Repeat("😀", 255),
 	} {
-		item := admin.do("POST", "/items/", fields{"title": text, "description": text}).is(http.StatusCreated)
-		for _, r := range []reply{item, admin.do("GET", "/items/"+item.text("id"), nil), admin.do("PATCH", "/items/"+item.text("id"), fields{"title": text})} {
+		item := admin.request("POST", "/items/", fields{"title": text, "description": text}).is(http.StatusCreated)
+		for _, r := range []reply{item, admin.request("GET", "/items/"+item.text("id"), nil), admin.request("PATCH", "/items/"+item.text("id"), fields{"title": text})} {
 			assert.Equal(t, text, r.is2xx().text("title"))
 			assert.Equal(t, text, r.text("description"))
 		}
-		assert.Equal(t, text, admin.do("PATCH", "/users/"+id, fields{"full_name": text}).is(http.StatusOK).text("full_name"))
-		assert.Equal(t, text, admin.do("GET", "/items/?limit=1", nil).rows()[0]["title"])
+		assert.Equal(t, text, admin.request("PATCH", "/users/"+id, fields{"full_name": text}).is(http.StatusOK).text("full_name"))
+		assert.Equal(t, text, admin.request("GET", "/items/?limit=1", nil).rows()[0]["title"])
 	}
-	assert.Equal(t, "😀", admin.do("POST", "/items/", `{"title":"\ud83d\ude00"}`).is(http.StatusCreated).text("title"))
+	assert.Equal(t, "😀", admin.request("POST", "/items/", `{"title":"\ud83d\ude00"}`).is(http.StatusCreated).text("title"))
 }
 
 func TestLengthsAreCountedInCodePoints(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	item := admin.newItem("x")
 	_, id := admin.newAccount("ann@example.com")
 	for _, at := range []struct {
 		path, field string
 		most        int
 	}{{item, "title", 255}, {item, "description", 5000}, {"/users/" + id, "full_name", 255}, {"/users/me", "full_name", 255}} {
-		admin.do("PATCH", at.path, fields{at.field: strings.Repeat("😀", at.most)}).is(http.StatusOK)
-		admin.do("PATCH", at.path, fields{at.field: strings.Repeat("😀", at.most+1)}).faulted("body." + at.field)
-		admin.do("PATCH", at.path, fields{at.field: "a\x00b"}).faulted("body." + at.field)
+		admin.request("PATCH", at.path, fields{at.field: strings.Repeat("😀", at.most)}).is(http.StatusOK)
+		admin.request("PATCH", at.path, fields{at.field: strings.Repeat("😀", at.most+1)}).faulted("body." + at.field)
+		admin.request("PATCH", at.path, fields{at.field: "a\x00b"}).faulted("body." + at.field)
 	}
-	admin.do("PATCH", item, fields{"title": ""}).faulted("body.title")
-	admin.do("PATCH", item, fields{"description": ""}).is(http.StatusOK)
-	admin.do("PATCH", "/users/"+id, fields{"full_name": ""}).is(http.StatusOK)
+	admin.request("PATCH", item, fields{"title": ""}).faulted("body.title")
+	admin.request("PATCH", item, fields{"description": ""}).is(http.StatusOK)
+	admin.request("PATCH", "/users/"+id, fields{"full_name": ""}).is(http.StatusOK)
 
-	admin.do("PATCH", "/users/"+id, fields{"password": strings.Repeat("ü", 8)}).is(http.StatusOK)
-	admin.do("PATCH", "/users/"+id, fields{"password": strings.Repeat("😀", 128)}).is(http.StatusOK)
+	admin.request("PATCH", "/users/"+id, fields{"password": strings.Repeat("ü", 8)}).is(http.StatusOK)
+	admin.request("PATCH", "/users/"+id, fields{"password": strings.Repeat("😀", 128)}).is(http.StatusOK)
 	for _, bad := range []string{"", "seven77", strings.Repeat("ü", 7), strings.Repeat("x", 129), "nul\x00inside"} {
-		admin.do("PATCH", "/users/"+id, fields{"password": bad}).faulted("body.password")
+		admin.request("PATCH", "/users/"+id, fields{"password": bad}).faulted("body.password")
 	}
 }
 
 func TestAnEmailIsAPlainAddressInAnyLetterCase(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	_, id := admin.newAccount("ann@example.com")
 	for sent, kept := range map[string]string{
 		"Ann.X+tag@Sub.EXAMPLE.com":            "ann.x+tag@sub.example.com",
@@ -61,67 +61,67 @@ func TestAnEmailIsAPlainAddressInAnyLetterCase(t *testing.T) {
 		"a@xn--bcher-kva.example":              "a@xn--bcher-kva.example",
 		strings.Repeat("l", 64) + "@a.example": strings.Repeat("l", 64) + "@a.example",
 	} {
-		assert.Equal(t, kept, admin.do("PATCH", "/users/"+id, fields{"email": sent}).is(http.StatusOK).text("email"))
+		assert.Equal(t, kept, admin.request("PATCH", "/users/"+id, fields{"email": sent}).is(http.StatusOK).text("email"))
 	}
 	for _, bad := range []string{
 		"", "a", "@", "a@", "@b", "a@b@c", "a b@c", `"a"@b`, "Ann <ann@b>", "a(c)@b", "a@b.", "a@-b", "a@[127.0.0.1]", "a..b@c", " a@b", "a@b\n", "a\x00@b",
 		"ä@b", "a@bücher.example", strings.Repeat("l", 65) + "@b", "a@" + strings.Repeat("b", 64), strings.Repeat("x", 300) + "@b",
 	} {
-		r := admin.do("PATCH", "/users/"+id, fields{"email": bad}).is(http.StatusUnprocessableEntity)
+		r := admin.request("PATCH", "/users/"+id, fields{"email": bad}).is(http.StatusUnprocessableEntity)
 		assert.Contains(t, r.faults(), "body.email", "%q", bad)
 	}
-	admin.do("PATCH", "/users/"+id, fields{"email": "ADMIN@Example.Com"}).refused(http.StatusConflict, "email_taken")
-	admin.do("POST", "/users/", fields{"email": "ADMIN@Example.Com", "password": goodPassword}).refused(http.StatusConflict, "email_taken")
-	admin.do("PATCH", "/users/"+id, fields{"email": "Ann@Example.Com"}).is(http.StatusOK)
+	admin.request("PATCH", "/users/"+id, fields{"email": "ADMIN@Example.Com"}).refused(http.StatusConflict, "email_taken")
+	admin.request("POST", "/users/", fields{"email": "ADMIN@Example.Com", "password": goodPassword}).refused(http.StatusConflict, "email_taken")
+	admin.request("PATCH", "/users/"+id, fields{"email": "Ann@Example.Com"}).is(http.StatusOK)
 	admin.signIn("aNN@eXAMPLE.cOM", goodPassword)
 }
 
 func TestOneReplyNamesEveryFaultyField(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	user := fields{
 		"email": "not plain", "password": "short", "full_name": strings.Repeat("x", 256), "is_active": "yes", "is_superuser": 1, "role": "admin",
 	}
 	all := []string{"body.email", "body.password", "body.full_name", "body.is_active", "body.is_superuser", "body.role"}
-	admin.do("POST", "/users/", user).faulted(all...)
-	admin.do("PATCH", "/users/nonsense", user).faulted(append(all, "path.id")...)
-	admin.do("POST", "/items/", fields{"title": "", "description": "a\x00", "price": 7}).faulted("body.title", "body.description", "body.price")
-	admin.do("GET", "/items/?skip=-1&limit=0&count=perhaps&cursor="+strings.Repeat("x", 101), nil).
+	admin.request("POST", "/users/", user).faulted(all...)
+	admin.request("PATCH", "/users/nonsense", user).faulted(append(all, "path.id")...)
+	admin.request("POST", "/items/", fields{"title": "", "description": "a\x00", "price": 7}).faulted("body.title", "body.description", "body.price")
+	admin.request("GET", "/items/?skip=-1&limit=0&count=perhaps&cursor="+strings.Repeat("x", 101), nil).
 		faulted("query.skip", "query.limit", "query.count", "query.cursor")
-	admin.do("PATCH", "/users/me/password", fields{"new_password": "password"}).faulted("body.current_password", "body.new_password")
+	admin.request("PATCH", "/users/me/password", fields{"new_password": "password"}).faulted("body.current_password", "body.new_password")
 }
 
 func TestNoReplyRepeatsAPassword(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	user, id := admin.newAccount("ann@example.com")
 	for _, secret := range []any{
 		"hunt3r2", "hunt3r2" + strings.Repeat("x", 128), "hunt3r2\x00long", []string{"hunt3r2"}, fields{"hunt3r2": 1}, "hunt3r2 is fine",
 	} {
 		for _, reply := range []reply{
-			admin.do("POST", "/users/", fields{"email": "not plain", "password": secret}),
-			admin.do("PATCH", "/users/"+id, fields{"email": "not plain", "password": secret}),
-			user.do("PATCH", "/users/me/password", fields{"current_password": secret, "new_password": secret}),
-			admin.do("POST", "/users/", fields{"email": newID() + "@example.com", "password": secret}),
+			admin.request("POST", "/users/", fields{"email": "not plain", "password": secret}),
+			admin.request("PATCH", "/users/"+id, fields{"email": "not plain", "password": secret}),
+			user.request("PATCH", "/users/me/password", fields{"current_password": secret, "new_password": secret}),
+			admin.request("POST", "/users/", fields{"email": newID() + "@example.com", "password": secret}),
 		} {
 			assert.NotContains(t, string(reply.body), "hunt3r2", reply.call)
 		}
 	}
-	reply := r.client(t).do("POST", "/auth/login", signInForm(adminEmail, "hunt3r2"))
+	reply := r.client(t).request("POST", "/auth/login", signInForm(adminEmail, "hunt3r2"))
 	assert.NotContains(t, string(reply.body), "hunt3r2")
-	reply = admin.do("POST", "/users/", `{"password":"hunt3r2"`)
+	reply = admin.request("POST", "/users/", `{"password":"hunt3r2"`)
 	assert.NotContains(t, string(reply.body), "hunt3r2")
 }
 
 func TestACommonPasswordIsRefusedEverywhere(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	user, id := admin.newAccount("ann@example.com")
 	for _, common := range []string{"password", "PassWord", "12345678", "changethis"} {
-		admin.do("POST", "/users/", fields{"email": "bob@example.com", "password": common}).faulted("body.password")
-		admin.do("PATCH", "/users/"+id, fields{"password": common}).faulted("body.password")
-		user.do("PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": common}).faulted("body.new_password")
+		admin.request("POST", "/users/", fields{"email": "bob@example.com", "password": common}).faulted("body.password")
+		admin.request("PATCH", "/users/"+id, fields{"password": common}).faulted("body.password")
+		user.request("PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": common}).faulted("body.new_password")
 	}
-	user.do("PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": goodPassword}).faulted("body.new_password")
+	user.request("PATCH", "/users/me/password", fields{"current_password": goodPassword, "new_password": goodPassword}).faulted("body.new_password")
 }

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,6 +24,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -27,21 +32,41 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What somebody has configured for the service of theirs is not for its tests.
+	// The environment may configure a service of the developer. Tests do not use that configuration.
 	for _, k := range config.Keys() {
 		os.Unsetenv(k.Name)
 	}
-	os.Exit(m.Run())
+	flag.Parse()
+	if !isSet("test.parallel") {
+		// Most tests wait for network and timers, not for a processor.
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
+	var err error
+	if packageDir, err = os.MkdirTemp("", "echo-server-test"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(packageDir)
+	os.Exit(code)
 }
+
+// isSet reports whether the command line has that flag.
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
+// packageDir is a directory for files that several tests share.
+var packageDir string
 
 const (
 	adminEmail    = "admin@example.com"
-	adminPassword = "changethis" // in development
+	adminPassword = config.DefaultPassword // in development
 	goodPassword  = "correct horse battery staple"
 )
 
-// running is the whole service under test, over real HTTP.
-type running struct {
+// testService is the whole service, served over real HTTP.
+type testService struct {
 	service *service
 	sink    *telemetry.Telemetry
 	cfg     config.Config
@@ -51,22 +76,31 @@ type running struct {
 	stopped <-chan error // what serve returned, then closed
 }
 
-// start runs the service with the given flags on a store of its own, and waits until it is ready.
-func start(t testing.TB, flags ...string) *running {
+// newService starts the service with the given flags on an empty store, and waits until it is ready.
+func newService(t testing.TB, flags ...string) *testService {
 	t.Helper()
-	return startOn(t, nil, flags...)
+	return newServiceOn(t, nil, flags...)
 }
 
-// startOn is start on the given store.
-func startOn(t testing.TB, store ports.Store, flags ...string) *running {
+// newServiceOn is newService on the given store.
+func newServiceOn(t testing.TB, store ports.Store, flags ...string) *testService {
 	t.Helper()
-	r := launch(t, store, flags...)
-	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
-	return r
+	return startService(t, store, flags...).waitUntilReady(t)
 }
 
-// launch is startOn, except that it does not wait.
-func launch(t testing.TB, store ports.Store, flags ...string) *running {
+// startService is newServiceOn, but does not wait until the service is ready.
+func startService(t testing.TB, store ports.Store, flags ...string) *testService {
+	t.Helper()
+	return startServiceWith(t, store, cheapSignInCost(), flags...)
+}
+
+// cheapSignInCost is for every test that does not test the cost of a sign-in.
+func cheapSignInCost() signInCost {
+	return signInCost{hasher: security.NewCheapPasswordHasher()}
+}
+
+// startServiceWith is startService with the given cost of sign-ins. A nil store means an empty one.
+func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ...string) *testService {
 	t.Helper()
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.AddFlags(fs)
@@ -81,7 +115,7 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 	if store == nil {
 		opened = openTestStore(t, cfg, sink)
 	}
-	svc, err := wire(cfg, opened, sink, log)
+	svc, err := wire(cfg, opened, sink, log, cost)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -92,44 +126,79 @@ func launch(t testing.TB, store ports.Store, flags ...string) *running {
 		defer close(stopped)
 		stopped <- svc.serve(ctx, cfg, listener, log)
 	}()
-	r := &running{service: svc, sink: sink, cfg: cfg, origin: "http://" + listener.Addr().String(), logs: logs, stop: stop, stopped: stopped}
+	r := &testService{
+		service: svc, sink: sink, cfg: cfg, origin: "http://" + listener.Addr().String(),
+		logs: logs, stop: stop, stopped: stopped,
+	}
 	t.Cleanup(func() {
-		// Connections that were never used would keep the server waiting for their first request.
+		// The server would wait for the first request of connections that were never used.
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		stop()
 		for range stopped {
 		}
-		end(opened, sink, log)
+		shutdown(opened, sink, log)
 	})
 	return r
 }
 
-// fields is a JSON object to send.
+func (r *testService) waitUntilReady(t testing.TB) *testService {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
+	return r
+}
+
+// waitUntilLogged waits until the log has at least n lines with that message.
+func (r *testService) waitUntilLogged(t testing.TB, message string, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.logs.FilterMessage(message).Len() >= n }, waitLimit, pollInterval)
+}
+
+// configFile writes a configuration file and returns the flag that names it. Unlike the environment, it
+// lets tests run in parallel.
+func configFile(t testing.TB, values fields) string {
+	t.Helper()
+	content, err := json.Marshal(values) // JSON is YAML
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "config.yml")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	return "--config=" + path
+}
+
+// productionConfig configures a service that clients on other machines can reach, on the memory store.
+func productionConfig(t testing.TB) string {
+	t.Helper()
+	return configFile(t, fields{
+		"HTTP_ADDR": ":0", "STORAGE": "memory",
+		"JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword,
+	})
+}
+
+// fields is a JSON object.
 type fields = map[string]any
 
-// client is one who uses the service. The zero token sends none.
+// client sends requests as one account, or without a token if token is empty.
 type client struct {
 	t      testing.TB
 	origin string
 	token  string
 }
 
-func (r *running) client(t testing.TB) client { return client{t: t, origin: r.origin} }
+func (r *testService) client(t testing.TB) client { return client{t: t, origin: r.origin} }
 
-// in is c within a subtest.
+// in returns c for use in a subtest.
 func (c client) in(t testing.TB) client {
 	c.t = t
 	return c
 }
 
-// admin is the first superuser, signed in.
-func (r *running) admin(t testing.TB) client {
+// admin signs in as the first superuser.
+func (r *testService) admin(t testing.TB) client {
 	t.Helper()
-	return r.client(t).signIn(adminEmail, r.service.first.password)
+	return r.client(t).signIn(adminEmail, r.cfg.FirstSuperuserPassword.Reveal())
 }
 
-// stranger has a good token of an account that the store does not know.
-func (r *running) stranger(t testing.TB) client {
+// unknownAccount has a valid token of a superuser who is not in the store.
+func (r *testService) unknownAccount(t testing.TB) client {
 	t.Helper()
 	tokens, err := newTokens(r.cfg)
 	require.NoError(t, err)
@@ -140,7 +209,7 @@ func (r *running) stranger(t testing.TB) client {
 
 func (c client) signIn(email, password string) client {
 	c.t.Helper()
-	reply := c.do("POST", "/auth/login", signInForm(email, password))
+	reply := c.request("POST", "/auth/login", signInForm(email, password))
 	require.Equal(c.t, http.StatusOK, reply.status, "%s", reply.body)
 	c.token = reply.text("access_token")
 	return c
@@ -150,47 +219,48 @@ func signInForm(email, password string) url.Values {
 	return url.Values{"username": {email}, "password": {password}}
 }
 
-// newAccount creates an account, which c, a superuser, may do, and returns it signed in with its id.
-func (c client) newAccount(email string, more ...string) (client, string) {
+// newAccount creates an account on behalf of c, a superuser. It returns a client that is signed in to the
+// account, and the account's id. The flags, such as is_superuser, are set to true.
+func (c client) newAccount(email string, flags ...string) (client, string) {
 	c.t.Helper()
-	fields := map[string]any{"email": email, "password": goodPassword}
-	for _, flag := range more {
-		fields[flag] = true
+	body := fields{"email": email, "password": goodPassword}
+	for _, flag := range flags {
+		body[flag] = true
 	}
-	reply := c.do("POST", "/users/", fields)
+	reply := c.request("POST", "/users/", body)
 	require.Equal(c.t, http.StatusCreated, reply.status, "%s", reply.body)
 	return c.signIn(email, goodPassword), reply.text("id")
 }
 
-// newItem creates an item of c's and returns its path.
+// newItem creates an item that c owns and returns its path.
 func (c client) newItem(title string) string {
 	c.t.Helper()
-	reply := c.do("POST", "/items/", map[string]any{"title": title})
+	reply := c.request("POST", "/items/", fields{"title": title})
 	require.Equal(c.t, http.StatusCreated, reply.status, "%s", reply.body)
 	return "/items/" + reply.text("id")
 }
 
-// reply is an answer that was checked against the document.
+// reply is a response that was checked against openapi.yaml.
 type reply struct {
 	t    testing.TB
-	call string // what it answers, for messages
-	// operation is the id of the operation that gave it; empty when there is none.
+	call string // method and path of the request, for messages
+	// operation is the id of the operation in openapi.yaml, or empty for a path outside of it.
 	operation string
 	status    int
 	header    http.Header
 	body      []byte
 }
 
-// do sends a request to a path below the prefix, and checks the answer against the document. body
-// is a form, the text of a JSON document, a value to make one of, or nil. header holds names and
-// values in turn.
-func (c client) do(method, path string, body any, header ...string) reply {
+// request sends a request to a path below /api/v1 and checks the response against openapi.yaml. body is
+// a form, the text or the reader of a JSON document, a value to encode as JSON, or nil. header holds
+// alternating names and values; an empty value removes that header.
+func (c client) request(method, path string, body any, header ...string) reply {
 	c.t.Helper()
-	return c.at(method, "/api/v1"+path, body, header...)
+	return c.requestAt(method, "/api/v1"+path, body, header...)
 }
 
-// at is do with a path that says where it begins itself.
-func (c client) at(method, path string, body any, header ...string) reply {
+// requestAt is request with a path from the root.
+func (c client) requestAt(method, path string, body any, header ...string) reply {
 	c.t.Helper()
 	var content io.Reader = http.NoBody
 	contentType := "application/json"
@@ -228,12 +298,15 @@ func (c client) at(method, path string, body any, header ...string) reply {
 
 func (c client) send(req *http.Request) reply {
 	c.t.Helper()
-	answer, err := http.DefaultTransport.RoundTrip(req)
+	response, err := http.DefaultTransport.RoundTrip(req)
 	require.NoError(c.t, err)
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	require.NoError(c.t, err)
-	r := reply{t: c.t, call: req.Method + " " + req.URL.Path, status: answer.StatusCode, header: answer.Header, body: body}
+	r := reply{
+		t: c.t, call: req.Method + " " + req.URL.Path,
+		status: response.StatusCode, header: response.Header, body: body,
+	}
 	if path, below := strings.CutPrefix(req.URL.Path, "/api/v1"); below {
 		if route := operationOf(req.Method, path); route != nil {
 			r.operation = route.Operation.OperationID
@@ -243,7 +316,7 @@ func (c client) send(req *http.Request) reply {
 	return r
 }
 
-// field returns a field of the answer's JSON object.
+// field returns a field of the JSON object in the body.
 func (r reply) field(name string) any {
 	r.t.Helper()
 	var object map[string]any
@@ -255,11 +328,11 @@ func (r reply) field(name string) any {
 func (r reply) text(name string) string {
 	r.t.Helper()
 	text, ok := r.field(name).(string)
-	require.True(r.t, ok, "%s is no text: %s", name, r.body)
+	require.True(r.t, ok, "%s is not a string: %s", name, r.body)
 	return text
 }
 
-// rows returns the data of a page.
+// rows returns the rows of a page.
 func (r reply) rows() []map[string]any {
 	r.t.Helper()
 	var page struct{ Data []map[string]any }
@@ -274,14 +347,14 @@ func (r reply) is(status int) reply {
 	return r
 }
 
-// is2xx is is for any success.
+// is2xx asserts that the status is a success and returns the reply.
 func (r reply) is2xx() reply {
 	r.t.Helper()
 	require.Equal(r.t, 2, r.status/100, "%s: %d %s", r.call, r.status, r.body)
 	return r
 }
 
-// refused asserts the status and the code of a problem document.
+// refused asserts that the reply is a problem document with that status and code.
 func (r reply) refused(status int, code string) {
 	r.t.Helper()
 	if assert.Equal(r.t, status, r.status, "%s: %s", r.call, r.body) {
@@ -289,7 +362,7 @@ func (r reply) refused(status int, code string) {
 	}
 }
 
-// faulted asserts a 422 that names exactly these locations, in any order.
+// faulted asserts that the reply is a 422 that names exactly these locations, in any order.
 func (r reply) faulted(locations ...string) {
 	r.t.Helper()
 	r.is(http.StatusUnprocessableEntity)

@@ -53,7 +53,7 @@ func hostileJSON() *rapid.Generator[string] {
 
 func TestNoRequestCausesAnInternalError(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	// A request that succeeds on the own account could end the token, so the target is another account.
 	user, _ := admin.newAccount("ann@example.com", "is_superuser")
@@ -101,8 +101,8 @@ func TestNoRequestCausesAnInternalError(t *testing.T) {
 	for _, line := range r.logs.All() {
 		require.Less(t, line.Level, zapcore.ErrorLevel, "%s %v", line.Message, line.ContextMap())
 	}
-	r.client(t).do("GET", "/health", nil).is(http.StatusOK)
-	admin.do("GET", "/users/me", nil).is(http.StatusOK)
+	r.client(t).request("GET", "/health", nil).is(http.StatusOK)
+	admin.request("GET", "/users/me", nil).is(http.StatusOK)
 }
 
 // sendable drops characters that a header or a query cannot contain.

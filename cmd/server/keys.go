@@ -11,27 +11,30 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-// rereadKeys is how often the files of the signing keys are read again.
-const rereadKeys = 10 * time.Second
+// reloadInterval is the time between two checks of the files of the signing keys.
+const reloadInterval = 10 * time.Second
 
-// keyFollower takes over signing keys whose files have changed, so that a rotation needs no
-// restart: Snowpark Container Services updates secrets that are mounted as files.
-type keyFollower struct {
+// keyReloader replaces the signing keys when their files change, so that a rotation needs no restart:
+// Snowpark Container Services updates secrets that are mounted as files.
+type keyReloader struct {
 	tokens *security.TokenIssuer
-	load   func() (config.Config, error) // by which only the signing keys matter
+	load   func() (config.Config, error) // needs to set the signing keys only
 	log    *zap.Logger
-	used   config.Config
-	found  config.Config // by the last look that found one that can be used
-	wrong  string        // what the last look found to be wrong
+	used   config.Config // with the keys in use
+	found  config.Config // with the keys that the last successful load found
+	failed string        // the error that the last check reported; empty: none
 }
 
-func followKeys(cfg config.Config, load func() (config.Config, error), tokens *security.TokenIssuer, log *zap.Logger) *keyFollower {
-	return &keyFollower{tokens: tokens, load: load, log: log, used: cfg, found: cfg}
+func newKeyReloader(
+	cfg config.Config, load func() (config.Config, error), tokens *security.TokenIssuer, log *zap.Logger,
+) *keyReloader {
+	return &keyReloader{tokens: tokens, load: load, log: log, used: cfg, found: cfg}
 }
 
-// run looks once per interval until ctx ends. Keys that come from no file cannot change.
-func (f *keyFollower) run(ctx context.Context, interval time.Duration) {
-	if !keysInFiles(f.used) {
+// run checks the files once per interval until ctx ends. It returns immediately if no key is in a
+// file.
+func (r *keyReloader) run(ctx context.Context, interval time.Duration) {
+	if !keysInFiles(r.used) {
 		return
 	}
 	ticker := time.NewTicker(interval)
@@ -41,39 +44,40 @@ func (f *keyFollower) run(ctx context.Context, interval time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			f.look()
+			r.check()
 		}
 	}
 }
 
-// look takes over what has changed. Where it cannot, the keys in use stay, and it says so once.
-func (f *keyFollower) look() {
-	wrong := ""
-	if err := f.takeOver(); err != nil {
-		if wrong = err.Error(); wrong != f.wrong {
-			f.log.Warn("signing keys kept", zap.Error(err))
+// check reloads the keys. If that fails, the keys in use stay. An error that repeats is logged once.
+func (r *keyReloader) check() {
+	failed := ""
+	if err := r.reload(); err != nil {
+		if failed = err.Error(); failed != r.failed {
+			r.log.Warn("signing keys kept", zap.Error(err))
 		}
 	}
-	f.wrong = wrong
+	r.failed = failed
 }
 
-// takeOver waits until two looks in a row have found the same keys: half a file can pass for a key.
-func (f *keyFollower) takeOver() error {
-	cfg, err := f.load()
+// reload uses new keys only after two loads in a row found the same ones: half of a file that is
+// being written may look like a key.
+func (r *keyReloader) reload() error {
+	cfg, err := r.load()
 	if err != nil {
 		return err
 	}
-	settled := sameKeys(cfg, f.found)
-	f.found = cfg
-	if !settled || sameKeys(cfg, f.used) {
+	stable := sameKeys(cfg, r.found)
+	r.found = cfg
+	if !stable || sameKeys(cfg, r.used) {
 		return nil
 	}
 	key, accepted := signingKeys(cfg)
-	if err := f.tokens.Rotate(key, accepted...); err != nil {
+	if err := r.tokens.Rotate(key, accepted...); err != nil {
 		return err
 	}
-	f.used = cfg
-	f.log.Info("signing keys changed", zap.Int("accepted", len(accepted)))
+	r.used = cfg
+	r.log.Info("signing keys changed", zap.Int("accepted", len(accepted)))
 	return nil
 }
 
@@ -87,7 +91,7 @@ func sameKeys(a, b config.Config) bool {
 	return a.JWTSecretKey == b.JWTSecretKey && slices.Equal(a.JWTAcceptedKeys, b.JWTAcceptedKeys)
 }
 
-// signingKeys returns the key that signs, and those whose tokens are good as well.
+// signingKeys returns the key that signs tokens, and the other keys whose tokens are accepted.
 func signingKeys(cfg config.Config) (key []byte, accepted [][]byte) {
 	for _, k := range cfg.JWTAcceptedKeys {
 		accepted = append(accepted, []byte(k.Reveal()))

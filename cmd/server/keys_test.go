@@ -29,7 +29,7 @@ const (
 	nextKey = "Zt2cJ0o8h5XvU4nB7yQeKs1RgWfD9aLmPi6TzEx3HwM="
 )
 
-// keyFiles are secrets that are mounted as files.
+// keyFiles are the files of the signing keys, as secrets that are mounted as files.
 type keyFiles struct {
 	t      *testing.T
 	folder string
@@ -62,43 +62,43 @@ func (f keyFiles) load() (config.Config, error) {
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.AddFlags(fs)
 	require.NoError(f.t, fs.Parse(f.flags()))
-	return config.LoadSigningKeys(fs)
+	return config.Load(fs, config.SigningKeys)
 }
 
-// rotating is an instance that looks at its key files when a test says so.
-type rotating struct {
-	*running
-	keys    *keyFollower
+// reloadingService is an instance that checks its key files when a test calls notice.
+type reloadingService struct {
+	*testService
+	keys    *keyReloader
 	noticed *observer.ObservedLogs
 }
 
-func startRotating(t *testing.T, store ports.Store, files keyFiles) rotating {
+func newReloadingService(t *testing.T, store ports.Store, files keyFiles) reloadingService {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
-	r := startOn(t, store, files.flags()...)
-	return rotating{r, followKeys(r.cfg, files.load, r.service.tokens, zap.New(core)), logs}
+	r := newServiceOn(t, store, files.flags()...)
+	return reloadingService{r, newKeyReloader(r.cfg, files.load, r.service.tokens, zap.New(core)), logs}
 }
 
-// notice looks as often as it takes to see a change.
-func (r rotating) notice() {
-	r.keys.look()
-	r.keys.look()
+// notice checks the files as often as a change needs to be used.
+func (r reloadingService) notice() {
+	r.keys.check()
+	r.keys.check()
 }
 
-func (r rotating) accepts(t *testing.T, token string) {
+func (r reloadingService) accepts(t *testing.T, token string) {
 	t.Helper()
-	client{t, r.origin, token}.do("GET", "/users/me", nil).is(http.StatusOK)
+	client{t, r.origin, token}.request("GET", "/users/me", nil).is(http.StatusOK)
 }
 
-func (r rotating) refuses(t *testing.T, token string) {
+func (r reloadingService) refuses(t *testing.T, token string) {
 	t.Helper()
-	client{t, r.origin, token}.do("GET", "/users/me", nil).refused(http.StatusUnauthorized, "invalid_token")
+	client{t, r.origin, token}.request("GET", "/users/me", nil).refused(http.StatusUnauthorized, "invalid_token")
 }
 
 func TestAKeyIsReplacedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	files := newKeyFiles(t)
-	r := startRotating(t, memory.New(), files)
+	r := newReloadingService(t, memory.New(), files)
 	old := r.admin(t).token
 	r.accepts(t, old)
 
@@ -110,7 +110,7 @@ func TestAKeyIsReplacedWithoutARestart(t *testing.T) {
 
 	files.accept(nextKey)
 	r.notice()
-	r.refuses(t, old) // which was verified a moment ago
+	r.refuses(t, old) // although it was verified a moment ago
 	r.accepts(t, next)
 
 	r.notice()
@@ -122,13 +122,13 @@ func TestAKeyIsReplacedWithoutARestart(t *testing.T) {
 	}
 }
 
-// Between the steps each instance goes on for a while with what it saw last. One file changes at a
-// time, for nothing says that two would change together.
-func TestARotationOverTwoInstancesRefusesNobody(t *testing.T) {
+// Between the steps each instance still uses the keys that it loaded last. One file changes at a time,
+// because Snowflake does not promise that two change together.
+func TestARotationOnTwoInstancesRefusesNoValidToken(t *testing.T) {
 	t.Parallel()
 	files, store := newKeyFiles(t), memory.New()
-	instances := []rotating{startRotating(t, store, files), startRotating(t, store, files)}
-	var tokens []string // those that have not expired
+	instances := []reloadingService{newReloadingService(t, store, files), newReloadingService(t, store, files)}
+	var tokens []string // that have not expired
 	serve := func() {
 		t.Helper()
 		for _, r := range instances {
@@ -147,7 +147,7 @@ func TestARotationOverTwoInstancesRefusesNobody(t *testing.T) {
 			r.notice()
 			serve()
 		}
-		slices.Reverse(instances) // next time the other is the first to see it
+		slices.Reverse(instances) // Next time the other instance notices it first.
 	}
 
 	files.accept(oldKey, nextKey)
@@ -156,7 +156,7 @@ func TestARotationOverTwoInstancesRefusesNobody(t *testing.T) {
 	files.sign(nextKey)
 	spread()
 
-	tokens = nil // the lifetime of a token passes
+	tokens = nil // They expire.
 	serve()
 	files.accept(nextKey)
 	spread()
@@ -165,10 +165,10 @@ func TestARotationOverTwoInstancesRefusesNobody(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeUsedLeavesTheKeysInUseAndIsReportedOnce(t *testing.T) {
+func TestInvalidKeyFilesLeaveTheKeysInUseAndAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	files := newKeyFiles(t)
-	r := startRotating(t, memory.New(), files)
+	r := newReloadingService(t, memory.New(), files)
 	token := r.admin(t).token
 	for name, spoil := range map[string]func(){
 		"an empty file":   func() { files.sign("") },
@@ -200,7 +200,7 @@ func TestWhatCannotBeUsedLeavesTheKeysInUseAndIsReportedOnce(t *testing.T) {
 		files.sign(content)
 		r.notice()
 	}
-	assert.Equal(t, 3, r.noticed.Len(), "another problem, or one that comes back, is another line")
+	assert.Equal(t, 3, r.noticed.Len(), "another problem, or one that comes back, is logged again")
 
 	files.sign(nextKey)
 	r.notice()
@@ -208,28 +208,28 @@ func TestWhatCannotBeUsedLeavesTheKeysInUseAndIsReportedOnce(t *testing.T) {
 	r.accepts(t, token)
 }
 
-func TestAFileThatIsBeingWrittenIsNotTakenForItsKeys(t *testing.T) {
+func TestAFileThatIsBeingWrittenIsNotUsed(t *testing.T) {
 	t.Parallel()
 	files := newKeyFiles(t)
-	r := startRotating(t, memory.New(), files)
+	r := newReloadingService(t, memory.New(), files)
 	token := r.admin(t).token
 
 	files.sign(nextKey[:40]) // long enough for a key
-	r.keys.look()
+	r.keys.check()
 	files.sign(nextKey)
-	files.accept(nextKey) // the line of the old key is still to be written
-	r.keys.look()
+	files.accept(nextKey) // The line of the old key is not written yet.
+	r.keys.check()
 	files.accept(nextKey, oldKey)
-	r.keys.look()
+	r.keys.check()
 	assert.Zero(t, r.noticed.Len())
 	r.accepts(t, token)
 
-	r.keys.look()
+	r.keys.check()
 	assert.Equal(t, 1, r.noticed.FilterMessage("signing keys changed").Len())
 	r.accepts(t, token)
 }
 
-func TestKeysAreReadOncePerIntervalUntilTheEnd(t *testing.T) {
+func TestKeysAreReloadedOncePerIntervalUntilTheEnd(t *testing.T) {
 	files := newKeyFiles(t)
 	cfg, err := files.load()
 	require.NoError(t, err)
@@ -240,38 +240,38 @@ func TestKeysAreReadOncePerIntervalUntilTheEnd(t *testing.T) {
 
 	for name, c := range map[string]struct {
 		cfg   config.Config
-		looks int
+		loads int
 	}{"in files": {cfg, 3}, "elsewhere": {inEnvironment, 0}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				looks := 0
-				load := func() (config.Config, error) { looks++; return c.cfg, nil }
+				loads := 0
+				load := func() (config.Config, error) { loads++; return c.cfg, nil }
 				ctx, cancel := context.WithTimeout(t.Context(), 35*time.Second)
 				defer cancel()
-				followKeys(c.cfg, load, tokens, zap.NewNop()).run(ctx, 10*time.Second)
-				assert.Equal(t, c.looks, looks)
+				newKeyReloader(c.cfg, load, tokens, zap.NewNop()).run(ctx, 10*time.Second)
+				assert.Equal(t, c.loads, loads)
 			})
 		})
 	}
 }
 
-func TestServeFollowsKeysInFilesForAsLongAsItServes(t *testing.T) {
+func TestServeReloadsKeysInFilesUntilItStops(t *testing.T) {
 	for name, value := range map[string]string{"JWT_SECRET_KEY_FILE": "key", "JWT_PREVIOUS_SECRET_KEY_FILE": "accepted"} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, filepath.Join(newKeyFiles(t).folder, value))
-			follows := func() bool {
+			reloads := func() bool {
 				stacks := make([]byte, 1<<20)
-				return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*keyFollower).run(")
+				return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*keyReloader).run(")
 			}
-			// That of a test before may be about to find that it has nothing to follow.
-			require.Eventually(t, func() bool { return !follows() }, waitLimit, pollInterval)
+			// The reloader of an earlier test may not have ended yet.
+			require.Eventually(t, func() bool { return !reloads() }, waitLimit, pollInterval)
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan execution, 1)
 			go func() { ended <- executeUntil(ctx, "", "--http-addr=127.0.0.1:0") }()
-			require.Eventually(t, follows, waitLimit, pollInterval)
+			require.Eventually(t, reloads, waitLimit, pollInterval)
 			stop()
 			assert.Equal(t, exitOK, (<-ended).code)
-			require.Eventually(t, func() bool { return !follows() }, waitLimit, pollInterval)
+			require.Eventually(t, func() bool { return !reloads() }, waitLimit, pollInterval)
 		})
 	}
 }

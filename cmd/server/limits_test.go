@@ -18,8 +18,8 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// dial opens a connection for what no HTTP client would send.
-func (r *running) dial(t *testing.T) net.Conn {
+// dial opens a connection for requests that an HTTP client would not send.
+func (r *testService) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.origin, "http://"))
 	require.NoError(t, err)
@@ -28,44 +28,51 @@ func (r *running) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// answerOn reads one answer, and reports whether the server then closes the connection.
-func answerOn(t *testing.T, conn net.Conn) (status int, closed bool) {
+// readResponse reads one response, and reports whether the server then closes the connection.
+func readResponse(t *testing.T, conn net.Conn) (status int, closed bool) {
 	t.Helper()
 	in := bufio.NewReader(conn)
-	answer, err := http.ReadResponse(in, nil)
+	response, err := http.ReadResponse(in, nil)
 	require.NoError(t, err)
-	_, err = io.Copy(io.Discard, answer.Body)
+	_, err = io.Copy(io.Discard, response.Body)
 	require.NoError(t, err)
-	if !answer.Close {
-		return answer.StatusCode, false
+	if !response.Close {
+		return response.StatusCode, false
 	}
 	_, err = in.ReadByte()
-	return answer.StatusCode, err != nil
+	return response.StatusCode, err != nil
 }
 
 func TestABodyMayHave64KiB(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	full := `{"title":"x"}` + strings.Repeat(" ", 64<<10-len(`{"title":"x"}`))
-	admin.do("POST", "/items/", full).is(http.StatusCreated)
-	admin.do("POST", "/items/", io.MultiReader(strings.NewReader(full))).is(http.StatusCreated) // chunked
-	admin.do("POST", "/items/", full+" ").refused(http.StatusRequestEntityTooLarge, "too_large")
-	admin.do("POST", "/items/", io.MultiReader(strings.NewReader(full+" "))).refused(http.StatusRequestEntityTooLarge, "too_large")
-	r.client(t).do("POST", "/auth/login", signInForm(adminEmail, strings.Repeat("x", 64<<10))).refused(http.StatusRequestEntityTooLarge, "too_large")
-	assert.Len(t, admin.do("GET", "/items/", nil).rows(), 2)
+	admin.request("POST", "/items/", full).is(http.StatusCreated)
+	chunked := func(body string) io.Reader { return io.MultiReader(strings.NewReader(body)) }
+	admin.request("POST", "/items/", chunked(full)).is(http.StatusCreated)
+	form := signInForm(adminEmail, strings.Repeat("x", 64<<10))
+	for _, reply := range []reply{
+		admin.request("POST", "/items/", full+" "),
+		admin.request("POST", "/items/", chunked(full+" ")),
+		r.client(t).request("POST", "/auth/login", form),
+	} {
+		reply.refused(http.StatusRequestEntityTooLarge, "too_large")
+	}
+	assert.Len(t, admin.request("GET", "/items/", nil).rows(), 2)
 }
 
-func TestABodyThatIsTooLargeIsRefusedWithoutReadingTheRest(t *testing.T) {
+func TestABodyThatIsTooLargeIsRefusedBeforeItsEnd(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
-	head := "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer " + admin.token + "\r\n"
+	head := "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+		"Authorization: Bearer " + admin.token + "\r\n"
 
 	t.Run("when its length is announced, before any of it", func(t *testing.T) {
 		conn := r.dial(t)
 		fmt.Fprint(conn, head+"Content-Length: 1000000000000\r\n\r\n")
-		status, closed := answerOn(t, conn)
+		status, closed := readResponse(t, conn)
 		assert.Equal(t, http.StatusRequestEntityTooLarge, status)
 		assert.True(t, closed)
 	})
@@ -77,8 +84,8 @@ func TestABodyThatIsTooLargeIsRefusedWithoutReadingTheRest(t *testing.T) {
 			_, err := fmt.Fprint(conn, chunk)
 			require.NoError(t, err)
 		}
-		fmt.Fprint(conn, chunk[:9]) // one byte more, and then silence
-		status, closed := answerOn(t, conn)
+		fmt.Fprint(conn, chunk[:9]) // one more byte of the body, and then nothing
+		status, closed := readResponse(t, conn)
 		assert.Equal(t, http.StatusRequestEntityTooLarge, status)
 		assert.True(t, closed)
 	})
@@ -86,98 +93,111 @@ func TestABodyThatIsTooLargeIsRefusedWithoutReadingTheRest(t *testing.T) {
 
 func TestARefusalDoesNotWaitForTheRestOfABody(t *testing.T) {
 	t.Parallel()
-	r := start(t, "--request-timeout=20s") // longer than a connection of these tests lives
+	r := newService(t, "--request-timeout=20s") // longer than the deadline of the test's connections
 	for request, want := range map[string]int{
 		"POST /api/v1/items/":     http.StatusUnauthorized,
 		"POST /nowhere":           http.StatusNotFound,
 		"PUT /api/v1/items/":      http.StatusMethodNotAllowed,
 		"POST /api/v1/auth/login": http.StatusUnsupportedMediaType,
 	} {
-		conn := r.dial(t)
-		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx", request)
-		status, _ := answerOn(t, conn)
-		assert.Equal(t, want, status, request)
+		t.Run(request, func(t *testing.T) {
+			t.Parallel() // net/http waits half a second before it closes such a connection
+			conn := r.dial(t)
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx", request)
+			status, _ := readResponse(t, conn)
+			assert.Equal(t, want, status)
+		})
 	}
 }
 
 func TestACompressedBodyIsRefused(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
-	admin.do("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "gzip").refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
-	admin.do("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "identity").is(http.StatusCreated)
+	admin := newService(t).admin(t)
+	compressed := admin.request("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "gzip")
+	compressed.refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
+	admin.request("POST", "/items/", fields{"title": "x"}, "Content-Encoding", "identity").is(http.StatusCreated)
 }
 
-func TestOptionsOfEverythingIsNoPathOfOurs(t *testing.T) {
+func TestOptionsOfAsteriskIsNotFound(t *testing.T) {
 	t.Parallel()
-	conn := start(t).dial(t)
+	conn := newService(t).dial(t)
 	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
-	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
-	assert.Equal(t, http.StatusNotFound, answer.StatusCode)
-	assert.NotEmpty(t, answer.Header.Get("X-Request-ID"))
+	assert.Equal(t, http.StatusNotFound, response.StatusCode)
+	assert.NotEmpty(t, response.Header.Get("X-Request-ID"))
 }
 
-func TestHeadersAndTargetHaveLimits(t *testing.T) {
+func TestHeadersAndRequestTargetHaveALimitedLength(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	c := r.client(t)
-	c.do("GET", "/health?"+strings.Repeat("x", 8000), nil).is(http.StatusOK)
-	c.do("GET", "/health?"+strings.Repeat("x", 8200), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
-	c.do("GET", "/"+strings.Repeat("x/", 5000), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
+	c.request("GET", "/health?"+strings.Repeat("x", 8000), nil).is(http.StatusOK)
+	c.request("GET", "/health?"+strings.Repeat("x", 8200), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
+	c.request("GET", "/"+strings.Repeat("x/", 5000), nil).refused(http.StatusRequestURITooLong, "uri_too_long")
 
 	for size, want := range map[int]int{15 << 10: http.StatusOK, 17 << 10: http.StatusRequestHeaderFieldsTooLarge} {
 		conn := r.dial(t)
 		fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: %s\r\n\r\n", strings.Repeat("x", size))
-		status, _ := answerOn(t, conn)
+		status, _ := readResponse(t, conn)
 		assert.Equal(t, want, status)
 	}
 }
 
-func TestWhatNetHTTPItselfRefusesIsNoFaultOfOurs(t *testing.T) {
+func TestWhatNetHTTPRefusesIsNotAnInternalError(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	for _, head := range []string{
-		"nonsense\r\n\r\n", "GET /livez HTTP/9.9\r\n\r\n", "GET /livez HTTP/1.1\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", "GET  /livez HTTP/1.1\r\nHost: x\r\n\r\n",
-		"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\nA\x00: b\r\n\r\n", "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-		"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13\r\n\r\n",
+		"nonsense", "GET /livez HTTP/9.9", "GET /livez HTTP/1.1",
+		"GET /%zz HTTP/1.1\r\nHost: x", "GET  /livez HTTP/1.1\r\nHost: x",
+		"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y", "GET /livez HTTP/1.1\r\nHost: x\r\nA\x00: b",
+		"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: -1",
+		"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2",
+		"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13",
 	} {
 		conn := r.dial(t)
-		fmt.Fprint(conn, head)
-		status, _ := answerOn(t, conn)
-		assert.Contains(t, []int{http.StatusBadRequest, http.StatusHTTPVersionNotSupported, http.StatusNotImplemented}, status, "%q", head)
+		fmt.Fprint(conn, head+"\r\n\r\n")
+		status, _ := readResponse(t, conn)
+		refusals := []int{http.StatusBadRequest, http.StatusHTTPVersionNotSupported, http.StatusNotImplemented}
+		assert.Contains(t, refusals, status, "%q", head)
 	}
-	r.client(t).do("GET", "/health", nil).is(http.StatusOK)
+	r.client(t).request("GET", "/health", nil).is(http.StatusOK)
 }
 
 func TestAConnectionThatSendsNothingIsClosed(t *testing.T) {
 	t.Parallel()
-	r := start(t, "--request-timeout=200ms")
-	for name, head := range map[string]string{"at all": "", "more of its headers": "GET /livez HTTP/1.1\r\nHost: x\r\n"} {
+	r := newService(t, "--request-timeout=200ms")
+	for name, head := range map[string]string{
+		"not a byte":           "",
+		"not all of a request": "GET /livez HTTP/1.1\r\nHost: x\r\n",
+	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			conn := r.dial(t)
 			fmt.Fprint(conn, head)
 			_, err := io.ReadAll(conn)
-			assert.NoError(t, err, "it is closed long before the test's own deadline")
+			assert.NoError(t, err, "the server closes the connection long before the deadline of the test")
 		})
 	}
-	server := start(t).service.http.HTTPServer()
+	server := newService(t).service.http.HTTPServer()
 	assert.Equal(t, 5*time.Second, server.ReadHeaderTimeout)
 }
 
 func TestABodyThatEndsEarlyIsMalformed(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	conn := r.dial(t)
-	fmt.Fprintf(conn, "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{}", r.admin(t).token)
+	fmt.Fprintf(conn, "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Authorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{}", r.admin(t).token)
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
-	status, _ := answerOn(t, conn)
+	status, _ := readResponse(t, conn)
 	assert.Equal(t, http.StatusBadRequest, status)
 }
 
-func TestARequestEndsWithItsTimeOrItsClient(t *testing.T) {
+func TestARequestEndsWhenItsTimeIsUpOrItsClientLeaves(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
-	r := startOn(t, breakable{memory.New(), func(ctx context.Context, method string) error {
+	r := newServiceOn(t, faultyStore{memory.New(), func(ctx context.Context, method string) error {
 		if method != "Items" {
 			return nil
 		}
@@ -185,9 +205,9 @@ func TestARequestEndsWithItsTimeOrItsClient(t *testing.T) {
 		ended <- ctx.Err()
 		return domain.ErrUnavailable.WithCause(ctx.Err())
 	}}, "--request-timeout=300ms")
-	c := r.stranger(t)
+	c := r.unknownAccount(t)
 
-	c.do("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
+	c.request("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
 	assert.ErrorIs(t, <-ended, context.DeadlineExceeded)
 
 	conn := r.dial(t)

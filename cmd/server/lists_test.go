@@ -34,12 +34,12 @@ func (c client) newItems(n int) []string {
 
 func TestAListBeginsWithTheNewest(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
-	empty := admin.do("GET", "/items/", nil).is(http.StatusOK)
+	admin := newService(t).admin(t)
+	empty := admin.request("GET", "/items/", nil).is(http.StatusOK)
 	assert.JSONEq(t, `{"data":[],"count":0,"next_cursor":null}`, string(empty.body))
 
 	admin.newItems(5)
-	all := admin.do("GET", "/items/", nil)
+	all := admin.request("GET", "/items/", nil)
 	assert.Equal(t, []string{"5", "4", "3", "2", "1"}, all.titles())
 	assert.Equal(t, 5.0, all.field("count"))
 	assert.Nil(t, all.field("next_cursor"))
@@ -47,37 +47,37 @@ func TestAListBeginsWithTheNewest(t *testing.T) {
 		"skip=0&limit=2": {"5", "4"}, "skip=2&limit=2": {"3", "2"}, "skip=4": {"1"}, "limit=5": {"5", "4", "3", "2", "1"}, "limit=1000&skip=3": {"2", "1"},
 		"skip=5": {}, "skip=2147483647": {}, "sort=title&Limit=1&LIMIT=x&skip[]=1&limit%20=1": {"5", "4", "3", "2", "1"}, // unknown parameters are ignored
 	} {
-		page := admin.do("GET", "/items/?"+query, nil)
+		page := admin.request("GET", "/items/?"+query, nil)
 		assert.Equal(t, titles, page.titles(), query)
 		assert.Equal(t, 5.0, page.field("count"), query)
 	}
 	for query, count := range map[string]any{"count=false": nil, "count=true": 5.0, "": 5.0} {
-		assert.Equal(t, count, admin.do("GET", "/items/?"+query, nil).is(http.StatusOK).field("count"), query)
+		assert.Equal(t, count, admin.request("GET", "/items/?"+query, nil).is(http.StatusOK).field("count"), query)
 	}
 }
 
 func TestAListHasAHundredRowsByDefault(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	admin.newItems(101)
-	assert.Len(t, admin.do("GET", "/items/", nil).is(http.StatusOK).rows(), 100)
-	assert.Len(t, admin.do("GET", "/items/?limit=1000", nil).is(http.StatusOK).rows(), 101)
+	assert.Len(t, admin.request("GET", "/items/", nil).is(http.StatusOK).rows(), 100)
+	assert.Len(t, admin.request("GET", "/items/?limit=1000", nil).is(http.StatusOK).rows(), 101)
 }
 
 func TestAListOfItemsHasOnlyTheOwnOnesEvenForASuperuser(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	ann, _ := admin.newAccount("ann@example.com")
 	ann.newItems(2)
 	item := admin.newItem("admin's")
-	assert.Equal(t, []string{"admin's"}, admin.do("GET", "/items/", nil).titles())
-	assert.Equal(t, []string{"2", "1"}, ann.do("GET", "/items/", nil).titles())
-	ann.do("GET", item, nil).refused(http.StatusNotFound, "not_found")
+	assert.Equal(t, []string{"admin's"}, admin.request("GET", "/items/", nil).titles())
+	assert.Equal(t, []string{"2", "1"}, ann.request("GET", "/items/", nil).titles())
+	ann.request("GET", item, nil).refused(http.StatusNotFound, "not_found")
 }
 
 func TestAListRefusesInvalidParameters(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	for _, list := range []string{"/items/", "/users/", "/items"} {
 		for query, faults := range map[string][]string{
 			"skip=-1": {"query.skip"}, "skip=2147483648": {"query.skip"}, "skip=99999999999999999999": {"query.skip"}, "skip=x": {"query.skip"},
@@ -88,27 +88,27 @@ func TestAListRefusesInvalidParameters(t *testing.T) {
 			"limit=0&skip=-1&count=x": {"query.limit", "query.skip", "query.count"},
 			"cursor=":                 {"query.cursor"}, "cursor=x": {"query.cursor"}, "cursor=%F0%9F%98%80": {"query.cursor"},
 		} {
-			admin.do("GET", list+"?"+query, nil).faulted(faults...)
+			admin.request("GET", list+"?"+query, nil).faulted(faults...)
 		}
 		for _, query := range []string{"%", "%zz", "limit=%4", "a;b", "limit=1;skip=2"} {
-			admin.do("GET", list+"?"+query, nil).refused(http.StatusBadRequest, "malformed")
+			admin.request("GET", list+"?"+query, nil).refused(http.StatusBadRequest, "malformed")
 		}
 	}
 }
 
 func TestACursorNeitherRepeatsNorMissesRowsDuringChanges(t *testing.T) {
 	t.Parallel()
-	admin := start(t).admin(t)
+	admin := newService(t).admin(t)
 	items := admin.newItems(7)
 	var seen []string
-	page := admin.do("GET", "/items/?limit=3", nil)
+	page := admin.request("GET", "/items/?limit=3", nil)
 	require.Equal(t, []string{"7", "6", "5"}, page.titles())
 	for page.field("next_cursor") != nil {
 		seen = append(seen, page.titles()...)
-		admin.newItem("new")                                            // before all of them
-		admin.do("DELETE", items[7-len(seen)], nil).is(204)             // the row at the cursor
-		admin.do("PATCH", items[0], fields{"description": "x"}).is(200) // a change does not move a row
-		page = admin.do("GET", "/items/?count=false&limit=3&cursor="+page.text("next_cursor"), nil)
+		admin.newItem("new")                                                 // before all of them
+		admin.request("DELETE", items[7-len(seen)], nil).is(204)             // the row at the cursor
+		admin.request("PATCH", items[0], fields{"description": "x"}).is(200) // a change does not move a row
+		page = admin.request("GET", "/items/?count=false&limit=3&cursor="+page.text("next_cursor"), nil)
 		require.Nil(t, page.field("count"))
 	}
 	seen = append(seen, page.titles()...)
@@ -117,30 +117,30 @@ func TestACursorNeitherRepeatsNorMissesRowsDuringChanges(t *testing.T) {
 
 func TestACursorIsValidOnlyForTheListThatMadeIt(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
 	admin.newItems(2)
 	admin.newAccount("ann@example.com")
-	items := admin.do("GET", "/items/?limit=1", nil).is(http.StatusOK).text("next_cursor")
-	users := admin.do("GET", "/users/?limit=1", nil).is(http.StatusOK).text("next_cursor")
-	assert.Equal(t, []string{"1"}, admin.do("GET", "/items/?cursor="+items, nil).titles())
-	assert.Len(t, admin.do("GET", "/users/?cursor="+users, nil).is(http.StatusOK).rows(), 1)
+	items := admin.request("GET", "/items/?limit=1", nil).is(http.StatusOK).text("next_cursor")
+	users := admin.request("GET", "/users/?limit=1", nil).is(http.StatusOK).text("next_cursor")
+	assert.Equal(t, []string{"1"}, admin.request("GET", "/items/?cursor="+items, nil).titles())
+	assert.Len(t, admin.request("GET", "/users/?cursor="+users, nil).is(http.StatusOK).rows(), 1)
 
-	admin.do("GET", "/items/?cursor="+users, nil).faulted("query.cursor")
-	admin.do("GET", "/users/?cursor="+items, nil).faulted("query.cursor")
-	admin.do("GET", "/items/?skip=0&cursor="+items, nil).faulted("query.cursor")
+	admin.request("GET", "/items/?cursor="+users, nil).faulted("query.cursor")
+	admin.request("GET", "/users/?cursor="+items, nil).faulted("query.cursor")
+	admin.request("GET", "/items/?skip=0&cursor="+items, nil).faulted("query.cursor")
 	for i := range items {
 		other := "A"
 		if items[i:i+1] == other {
 			other = "B"
 		}
-		admin.do("GET", "/items/?cursor="+items[:i]+other+items[i+1:], nil).faulted("query.cursor")
+		admin.request("GET", "/items/?cursor="+items[:i]+other+items[i+1:], nil).faulted("query.cursor")
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(items)
 	require.NoError(t, err)
 	for _, tampered := range []string{
 		items + "A", items[1:], items + "=", items + "%0A", strings.ToLower(items), base64.RawURLEncoding.EncodeToString(slices.Concat(raw, raw)), "null", "0",
 	} {
-		admin.do("GET", "/items/?cursor="+tampered, nil).faulted("query.cursor")
+		admin.request("GET", "/items/?cursor="+tampered, nil).faulted("query.cursor")
 	}
 }

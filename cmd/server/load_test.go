@@ -21,15 +21,15 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 )
 
-// dispatcher spreads requests over two instances as a platform does: it sends none to an instance
-// whose /readyz did not say 200 when it was last asked.
+// dispatcher distributes requests over two instances as a platform does: only to instances whose last
+// reply at /readyz was 200.
 type dispatcher struct {
-	instances [2]atomic.Pointer[running]
+	instances [2]atomic.Pointer[testService]
 	ready     [2]atomic.Bool
 	turn      atomic.Uint32
 }
 
-// probe goes on asking until ctx ends.
+// probe asks both instances periodically until ctx ends.
 func (d *dispatcher) probe(ctx context.Context) {
 	for ctx.Err() == nil {
 		for i := range d.instances {
@@ -39,7 +39,7 @@ func (d *dispatcher) probe(ctx context.Context) {
 	}
 }
 
-// pick returns the origin of a ready instance, each in its turn, or "" when there is none.
+// pick returns the origin of the next ready instance in turn, or "" if none is ready.
 func (d *dispatcher) pick() string {
 	first := int(d.turn.Add(1))
 	for n := range d.instances {
@@ -50,15 +50,14 @@ func (d *dispatcher) pick() string {
 	return ""
 }
 
-func TestRestartingOneInstanceAfterTheOtherLosesNoRequest(t *testing.T) {
+func TestRestartingInstancesInTurnLosesNoRequest(t *testing.T) {
 	const clients, restarts, between = 8, 4, 500
 	noLeaks(t)
-	production(t)
-	store := memory.New()
-	launchOne := func() *running { return launch(t, store, "--shutdown-delay=300ms") }
+	store, config := memory.New(), productionConfig(t)
+	startOne := func() *testService { return startService(t, store, config, "--shutdown-delay=300ms") }
 	var d dispatcher
 	for i := range d.instances {
-		d.instances[i].Store(launchOne())
+		d.instances[i].Store(startOne())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var background sync.WaitGroup
@@ -74,7 +73,7 @@ func TestRestartingOneInstanceAfterTheOtherLosesNoRequest(t *testing.T) {
 	var created, lost atomic.Int64
 	for range clients {
 		background.Go(func() {
-			transport := &http.Transport{} // which keeps its connections alive
+			transport := &http.Transport{} // keeps its connections alive
 			defer transport.CloseIdleConnections()
 			for ctx.Err() == nil {
 				if err := createItem(transport, d.pick(), token); err != nil {
@@ -97,7 +96,7 @@ func TestRestartingOneInstanceAfterTheOtherLosesNoRequest(t *testing.T) {
 		old.stop()
 		require.NoError(t, <-old.stopped)
 		require.False(t, d.ready[i].Load())
-		d.instances[i].Store(launchOne())
+		d.instances[i].Store(startOne())
 		require.Eventually(t, ready(i), waitLimit, pollInterval)
 	}
 	traffic()
@@ -105,8 +104,9 @@ func TestRestartingOneInstanceAfterTheOtherLosesNoRequest(t *testing.T) {
 	background.Wait()
 
 	assert.Zero(t, lost.Load())
-	kept := startOn(t, store, "--shutdown-delay=0s").client(t).signIn(adminEmail, goodPassword).do("GET", "/items/?limit=1", nil)
-	assert.EqualValues(t, created.Load(), kept.field("count"), "what was answered took effect, and once")
+	admin := newServiceOn(t, store, config, "--shutdown-delay=0s").client(t).signIn(adminEmail, goodPassword)
+	kept := admin.request("GET", "/items/?limit=1", nil)
+	assert.EqualValues(t, created.Load(), kept.field("count"), "each successful request took effect exactly once")
 }
 
 func createItem(via http.RoundTripper, origin, token string) error {
@@ -116,21 +116,21 @@ func createItem(via http.RoundTripper, origin, token string) error {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
-	answer, err := via.RoundTrip(req)
+	response, err := via.RoundTrip(req)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("%s: %s", answer.Status, body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusCreated {
+		err = fmt.Errorf("%s: %s", response.Status, body)
 	}
 	return err
 }
 
 func TestConnectionsThatSendNoHeaderAreClosedWhileOthersAreServed(t *testing.T) {
 	noLeaks(t)
-	r := start(t, "--request-timeout=1s")
+	r := newService(t, "--request-timeout=500ms")
 	admin := r.admin(t)
 	var halfOpen sync.WaitGroup
 	var closed atomic.Int32
@@ -150,16 +150,16 @@ func TestConnectionsThatSendNoHeaderAreClosedWhileOthersAreServed(t *testing.T) 
 		})
 	}
 	for served := 0; closed.Load() < connections; served++ {
-		require.Equal(t, http.StatusOK, admin.do("GET", "/users/me", nil).status, "after %d requests", served)
+		require.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status, "after %d requests", served)
 	}
 	halfOpen.Wait()
-	assert.Equal(t, http.StatusOK, admin.do("GET", "/users/me", nil).status)
+	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status)
 }
 
 func TestAFloodOfSignInsIsAnsweredWithinBoundedMemory(t *testing.T) {
 	noLeaks(t)
 	const attempts = 300
-	r := start(t)
+	r := startServiceWith(t, nil, standardSignInCost()).waitUntilReady(t)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -170,29 +170,31 @@ func TestAFloodOfSignInsIsAnsweredWithinBoundedMemory(t *testing.T) {
 	var flood sync.WaitGroup
 	for i := range attempts {
 		flood.Go(func() {
-			// One in three is right; the others are one account's or nobody's.
+			// A third of the passwords is right. The others are for one account or for none.
 			form := signInForm(adminEmail, adminPassword)
 			switch i % 3 {
 			case 1:
 				form = signInForm("ann@example.com", goodPassword)
 			case 2:
-				form = signInForm(fmt.Sprintf("nobody%d@example.com", i), goodPassword)
+				form = signInForm(fmt.Sprintf("unknown%d@example.com", i), goodPassword)
 			}
 			statuses <- signInStatus(t, transport, r.origin, form)
 		})
 	}
-	for answered := 0; answered < attempts; answered++ {
-		// The probes answer at any time.
+	expected := []int{
+		http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+	}
+	for range attempts {
 		require.Equal(t, http.StatusOK, r.status("/livez"))
 		require.Equal(t, http.StatusOK, r.status("/readyz"))
-		assert.Contains(t, []int{http.StatusOK, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable}, <-statuses)
+		assert.Contains(t, expected, <-statuses)
 	}
 	flood.Wait()
 
 	runtime.ReadMemStats(&after)
 	const hash = 19 << 20 // bytes
 	most := uint64(3*hash*runtime.GOMAXPROCS(0) + 128<<20)
-	assert.Less(t, after.Sys-before.Sys, most, "%d hashes at once would take %d", attempts, attempts*hash)
+	assert.Less(t, after.Sys-before.Sys, most, "%d concurrent hashes would take %d", attempts, attempts*hash)
 	r.admin(t)
 }
 
@@ -202,12 +204,12 @@ func signInStatus(t *testing.T, via http.RoundTripper, origin string, form url.V
 		return 0
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := via.RoundTrip(req)
+	response, err := via.RoundTrip(req)
 	if !assert.NoError(t, err) {
 		return 0
 	}
-	defer answer.Body.Close()
-	_, err = io.Copy(io.Discard, answer.Body)
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
 	assert.NoError(t, err)
-	return answer.StatusCode
+	return response.StatusCode
 }

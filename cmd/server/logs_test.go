@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,8 +15,8 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-// written is all that was logged, as it would be written.
-func (r *running) written(t *testing.T) string {
+// written returns all log lines as the service writes them.
+func (r *testService) written(t *testing.T) string {
 	t.Helper()
 	var out bytes.Buffer
 	core := newLogger(config.Config{LogLevel: "debug", LogFormat: "json"}, &out).Core()
@@ -24,24 +26,31 @@ func (r *running) written(t *testing.T) string {
 	return out.String()
 }
 
+func passwordFile(t *testing.T, password string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(path, []byte(password), 0o600))
+	return path
+}
+
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t, "--first-superuser-password-file="+passwordFile(t, "secret of the admin"))
 	admin := r.admin(t)
-	const email, password, next = "ann.secret@example.com", "first secret of hers", "next secret of hers"
-	admin.do("POST", "/users/", fields{"email": email, "password": password, "full_name": "Ann Secret"}).is(http.StatusCreated)
+	const email, password, next = "ann.secret@example.com", "first secret of Ann", "next secret of Ann"
+	admin.request("POST", "/users/", fields{"email": email, "password": password, "full_name": "Ann Secret"}).is(http.StatusCreated)
 	ann := r.client(t).signIn(email, password)
-	item := "/items/" + ann.do("POST", "/items/", fields{"title": "secret title"}).is(http.StatusCreated).text("id")
-	ann.do("PATCH", item, fields{"title": "secret title", "secret field": 1}).is(http.StatusUnprocessableEntity)
-	ann.do("GET", item+"?secret=query", nil, "Cookie", "secret=cookie").is(http.StatusOK)
-	ann.do("GET", "/secret/path", nil).is(http.StatusNotFound)
-	ann.do("POST", "/users/", fields{"email": "secret@example.com", "password": next}).is(http.StatusForbidden)
-	ann.do("PATCH", "/users/me", fields{"email": adminEmail}).is(http.StatusConflict)
-	ann.do("PATCH", "/users/me/password", fields{"current_password": "wrong secret", "new_password": next}).is(http.StatusForbidden)
-	ann.do("PATCH", "/users/me/password", fields{"current_password": password, "new_password": next}).is(http.StatusNoContent)
-	ann.do("GET", "/users/me", nil).is(http.StatusUnauthorized)
-	r.client(t).do("POST", "/auth/login", signInForm(email, "wrong secret")).is(http.StatusUnauthorized)
-	client{t, r.origin, "secret.made.up"}.do("GET", "/users/me", nil).is(http.StatusUnauthorized)
+	item := "/items/" + ann.request("POST", "/items/", fields{"title": "secret title"}).is(http.StatusCreated).text("id")
+	ann.request("PATCH", item, fields{"title": "secret title", "secret field": 1}).is(http.StatusUnprocessableEntity)
+	ann.request("GET", item+"?secret=query", nil, "Cookie", "secret=cookie").is(http.StatusOK)
+	ann.request("GET", "/secret/path", nil).is(http.StatusNotFound)
+	ann.request("POST", "/users/", fields{"email": "secret@example.com", "password": next}).is(http.StatusForbidden)
+	ann.request("PATCH", "/users/me", fields{"email": adminEmail}).is(http.StatusConflict)
+	ann.request("PATCH", "/users/me/password", fields{"current_password": "wrong secret", "new_password": next}).is(http.StatusForbidden)
+	ann.request("PATCH", "/users/me/password", fields{"current_password": password, "new_password": next}).is(http.StatusNoContent)
+	ann.request("GET", "/users/me", nil).is(http.StatusUnauthorized)
+	r.client(t).request("POST", "/auth/login", signInForm(email, "wrong secret")).is(http.StatusUnauthorized)
+	client{t, r.origin, "secret.made.up"}.request("GET", "/users/me", nil).is(http.StatusUnauthorized)
 
 	written := strings.ToLower(r.written(t))
 	require.Contains(t, written, `"route":"/api/v1/items/:id"`)
@@ -53,11 +62,11 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 }
 
-func TestARequestIsOneLineThatTellsWhoDidWhat(t *testing.T) {
+func TestTheLogHasOneLineForEachRequest(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
-	id := admin.do("GET", "/users/me", nil).text("id")
+	id := admin.request("GET", "/users/me", nil).text("id")
 	item := admin.newItem("x")
 	r.logs.TakeAll()
 
@@ -73,8 +82,8 @@ func TestARequestIsOneLineThatTellsWhoDidWhat(t *testing.T) {
 		"bad method":    {admin, "PUT", item, map[string]any{"route": "/api/v1/items/:id", "status": int64(405), "code": "method_not_allowed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.by.in(t).do(c.method, c.path, nil, "X-Request-ID", "the-id")
-			// The line is written when the answer is under way.
+			c.by.in(t).request(c.method, c.path, nil, "X-Request-ID", "the-id")
+			// The service writes the line after the response has begun.
 			require.Eventually(t, func() bool { return r.logs.Len() > 0 }, waitLimit, pollInterval)
 			lines := r.logs.TakeAll()
 			require.Len(t, lines, 1)
@@ -90,16 +99,16 @@ func TestARequestIsOneLineThatTellsWhoDidWhat(t *testing.T) {
 	}
 }
 
-func TestAnAuditTellsWhatHappenedToWhichAccount(t *testing.T) {
+func TestAnAuditLineNamesTheEventTheActorAndTheAccount(t *testing.T) {
 	t.Parallel()
-	r := start(t)
+	r := newService(t)
 	admin := r.admin(t)
-	adminID := admin.do("GET", "/users/me", nil).text("id")
+	adminID := admin.request("GET", "/users/me", nil).text("id")
 	r.logs.TakeAll()
 	_, id := admin.newAccount("ann@example.com")
-	admin.do("PATCH", "/users/"+id, fields{"full_name": "Ann", "is_superuser": true}).is(http.StatusOK)
-	admin.do("PATCH", "/users/"+id, fields{"is_active": false}, "X-Request-ID", "the-id").is(http.StatusOK)
-	admin.do("DELETE", "/users/"+id, nil).is(http.StatusNoContent)
+	admin.request("PATCH", "/users/"+id, fields{"full_name": "Ann", "is_superuser": true}).is(http.StatusOK)
+	admin.request("PATCH", "/users/"+id, fields{"is_active": false}, "X-Request-ID", "the-id").is(http.StatusOK)
+	admin.request("DELETE", "/users/"+id, nil).is(http.StatusNoContent)
 
 	var events []string
 	for _, line := range r.logs.FilterMessage("audit").All() {

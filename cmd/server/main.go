@@ -1,6 +1,6 @@
-// Command server is the service as a program: a REST API for accounts and items on an in-memory
-// store or on Snowflake tables. Here is the only place where configuration, adapters and use cases
-// meet (wire.go); nothing is decided here that a use case or an adapter could decide.
+// Command server is the program of the service: a REST API for accounts and items on an in-memory
+// store or on Snowflake tables. It is the only package in which configuration, adapters and use cases
+// meet (wire.go). It makes no decision that a use case or an adapter can make.
 package main
 
 import (
@@ -13,14 +13,13 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once.
+	// A second signal ends the process immediately.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
@@ -28,14 +27,20 @@ func main() {
 // Exit codes.
 const (
 	exitOK        = 0
-	exitFailed    = 1 // at run time
-	exitBadConfig = 2 // before it began: flags, configuration
+	exitFailed    = 1 // a failure at run time
+	exitBadConfig = 2 // a wrong command line or configuration
 )
 
-// configError is what the caller of the program can mend.
+// configError is an error in the command line or the configuration. The caller of the program can
+// correct it.
 type configError struct{ error }
 
 func (e configError) Unwrap() error { return e.error }
+
+// badConfig returns the error for the given problems of the configuration, one on each line.
+func badConfig(problems error) error {
+	return configError{fmt.Errorf("the configuration cannot be used:\n%w", problems)}
+}
 
 // run executes one command line until it is done or ctx ends, and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -55,36 +60,39 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitFailed
 }
 
-// commands builds the command line.
+// commands returns the command line of the program.
 func commands() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "echo-in-snowflake",
-		Short:         "A REST service for accounts and items, in memory or on Snowflake tables",
-		Args:          noArgs,
-		RunE:          withConfig(serve),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
+	root := command("echo-in-snowflake", "A REST service for accounts and items, in memory or on Snowflake tables",
+		withConfig(serve))
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(usageError)
 	config.AddFlags(root.PersistentFlags())
 	root.AddCommand(
-		&cobra.Command{Use: "serve", Short: "Serve until SIGTERM (the default)", Args: noArgs, RunE: withConfig(serve)},
-		&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs, RunE: printVersion},
-		&cobra.Command{Use: "healthcheck", Short: "Exit with 0 if the service at HTTP_ADDR is ready", Args: noArgs, RunE: withConfig(healthcheck)},
-		group("config", "Look at the configuration",
-			&cobra.Command{Use: "check", Short: "Check the configuration and do nothing else", Args: noArgs, RunE: withConfig(checkConfig)},
-			&cobra.Command{Use: "print", Short: "Print every key, its value and where that came from; secrets are redacted", Args: noArgs, RunE: withConfig(printConfig)},
+		command("serve", "Serve until SIGTERM (the default)", withConfig(serve)),
+		command("version", "Print the version", printVersion),
+		command("healthcheck", "Exit with 0 if the service at HTTP_ADDR is ready",
+			withConfig(healthcheck, config.ListenerKeys)),
+		group("config", "Show or check the configuration",
+			command("check", "Check the configuration and do nothing else", withConfig(checkConfig)),
+			command("print", "Print every key, its value and its source; secrets are redacted", printConfig),
 		),
 		superuserCommand(),
 	)
 	return root
 }
 
-// group is a command that only has others. It runs all the same, for cobra checks the arguments of
-// nothing that does not run.
+// action is what a command does.
+type action = func(cmd *cobra.Command, args []string) error
+
+func command(use, short string, do action) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: do}
+}
+
+// group returns a command that only has subcommands. Alone it prints its help: cobra checks the
+// arguments of commands that run, and of no others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	g := command(use, short, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
 	g.AddCommand(commands...)
 	return g
 }
@@ -100,22 +108,23 @@ func usageError(cmd *cobra.Command, err error) error {
 	return configError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 }
 
-// withConfig makes a command of what needs the configuration.
-func withConfig(f func(*cobra.Command, config.Config) error) func(*cobra.Command, []string) error {
+// withConfig returns the action that loads the configuration and calls do with it. It fails if a key
+// of the given groups is wrong; without groups, if any key is wrong.
+func withConfig(do func(*cobra.Command, config.Config) error, groups ...config.Group) action {
 	return func(cmd *cobra.Command, _ []string) error {
-		cfg, err := loadConfig(cmd.Flags())
+		cfg, err := loadConfig(cmd, groups...)
 		if err != nil {
 			return err
 		}
-		return f(cmd, cfg)
+		return do(cmd, cfg)
 	}
 }
 
-func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
-	cfg, err := config.Load(flags)
-	// All problems at once: those that only a user of a value can see come with the others.
-	if err = errors.Join(err, judge(cfg)); err != nil {
-		return cfg, configError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
+// loadConfig reports all problems together, including those that only the user of a value finds.
+func loadConfig(cmd *cobra.Command, groups ...config.Group) (config.Config, error) {
+	cfg, err := config.Load(cmd.Flags(), groups...)
+	if err = errors.Join(err, validate(cfg, groups)); err != nil {
+		err = badConfig(err)
 	}
-	return cfg, nil
+	return cfg, err
 }

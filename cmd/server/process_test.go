@@ -13,11 +13,13 @@ import (
 )
 
 func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
-	binary := buildBinary(t)
+	t.Parallel()
+	binary := builtBinary(t)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := startProcess(t, nil, binary, "--http-addr=127.0.0.1:0")
 			p.waitFor(t, "ready")
+			p.waitFor(t, "sign in as admin@example.com with the password changethis")
 			require.NoError(t, p.Process.Signal(signal))
 			p.waitFor(t, "stopped")
 			assert.NoError(t, p.Wait())
@@ -25,7 +27,7 @@ func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
 		})
 	}
 
-	t.Run("a second signal ends it at once", func(t *testing.T) {
+	t.Run("a second signal ends it immediately", func(t *testing.T) {
 		p := startProcess(t, []string{
 			"HTTP_ADDR=:0", "STORAGE=memory", "JWT_SECRET_KEY=" + randomKey, "FIRST_SUPERUSER_PASSWORD=" + goodPassword,
 		}, binary, "--shutdown-delay=7s")
@@ -37,7 +39,7 @@ func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
 			defer close(ended)
 			_ = p.Wait()
 		}()
-		// The first signal may still be at work, so that the next is taken for the same.
+		// The process may not have noticed the first signal yet.
 		require.Eventually(t, func() bool {
 			_ = p.Process.Signal(syscall.SIGTERM)
 			select {

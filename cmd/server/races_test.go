@@ -12,37 +12,37 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// race makes n requests at once and returns the statuses of the answers, sorted.
+// race makes n concurrent requests and returns the sorted statuses of the replies.
 func race(n int, request func(i int) reply) []int {
 	statuses := make([]int, n)
-	gun := make(chan struct{})
-	var runners sync.WaitGroup
+	start := make(chan struct{})
+	var calls sync.WaitGroup
 	for i := range n {
-		runners.Go(func() {
-			<-gun
+		calls.Go(func() {
+			<-start
 			statuses[i] = request(i).status
 		})
 	}
-	close(gun)
-	runners.Wait()
+	close(start)
+	calls.Wait()
 	slices.Sort(statuses)
 	return statuses
 }
 
-// oneAmong is what a race of n has to end with when there is one winner.
-func oneAmong(n, won, lost int) []int {
+// oneWinner returns the sorted statuses of a race of n that one request wins.
+func oneWinner(n, won, lost int) []int {
 	statuses := slices.Repeat([]int{lost}, n)
 	statuses[0] = won
 	return statuses
 }
 
-// patiently repeats a request for as long as the answer is that too much work is waiting.
-func patiently(request func() reply) reply {
+// retryWhileBusy repeats request while the password hasher is busy.
+func retryWhileBusy(request func() reply) reply {
 	for {
 		r := request()
 		if r.status != http.StatusServiceUnavailable || r.text("code") != domain.ErrBusy.Code {
@@ -52,70 +52,74 @@ func patiently(request func() reply) reply {
 	}
 }
 
-// scene is a service on a store in memory that a test can put accounts into without a password's
-// hash, which costs most of the time that an account takes.
-type scene struct {
-	*running
+// fixture is a service and its store, in which a test can create accounts directly.
+type fixture struct {
+	*testService
 	t     *testing.T
 	store ports.Store
 }
 
-func newScene(t *testing.T) scene {
+func newFixture(t *testing.T) fixture {
 	t.Helper()
-	store := anyStore(t)
-	return scene{startOn(t, store), t, store}
+	return newFixtureOn(t, newStore(t))
 }
 
-// account puts an account into the store and returns it signed in.
-func (s scene) account(email string, superuser bool) (client, string) {
-	s.t.Helper()
-	address, err := domain.ParseEmail(email)
-	require.NoError(s.t, err)
-	u := domain.User{ID: newID(), Email: address, Active: true, Superuser: superuser, Version: 1, Epoch: 1, CreatedAt: now(), UpdatedAt: now()}
-	require.NoError(s.t, s.store.CreateSuperuserForOperator(s.t.Context(), u))
-	tokens, err := newTokens(s.cfg)
-	require.NoError(s.t, err)
+func newFixtureOn(t *testing.T, store ports.Store) fixture {
+	t.Helper()
+	return fixture{newServiceOn(t, store), t, store}
+}
+
+// account creates an account in the store. It returns a client that is signed in to the account, and the
+// account's id.
+func (f fixture) account(email string, changes ...func(*domain.User)) (client, string) {
+	f.t.Helper()
+	u := domaintest.User(append(changes, domaintest.WithEmail(domaintest.Email(email)))...)
+	require.NoError(f.t, f.store.CreateSuperuserForOperator(f.t.Context(), u))
+	tokens, err := newTokens(f.cfg)
+	require.NoError(f.t, err)
 	token, err := tokens.Issue(u.Actor())
-	require.NoError(s.t, err)
-	c := s.client(s.t)
+	require.NoError(f.t, err)
+	c := f.client(f.t)
 	c.token = token.Value
 	return c, u.ID
 }
 
-func TestOfManyWhoCreateOneEmailOneSucceeds(t *testing.T) {
-	const runners = 64
-	s := newScene(t)
-	admin := s.admin(t)
-	email := "conquest@example.com"
-	statuses := race(runners, func(i int) reply {
+func TestOneOfManyConcurrentCreationsOfAnEmailSucceeds(t *testing.T) {
+	t.Parallel()
+	const clients = 64
+	f := newFixture(t)
+	admin := f.admin(t)
+	email := "everybody@example.com"
+	statuses := race(clients, func(i int) reply {
 		spelling := []byte(email)
 		spelling[i%8] -= 'a' - 'A'
-		return patiently(func() reply {
-			return admin.do("POST", "/users/", fields{"email": string(spelling), "password": goodPassword})
+		return retryWhileBusy(func() reply {
+			return admin.request("POST", "/users/", fields{"email": string(spelling), "password": goodPassword})
 		})
 	})
-	assert.Equal(t, oneAmong(runners, http.StatusCreated, http.StatusConflict), statuses)
-	assert.Len(t, admin.do("GET", "/users/", nil).rows(), 2)
+	assert.Equal(t, oneWinner(clients, http.StatusCreated, http.StatusConflict), statuses)
+	assert.Len(t, admin.request("GET", "/users/", nil).rows(), 2)
 }
 
-func TestOfManyWhoTakeOneEmailOneSucceeds(t *testing.T) {
-	const runners = 64
-	s := newScene(t)
-	people := make([]client, runners)
-	for i := range people {
-		people[i], _ = s.account(fmt.Sprintf("person%d@example.com", i), false)
+func TestOneOfManyConcurrentChangesToAnEmailSucceeds(t *testing.T) {
+	t.Parallel()
+	const accounts = 64
+	f := newFixture(t)
+	owners := make([]client, accounts)
+	for i := range owners {
+		owners[i], _ = f.account(fmt.Sprintf("owner%d@example.com", i))
 	}
-	email := "conquest@example.com"
-	statuses := race(runners, func(i int) reply {
+	email := "everybody@example.com"
+	statuses := race(accounts, func(i int) reply {
 		spelling := email
 		if i%2 == 0 {
 			spelling = strings.ToUpper(email)
 		}
-		return patiently(func() reply { return people[i].do("PATCH", "/users/me", fields{"email": spelling}) })
+		return retryWhileBusy(func() reply { return owners[i].request("PATCH", "/users/me", fields{"email": spelling}) })
 	})
-	assert.Equal(t, oneAmong(runners, http.StatusOK, http.StatusConflict), statuses)
+	assert.Equal(t, oneWinner(accounts, http.StatusOK, http.StatusConflict), statuses)
 	var holders int
-	for _, u := range s.admin(t).do("GET", "/users/", nil).rows() {
+	for _, u := range f.admin(t).request("GET", "/users/", nil).rows() {
 		if u["email"] == email {
 			holders++
 		}
@@ -124,18 +128,19 @@ func TestOfManyWhoTakeOneEmailOneSucceeds(t *testing.T) {
 }
 
 func TestNoItemOutlivesItsOwner(t *testing.T) {
-	const rounds, runners = 10, 8
-	s := newScene(t)
-	admin := s.admin(t)
+	t.Parallel()
+	const rounds, creations = 10, 8
+	f := newFixture(t)
+	admin := f.admin(t)
 	for round := range rounds {
-		owner, id := s.account(fmt.Sprintf("owner%d@example.com", round), false)
+		owner, id := f.account(fmt.Sprintf("owner%d@example.com", round))
 		var mu sync.Mutex
 		var created []string
-		statuses := race(runners+1, func(i int) reply {
-			if i == runners/2 {
-				return admin.do("DELETE", "/users/"+id, nil)
+		statuses := race(creations+1, func(i int) reply {
+			if i == creations/2 {
+				return admin.request("DELETE", "/users/"+id, nil)
 			}
-			r := owner.do("POST", "/items/", fields{"title": "Snow shovel"})
+			r := owner.request("POST", "/items/", fields{"title": "Snow shovel"})
 			if r.status == http.StatusCreated {
 				mu.Lock()
 				defer mu.Unlock()
@@ -148,52 +153,55 @@ func TestNoItemOutlivesItsOwner(t *testing.T) {
 			assert.Contains(t, []int{http.StatusCreated, http.StatusNoContent, http.StatusUnauthorized}, status)
 		}
 		for _, item := range created {
-			admin.do("GET", "/items/"+item, nil).refused(http.StatusNotFound, "not_found")
+			admin.request("GET", "/items/"+item, nil).refused(http.StatusNotFound, "not_found")
 		}
-		owner.do("GET", "/items/", nil).refused(http.StatusUnauthorized, "signed_out")
-		owner.do("POST", "/items/", fields{"title": "Snow shovel"}).refused(http.StatusUnauthorized, "signed_out")
+		owner.request("GET", "/items/", nil).refused(http.StatusUnauthorized, "signed_out")
+		owner.request("POST", "/items/", fields{"title": "Snow shovel"}).refused(http.StatusUnauthorized, "signed_out")
 	}
 }
 
-func TestWhatManyDeleteAtOnceIsDeletedForAtLeastOne(t *testing.T) {
-	const runners = 16
-	s := newScene(t)
-	admin := s.admin(t)
-	_, id := s.account("ann@example.com", false)
+func TestAtLeastOneOfManyConcurrentDeletionsSucceeds(t *testing.T) {
+	t.Parallel()
+	const deletions = 16
+	f := newFixture(t)
+	admin := f.admin(t)
+	_, id := f.account("ann@example.com")
 	for _, path := range []string{"/users/" + id, admin.newItem("Snow shovel")} {
-		statuses := race(runners, func(int) reply { return admin.do("DELETE", path, nil) })
+		statuses := race(deletions, func(int) reply { return admin.request("DELETE", path, nil) })
 		assert.Equal(t, http.StatusNoContent, statuses[0])
 		for _, status := range statuses {
 			assert.Contains(t, []int{http.StatusNoContent, http.StatusNotFound}, status)
 		}
-		admin.do("GET", path, nil).refused(http.StatusNotFound, "not_found")
+		admin.request("GET", path, nil).refused(http.StatusNotFound, "not_found")
 	}
 }
 
-func TestChangesOfDifferentFieldsAtOnceBothSurvive(t *testing.T) {
-	store := rendezvous{anyStore(t), newMeeting(1), newMeeting(2), newMeeting(2)}
-	s := scene{startOn(t, store), t, store}
-	admin := s.admin(t)
-	ann, id := s.account("ann@example.com", false)
+func TestConcurrentChangesOfDifferentFieldsAreBothKept(t *testing.T) {
+	t.Parallel()
+	store := racingStore{Store: newStore(t), userUpdate: newBarrier(2), itemUpdate: newBarrier(2)}
+	f := newFixtureOn(t, store)
+	admin := f.admin(t)
+	ann, id := f.account("ann@example.com")
 	item := ann.newItem("Snow shovel")
 	changes := []func() reply{
-		func() reply { return ann.do("PATCH", "/users/me", fields{"email": "new@example.com"}) },
-		func() reply { return admin.do("PATCH", "/users/"+id, fields{"full_name": "Ann"}) },
-		func() reply { return ann.do("PATCH", item, fields{"title": "Ice scraper"}) },
-		func() reply { return admin.do("PATCH", item, fields{"description": "For windows"}) },
+		func() reply { return ann.request("PATCH", "/users/me", fields{"email": "new@example.com"}) },
+		func() reply { return admin.request("PATCH", "/users/"+id, fields{"full_name": "Ann"}) },
+		func() reply { return ann.request("PATCH", item, fields{"title": "Ice scraper"}) },
+		func() reply { return admin.request("PATCH", item, fields{"description": "For windows"}) },
 	}
 	statuses := race(len(changes), func(i int) reply { return changes[i]() })
 	assert.Equal(t, slices.Repeat([]int{http.StatusOK}, len(changes)), statuses)
 
-	user := ann.do("GET", "/users/me", nil)
+	user := ann.request("GET", "/users/me", nil)
 	assert.Equal(t, "new@example.com", user.text("email"))
 	assert.Equal(t, "Ann", user.text("full_name"))
-	read := ann.do("GET", item, nil)
+	read := ann.request("GET", item, nil)
 	assert.Equal(t, "Ice scraper", read.text("title"))
 	assert.Equal(t, "For windows", read.text("description"))
 }
 
-func TestOfTheLastTwoSuperusersOneStays(t *testing.T) {
+func TestOneOfTheLastTwoSuperusersRemains(t *testing.T) {
+	t.Parallel()
 	const rounds = 10
 	for name, c := range map[string]struct {
 		method string
@@ -207,124 +215,125 @@ func TestOfTheLastTwoSuperusersOneStays(t *testing.T) {
 		"when both deactivate themselves": {"PATCH", fields{"is_active": false}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t)
-			var people [2]client
+			t.Parallel()
+			f := newFixture(t)
+			var superusers [2]client
 			var ids [2]string
-			people[0], ids[0] = s.account("first@example.com", true)
-			admin := s.admin(t)
-			require.Equal(t, http.StatusOK, admin.do("PATCH", "/users/me", fields{"full_name": "Not for long"}).status)
-			adminID := admin.do("GET", "/users/me", nil).text("id")
-			require.Equal(t, http.StatusNoContent, people[0].do("DELETE", "/users/"+adminID, nil).status)
+			superusers[0], ids[0] = f.account("first@example.com", domaintest.Superuser)
+			admin := f.admin(t)
+			admin.request("PATCH", "/users/me", fields{"full_name": "To be deleted"}).is(http.StatusOK)
+			adminID := admin.request("GET", "/users/me", nil).text("id")
+			superusers[0].request("DELETE", "/users/"+adminID, nil).is(http.StatusNoContent)
 
 			for round := range rounds {
-				people[1], ids[1] = s.account(fmt.Sprintf("second%d@example.com", round), true)
+				superusers[1], ids[1] = f.account(fmt.Sprintf("second%d@example.com", round), domaintest.Superuser)
 				statuses := race(2, func(i int) reply {
 					target := ids[1-i]
 					if c.self {
 						target = ids[i]
 					}
-					return people[i].do(c.method, "/users/"+target, c.body)
+					return superusers[i].request(c.method, "/users/"+target, c.body)
 				})
 				assert.Less(t, statuses[0], 300, "one succeeds")
 				if c.self {
 					assert.Equal(t, http.StatusConflict, statuses[1])
 				} else {
-					assert.Contains(t, []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict}, statuses[1])
+					lost := []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict}
+					assert.Contains(t, lost, statuses[1])
 				}
 
-				// Whoever still is a superuser takes part in the next round.
-				if people[0].do("GET", "/users/", nil).status != http.StatusOK {
-					people[0], ids[0] = people[1], ids[1]
+				// The remaining superuser is the first one of the next round.
+				if superusers[0].request("GET", "/users/", nil).status != http.StatusOK {
+					superusers[0], ids[0] = superusers[1], ids[1]
 				}
-				var superusers int
-				for _, u := range people[0].do("GET", "/users/", nil).rows() {
+				var remaining int
+				for _, u := range superusers[0].request("GET", "/users/", nil).rows() {
 					if u["is_active"] == true && u["is_superuser"] == true {
-						superusers++
+						remaining++
 					}
 				}
-				require.Equal(t, 1, superusers)
+				require.Equal(t, 1, remaining)
 			}
 		})
 	}
 }
 
 func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
-	const rounds, runners = 3, 6
-	r := start(t)
+	t.Parallel()
+	const rounds, signIns = 3, 6
+	r := newService(t)
 	ann, _ := r.admin(t).newAccount("ann@example.com")
 	old := goodPassword
 	for round := range rounds {
 		fresh := fmt.Sprint("a fresh password ", round)
 		var mu sync.Mutex
 		var tokens []string
-		statuses := race(runners+1, func(i int) reply {
-			if i == runners/2 {
-				return patiently(func() reply {
-					return ann.do("PATCH", "/users/me/password", fields{"current_password": old, "new_password": fresh})
+		statuses := race(signIns+1, func(i int) reply {
+			if i == signIns/2 {
+				return retryWhileBusy(func() reply {
+					change := fields{"current_password": old, "new_password": fresh}
+					return ann.request("PATCH", "/users/me/password", change)
 				})
 			}
-			answer := r.client(t).do("POST", "/auth/login", signInForm("ann@example.com", old))
-			if answer.status == http.StatusOK {
+			reply := r.client(t).request("POST", "/auth/login", signInForm("ann@example.com", old))
+			if reply.status == http.StatusOK {
 				mu.Lock()
 				defer mu.Unlock()
-				tokens = append(tokens, answer.text("access_token"))
+				tokens = append(tokens, reply.text("access_token"))
 			}
-			return answer
+			return reply
 		})
 		assert.Contains(t, statuses, http.StatusNoContent)
 		for _, token := range append(tokens, ann.token) {
 			stale := r.client(t)
 			stale.token = token
-			stale.do("GET", "/users/me", nil).refused(http.StatusUnauthorized, "signed_out")
+			stale.request("GET", "/users/me", nil).refused(http.StatusUnauthorized, "signed_out")
 		}
 		old = fresh
 		ann = ann.signIn("ann@example.com", old)
-		assert.Equal(t, http.StatusOK, ann.do("GET", "/users/me", nil).status)
+		assert.Equal(t, http.StatusOK, ann.request("GET", "/users/me", nil).status)
 	}
 }
 
-func TestAnInstallationHasOneFirstSuperuserOnceInItsLife(t *testing.T) {
+func TestTheFirstSuperuserIsCreatedOnceInTheLifeOfAnInstallation(t *testing.T) {
+	t.Parallel()
 	const instances = 8
-	store := anyStore(t)
-	meeting := rendezvous{store, newMeeting(instances), newMeeting(1), newMeeting(1)}
-	var all [instances]*running
+	store := newStore(t)
+	racing := racingStore{Store: store, firstSuperuser: newBarrier(instances)}
+	var all [instances]*testService
 	for i := range all {
-		all[i] = launch(t, meeting)
+		all[i] = startService(t, racing)
 	}
 	var created int
 	for _, r := range all {
-		require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
-		created += r.audited(domain.EventFirstSuperuserCreated)
+		r.waitUntilReady(t)
+		created += r.auditCount(domain.EventFirstSuperuserCreated)
 	}
 	assert.Equal(t, 1, created)
 	first := all[0].admin(t)
-	require.Len(t, first.do("GET", "/users/", nil).rows(), 1)
+	require.Len(t, first.request("GET", "/users/", nil).rows(), 1)
 
-	firstID := first.do("GET", "/users/me", nil).text("id")
-	require.Equal(t, http.StatusOK, first.do("PATCH", "/users/me", fields{"email": "renamed@example.com"}).status)
-	assert.Len(t, again(t, store, "renamed@example.com", adminPassword).do("GET", "/users/", nil).rows(), 1, "after a rename")
+	firstID := first.request("GET", "/users/me", nil).text("id")
+	first.request("PATCH", "/users/me", fields{"email": "renamed@example.com"}).is(http.StatusOK)
+	renamed := newServiceOn(t, store).client(t).signIn("renamed@example.com", adminPassword)
+	assert.Len(t, renamed.request("GET", "/users/", nil).rows(), 1, "after a restart with a renamed superuser")
 
-	first.do("DELETE", "/users/me", nil).refused(http.StatusForbidden, "cannot_delete_self")
-	first.do("DELETE", "/users/"+firstID, nil).refused(http.StatusForbidden, "cannot_delete_self")
+	first.request("DELETE", "/users/me", nil).refused(http.StatusForbidden, "cannot_delete_self")
+	first.request("DELETE", "/users/"+firstID, nil).refused(http.StatusForbidden, "cannot_delete_self")
 	second, _ := first.newAccount("second@example.com", "is_superuser")
-	require.Equal(t, http.StatusNoContent, second.do("DELETE", "/users/"+firstID, nil).status)
-	rows := again(t, store, "second@example.com", goodPassword).do("GET", "/users/", nil).rows()
-	require.Len(t, rows, 1, "after a deletion")
+	second.request("DELETE", "/users/"+firstID, nil).is(http.StatusNoContent)
+	second = newServiceOn(t, store).client(t).signIn("second@example.com", goodPassword)
+	rows := second.request("GET", "/users/", nil).rows()
+	require.Len(t, rows, 1, "after a restart without the first superuser")
 	assert.Equal(t, "second@example.com", rows[0]["email"])
 }
 
-// audited returns how many events of that name the log has.
-func (r *running) audited(event string) (n int) {
+// auditCount returns the number of audit events with that name in the log.
+func (r *testService) auditCount(event string) (n int) {
 	for _, line := range r.logs.FilterMessage("audit").All() {
 		if line.ContextMap()["event"] == event {
 			n++
 		}
 	}
 	return n
-}
-
-// again starts the service once more and signs somebody in.
-func again(t *testing.T, store ports.Store, email, password string) client {
-	t.Helper()
-	return startOn(t, store).client(t).signIn(email, password)
 }

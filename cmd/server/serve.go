@@ -25,11 +25,11 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 		return err
 	}
 	store, err := openStore(cfg, sink)
-	defer end(store, sink, log)
+	defer shutdown(store, sink, log)
 	if err != nil {
 		return err
 	}
-	svc, err := wire(cfg, store, sink, log)
+	svc, err := wire(cfg, store, sink, log, standardSignInCost())
 	if err != nil {
 		return err
 	}
@@ -37,97 +37,122 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
-	load := func() (config.Config, error) { return config.LoadSigningKeys(cmd.Flags()) }
-	go followKeys(cfg, load, svc.tokens, log).run(cmd.Context(), rereadKeys)
+	load := func() (config.Config, error) { return config.Load(cmd.Flags(), config.SigningKeys) }
+	go newKeyReloader(cfg, load, svc.tokens, log).run(cmd.Context(), reloadInterval)
 	return svc.serve(cmd.Context(), cfg, listener, log)
 }
 
-// end takes leave of the store and of the collector, at once: each may hang for two seconds, and for
-// both together there is no more time than that.
-func end(store storage, sink *telemetry.Telemetry, log *zap.Logger) {
-	var farewells sync.WaitGroup
-	farewells.Go(store.end)
-	farewells.Go(func() {
+// shutdown closes the store and the telemetry exporters concurrently. Each may take two seconds, and
+// the process has no more time than that for both.
+func shutdown(store storage, sink *telemetry.Telemetry, log *zap.Logger) {
+	var pending sync.WaitGroup
+	pending.Go(store.shutdown)
+	pending.Go(func() {
 		if err := sink.Close(); err != nil {
 			log.Warn("telemetry is lost", zap.Error(err))
 		}
 	})
-	farewells.Wait()
+	pending.Wait()
 }
 
-// serve answers requests on listener until ctx ends, and then stops in such an order that no
-// request is lost: first unready, so that no new ones are sent here, then the ones under way.
+// serve answers requests on listener until ctx ends. Then it stops without losing a request: first it
+// becomes unready, so that it gets no new requests, and then it finishes the running ones. It returns
+// early, with the error, if the listener fails or the first superuser's password is not allowed.
 func (s *service) serve(ctx context.Context, cfg config.Config, listener net.Listener, log *zap.Logger) error {
 	server := s.http.HTTPServer()
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(listener) }()
-	log.Info("listening",
-		zap.String("url", "http://"+listener.Addr().String()),
-		zap.String("version", version()),
-		zap.String("storage", cfg.Storage))
+	url := "http://" + listener.Addr().String()
+	log.Info("listening", zap.String("url", url), zap.String("version", version()), zap.String("storage", cfg.Storage))
 
 	starting, stop := context.WithCancel(ctx)
-	started := make(chan struct{})
-	go func() {
-		defer close(started)
-		s.start(starting, log)
-	}()
+	var start sync.WaitGroup
+	start.Go(func() {
+		if err := s.start(starting, log); err != nil {
+			failed <- err
+		} else if starting.Err() == nil {
+			welcome(cfg, url, log)
+		}
+	})
 
 	var err error
 	select {
 	case err = <-failed:
+		_ = server.Close() // The error of Close does not matter beside err.
 	case <-ctx.Done():
 		err = s.drain(server, cfg, log)
 	}
 	stop()
-	<-started
+	start.Wait()
 	return err
 }
 
-// longestTry bounds one try to reach the store at the start: what hangs must not keep the next try,
-// which may not hang, from being made.
-const longestTry = 10 * time.Second
+// welcome tells a developer where to begin. The log never shows another password than the documented
+// default.
+func welcome(cfg config.Config, url string, log *zap.Logger) {
+	if !cfg.Development() {
+		return
+	}
+	log.Info("API documentation: " + url + cfg.APIV1Prefix + "/docs")
+	if cfg.FirstSuperuser == config.DefaultSuperuser && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword {
+		log.Info("sign in as " + config.DefaultSuperuser + " with the password " + config.DefaultPassword)
+	}
+}
 
-// longestCheck bounds its first part, which costs a database nothing, so that one that hangs and then
-// recovers is noticed within five seconds.
-const longestCheck = 3 * time.Second
+const (
+	// tryTimeout limits one try to reach the store at the start, so that a try that hangs does not
+	// prevent the next one.
+	tryTimeout = 10 * time.Second
+	// checkTimeout limits the check of the store with which a try begins. It is short, so that the
+	// service notices within five seconds that a store that hung has recovered.
+	checkTimeout = 3 * time.Second
+)
 
-// start reaches the store, sees to it that there is a first superuser, and only then is ready. It
-// goes on trying for as long as ctx lasts: a store that is away must not take the process down.
-func (s *service) start(ctx context.Context, log *zap.Logger) {
+// start waits for the store, ensures that the first superuser exists, and makes the service ready. It
+// retries until ctx ends, because a store that is away must not end the process. It returns only an
+// error that retrying cannot correct: a first superuser with a password that is not allowed.
+func (s *service) start(ctx context.Context, log *zap.Logger) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, time.Second
 	_, err := backoff.Retry(ctx,
 		func() (bool, error) {
-			ctx, cancel := context.WithTimeout(ctx, longestTry)
+			ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 			defer cancel()
 			if err := s.storage.ready(ctx, log); err != nil {
 				return false, err
 			}
-			return s.operator.EnsureFirstSuperuser(ctx, s.first.email, s.first.password)
+			created, err := s.operator.EnsureFirstSuperuser(ctx, s.first.email, s.first.password)
+			if errors.As(err, new(configError)) {
+				err = backoff.Permanent(badConfig(err))
+			}
+			return created, err
 		},
 		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, next time.Duration) {
 			log.Warn("the store is not ready", zap.Error(err), zap.Duration("next_try", next))
 		}))
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
-		return // stopped before it began
+		return err
 	}
 	s.http.SetState(httpapi.Ready)
 	log.Info("ready")
+	return nil
 }
 
 func (s *service) drain(server *http.Server, cfg config.Config, log *zap.Logger) error {
 	log.Info("stopping")
 	s.http.SetState(httpapi.Draining)
 	if !cfg.Development() {
-		// Whoever sends requests here needs a moment to notice; nobody does in development.
+		// A load balancer needs a moment to notice. In development there is none.
 		time.Sleep(cfg.ShutdownDelay)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("requests were still under way after %s", cfg.ShutdownTimeout), server.Close())
+		return errors.Join(fmt.Errorf("requests were still running after %s", cfg.ShutdownTimeout), server.Close())
 	}
 	log.Info("stopped")
 	return nil

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
@@ -22,14 +24,15 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
 
-// noLeaks fails the test if goroutines of it are left when all else is cleaned up.
+// noLeaks fails the test if its goroutines are still running after all other cleanups.
 func noLeaks(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-// status asks for a path outside the contract and returns the status, or 0 if there is no answer.
-func (r *running) status(path string) int {
+// status requests a path that openapi.yaml does not contain. It returns the status of the response, or 0
+// if there is none.
+func (r *testService) status(path string) int {
 	reply, err := http.Get(r.origin + path)
 	if err != nil {
 		return 0
@@ -39,7 +42,7 @@ func (r *running) status(path string) int {
 	return reply.StatusCode
 }
 
-func (r *running) refusesConnections() bool {
+func (r *testService) refusesConnections() bool {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.origin, "http://"))
 	if err == nil {
 		conn.Close()
@@ -47,41 +50,41 @@ func (r *running) refusesConnections() bool {
 	return err != nil
 }
 
-func TestItServesButIsNotReadyUntilTheStoreIsThere(t *testing.T) {
+func TestTheServiceServesButIsNotReadyUntilTheStoreIsAvailable(t *testing.T) {
 	noLeaks(t)
 	var away outage
 	away.Store(true)
-	r := launch(t, breakable{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
+	r := startService(t, faultyStore{memory.New(), fault(away.fault).in("CreateFirstSuperuser")})
 	retried := func() bool { return r.logs.FilterMessage("the store is not ready").Len() > 1 }
 	require.Eventually(t, retried, waitLimit, pollInterval)
 
 	assert.Equal(t, http.StatusOK, r.status("/livez"))
 	assert.Equal(t, http.StatusServiceUnavailable, r.status("/readyz"))
-	health := r.client(t).do("GET", "/health", nil)
+	health := r.client(t).request("GET", "/health", nil)
 	health.refused(http.StatusServiceUnavailable, "not_ready")
 	assert.Equal(t, "1", health.header.Get("Retry-After"))
 
 	away.Store(false)
 	require.Eventually(t, func() bool { return r.status("/readyz") == http.StatusOK }, waitLimit, pollInterval)
-	assert.Equal(t, http.StatusOK, r.client(t).do("GET", "/health", nil).status)
+	assert.Equal(t, http.StatusOK, r.client(t).request("GET", "/health", nil).status)
 	r.admin(t)
 }
 
-func TestALaterOutageOfTheStoreIsNotAnUnreadyInstance(t *testing.T) {
+func TestALaterOutageOfTheStoreLeavesTheServiceReady(t *testing.T) {
 	var away outage
-	r := startOn(t, breakable{memory.New(), fault(away.fault).in("Items")})
+	r := newServiceOn(t, faultyStore{memory.New(), fault(away.fault).in("Items")})
 	admin := r.admin(t)
 	away.Store(true)
-	unavailable := admin.do("GET", "/items/", nil)
+	unavailable := admin.request("GET", "/items/", nil)
 	unavailable.refused(http.StatusServiceUnavailable, "unavailable")
 	assert.NotEmpty(t, unavailable.header.Get("Retry-After"))
 	assert.Equal(t, http.StatusOK, r.status("/readyz"))
 
 	away.Store(false)
-	assert.Equal(t, http.StatusOK, admin.do("GET", "/items/", nil).status)
+	assert.Equal(t, http.StatusOK, admin.request("GET", "/items/", nil).status)
 }
 
-// wired is a service that does not serve yet, on a store with a fault on the way to the first
+// wired returns a service that is not started. Its store has a fault in the creation of the first
 // superuser.
 func wired(t *testing.T, f fault) (*service, config.Config) {
 	t.Helper()
@@ -89,15 +92,15 @@ func wired(t *testing.T, f fault) (*service, config.Config) {
 	config.AddFlags(flags)
 	cfg, err := config.Load(flags)
 	require.NoError(t, err)
-	svc, err := wire(cfg, storage{Store: breakable{memory.New(), f.in("CreateFirstSuperuser")}}, telemetry.None(), zap.NewNop())
+	store := storage{Store: faultyStore{memory.New(), f.in("CreateFirstSuperuser")}}
+	svc, err := wire(cfg, store, telemetry.None(), zap.NewNop(), cheapSignInCost())
 	require.NoError(t, err)
 	return svc, cfg
 }
 
-// What follows up to the next comment like this runs in a bubble whose clock moves only when
-// everybody waits.
+// The next tests run in a bubble of synctest, whose clock moves only while all its goroutines wait.
 
-func TestItIsReadySoonAfterTheStoreIsBack(t *testing.T) {
+func TestTheServiceIsReadySoonAfterTheStoreIsBack(t *testing.T) {
 	for _, lasts := range []time.Duration{0, time.Second, 2 * time.Minute} {
 		t.Run(lasts.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -106,7 +109,7 @@ func TestItIsReadySoonAfterTheStoreIsBack(t *testing.T) {
 				time.AfterFunc(lasts, func() { away.Store(false) })
 				begin := time.Now()
 				svc, _ := wired(t, away.fault)
-				svc.start(t.Context(), zap.NewNop())
+				require.NoError(t, svc.start(t.Context(), zap.NewNop()))
 				assert.Equal(t, httpapi.Ready, svc.http.State())
 				assert.GreaterOrEqual(t, time.Since(begin), lasts)
 				assert.Less(t, time.Since(begin), lasts+5*time.Second)
@@ -115,7 +118,7 @@ func TestItIsReadySoonAfterTheStoreIsBack(t *testing.T) {
 	}
 }
 
-func TestAStoreThatHangsAtTheStartIsAskedAgain(t *testing.T) {
+func TestAStoreThatHangsAtTheStartIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
 		svc, _ := wired(t, func(ctx context.Context) error {
@@ -124,12 +127,12 @@ func TestAStoreThatHangsAtTheStartIsAskedAgain(t *testing.T) {
 			}
 			return nil
 		})
-		svc.start(t.Context(), zap.NewNop())
+		require.NoError(t, svc.start(t.Context(), zap.NewNop()))
 		assert.Equal(t, httpapi.Ready, svc.http.State())
 	})
 }
 
-func TestItIsUnreadyAtOnceButStopsOnlyAfterTheDelay(t *testing.T) {
+func TestAStopMakesTheServiceUnreadyImmediatelyAndEndsItAfterTheDelay(t *testing.T) {
 	for name, delay := range map[string]time.Duration{"in production": 2 * time.Second, "not in development": 0} {
 		t.Run(name, func(t *testing.T) {
 			if delay > 0 {
@@ -147,9 +150,81 @@ func TestItIsUnreadyAtOnceButStopsOnlyAfterTheDelay(t *testing.T) {
 	}
 }
 
-// What follows runs by the real clock.
+// inProduction returns the configuration of a service on Snowflake with the given first password.
+func inProduction(password string) config.Config {
+	return config.Config{
+		Storage: config.StorageSnowflake, HTTPAddr: ":8000", APIV1Prefix: "/api/v1", RequestTimeout: time.Second,
+		JWTSecretKey: config.NewSecret(randomKey), AccessTokenLifetime: time.Hour,
+		FirstSuperuser: adminEmail, FirstSuperuserPassword: config.NewSecret(password),
+	}
+}
 
-func TestAListenerThatFailsEndsIt(t *testing.T) {
+func TestAFirstPasswordThatIsNotAllowedEndsOnlyAStartThatUsesIt(t *testing.T) {
+	noLeaks(t)
+	store := storage{Store: memory.New()}
+	serve := func(ctx context.Context, password string, log *zap.Logger) error {
+		cfg := inProduction(password)
+		svc, err := wire(cfg, store, telemetry.None(), log, cheapSignInCost())
+		require.NoError(t, err)
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		return svc.serve(ctx, cfg, listener, log)
+	}
+	err := serve(t.Context(), "password123", zap.NewNop())
+	assert.EqualError(t, err, "the configuration cannot be used:\n"+
+		"FIRST_SUPERUSER_PASSWORD: is one of the commonest passwords: choose another")
+	assert.ErrorAs(t, err, new(configError))
+	had, err := store.HadFirstSuperuser(t.Context())
+	require.NoError(t, err)
+	assert.False(t, had)
+
+	for _, password := range []string{goodPassword, "password123"} {
+		ctx, stop := context.WithCancel(t.Context())
+		ready := zap.Hooks(func(line zapcore.Entry) error {
+			if line.Message == "ready" {
+				stop()
+			}
+			return nil
+		})
+		core, _ := observer.New(zap.InfoLevel)
+		assert.NoError(t, serve(ctx, password, zap.New(core, ready)), password)
+	}
+}
+
+func TestInDevelopmentTheLogNamesTheDocumentationAndTheDefaultSignIn(t *testing.T) {
+	const docs = "API documentation: http://127.0.0.1:8000/v9/docs"
+	const signIn = "sign in as admin@example.com with the password changethis"
+	development := config.Config{
+		Storage: config.StorageMemory, HTTPAddr: "127.0.0.1:8000", APIV1Prefix: "/v9",
+		FirstSuperuser: config.DefaultSuperuser, FirstSuperuserPassword: config.NewSecret(config.DefaultPassword),
+	}
+	otherPassword, otherAccount := development, development
+	otherPassword.FirstSuperuserPassword = config.NewSecret(goodPassword)
+	otherAccount.FirstSuperuser = "ann@example.com"
+	for name, tt := range map[string]struct {
+		cfg  config.Config
+		want []string
+	}{
+		"the documented sign-in":        {development, []string{docs, signIn}},
+		"another password is not shown": {otherPassword, []string{docs}},
+		"another account is not shown":  {otherAccount, []string{docs}},
+		"production shows nothing":      {inProduction(config.DefaultPassword), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zap.InfoLevel)
+			welcome(tt.cfg, "http://127.0.0.1:8000", zap.New(core))
+			var got []string
+			for _, line := range logs.All() {
+				got = append(got, line.Message)
+			}
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+// The next tests use the real clock.
+
+func TestAListenerThatFailsEndsTheService(t *testing.T) {
 	noLeaks(t)
 	svc, cfg := wired(t, hanging)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -158,10 +233,10 @@ func TestAListenerThatFailsEndsIt(t *testing.T) {
 	assert.ErrorIs(t, svc.serve(t.Context(), cfg, listener, zap.NewNop()), net.ErrClosed)
 }
 
-func TestItCanBeStoppedBeforeItIsReady(t *testing.T) {
+func TestTheServiceCanBeStoppedBeforeItIsReady(t *testing.T) {
 	noLeaks(t)
 	arrived := make(chan struct{}, 1)
-	r := launch(t, breakable{memory.New(), func(ctx context.Context, _ string) error {
+	r := startService(t, faultyStore{memory.New(), func(ctx context.Context, _ string) error {
 		arrived <- struct{}{}
 		return hanging(ctx)
 	}})
@@ -171,16 +246,16 @@ func TestItCanBeStoppedBeforeItIsReady(t *testing.T) {
 	assert.True(t, r.refusesConnections())
 }
 
-func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T) {
+func TestStoppingLosesNeitherRunningNorLateRequests(t *testing.T) {
 	noLeaks(t)
 	production(t)
-	block := newRoadblock()
-	r := startOn(t, breakable{memory.New(), fault(block.fault).in("Items")}, "--shutdown-delay=500ms")
+	block := newGate()
+	r := newServiceOn(t, faultyStore{memory.New(), fault(block.fault).in("Items")}, "--shutdown-delay=500ms")
 	admin := r.client(t).signIn(adminEmail, goodPassword)
 	slow := make(chan reply, 1)
 	go func() {
 		defer close(slow)
-		slow <- admin.do("GET", "/items/", nil)
+		slow <- admin.request("GET", "/items/", nil)
 	}()
 	defer block.open()
 	<-block.arrived
@@ -188,15 +263,15 @@ func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T
 	begin := time.Now()
 	r.stop()
 	require.Eventually(t, func() bool { return r.status("/readyz") == http.StatusServiceUnavailable }, waitLimit, pollInterval)
-	admin.do("GET", "/health", nil).refused(http.StatusServiceUnavailable, "not_ready")
-	late := admin.do("GET", "/users/me", nil)
+	admin.request("GET", "/health", nil).refused(http.StatusServiceUnavailable, "not_ready")
+	late := admin.request("GET", "/users/me", nil)
 	assert.Equal(t, http.StatusOK, late.status)
 
 	require.Eventually(t, r.refusesConnections, waitLimit, pollInterval)
 	assert.GreaterOrEqual(t, time.Since(begin), 500*time.Millisecond)
 	select {
 	case err := <-r.stopped:
-		assert.Fail(t, "it stopped with a request under way", err)
+		assert.Fail(t, "it stopped while a request was running", err)
 	default:
 	}
 
@@ -206,10 +281,10 @@ func TestStoppingLosesNoRequestUnderWayAndNoneOfWhoHasNotNoticedYet(t *testing.T
 	assert.Equal(t, 1, r.logs.FilterMessage("stopped").Len())
 }
 
-func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
+func TestARequestThatOutlastsTheShutdownIsCutOffAndReported(t *testing.T) {
 	noLeaks(t)
-	block := newRoadblock()
-	r := startOn(t, breakable{memory.New(), fault(block.fault).in("Items")}, "--request-timeout=100ms", "--shutdown-timeout=100ms")
+	block := newGate()
+	r := newServiceOn(t, faultyStore{memory.New(), fault(block.fault).in("Items")}, "--request-timeout=100ms", "--shutdown-timeout=100ms")
 	admin := r.admin(t)
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
@@ -218,7 +293,7 @@ func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
 	req.Header.Set("Authorization", "Bearer "+admin.token)
 	cut := make(chan error, 1)
 	go func() {
-		// The request would be sent again if its connection had served another.
+		// The transport retries a request whose connection has served another one.
 		_, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 		cut <- err
 	}()
@@ -226,18 +301,18 @@ func TestARequestThatDoesNotEndIsCutOffAndReported(t *testing.T) {
 	<-block.arrived
 
 	r.stop()
-	assert.ErrorContains(t, <-r.stopped, "requests were still under way after 100ms")
+	assert.ErrorContains(t, <-r.stopped, "requests were still running after 100ms")
 	assert.ErrorIs(t, <-cut, io.EOF)
 	assert.Zero(t, r.logs.FilterMessage("stopped").Len())
 }
 
-func TestAStoreThatHangsIsA503AtTheDeadline(t *testing.T) {
+func TestARequestToAStoreThatHangsIsAnsweredWith503AtTheDeadline(t *testing.T) {
 	noLeaks(t)
 	const deadline = 300 * time.Millisecond
-	r := startOn(t, breakable{memory.New(), fault(hanging).in("Items")}, "--request-timeout="+deadline.String())
+	r := newServiceOn(t, faultyStore{memory.New(), fault(hanging).in("Items")}, "--request-timeout="+deadline.String())
 	admin := r.admin(t)
 	begin := time.Now()
-	admin.do("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
+	admin.request("GET", "/items/", nil).refused(http.StatusServiceUnavailable, "unavailable")
 	assert.GreaterOrEqual(t, time.Since(begin), deadline)
-	assert.Equal(t, http.StatusOK, admin.do("GET", "/users/me", nil).status, "others are not held up")
+	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status, "other requests do not wait")
 }

@@ -34,14 +34,14 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// onSnowflake names the environment variable that puts the tests on the Snowflake store: "fake" is
-// the fake in this process, anything else the host:port of an emulator.
-const onSnowflake = "ECHO_TEST_SNOWFLAKE"
+// snowflakeVariable is the environment variable that runs the tests on the Snowflake store: "fake" means
+// the fake in this process, any other value is the host:port of an emulator.
+const snowflakeVariable = "ECHO_TEST_SNOWFLAKE"
 
-// openTestStore opens the store that a test gets that wants any.
+// openTestStore opens an empty store: the one that cfg or snowflakeVariable selects.
 func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) storage {
 	t.Helper()
-	where := os.Getenv(onSnowflake)
+	where := os.Getenv(snowflakeVariable)
 	if cfg.Storage == config.StorageSnowflake || where == "" {
 		opened, err := openStore(cfg, sink)
 		require.NoError(t, err)
@@ -68,7 +68,7 @@ func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) s
 	return storage{Store: store, close: store.Close}
 }
 
-// fakeSnowflake starts a fake of Snowflake with the tables of setup.sql.
+// fakeSnowflake starts a fake of Snowflake that has the tables of setup.sql.
 func fakeSnowflake(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
 	server := snowflaketest.New(t, rules)
@@ -80,42 +80,44 @@ func fakeSnowflake(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 
 const snowflakePassword = "the password of the user in Snowflake"
 
-// configured puts what the service needs for that server into the environment.
-func configured(t testing.TB, server *snowflaketest.Server) {
-	for key, value := range map[string]string{
-		"HTTP_ADDR": "127.0.0.1:0", "SHUTDOWN_DELAY": "0s", "STORAGE": "snowflake", "JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword,
-		"SNOWFLAKE_ACCOUNT": "test", "SNOWFLAKE_HOST": server.Host(), "SNOWFLAKE_PORT": strconv.Itoa(server.Port()),
-		"SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_AUTH_TYPE": "password", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PASSWORD": snowflakePassword,
-	} {
-		t.Setenv(key, value)
-	}
+// snowflakeConfig configures a service whose store is that server.
+func snowflakeConfig(t testing.TB, server *snowflaketest.Server) string {
+	t.Helper()
+	return configFile(t, fields{
+		"HTTP_ADDR": "127.0.0.1:0", "SHUTDOWN_DELAY": "0s", "STORAGE": "snowflake",
+		"JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword,
+		"SNOWFLAKE_ACCOUNT": "test", "SNOWFLAKE_PROTOCOL": "http",
+		"SNOWFLAKE_HOST": server.Host(), "SNOWFLAKE_PORT": server.Port(),
+		"SNOWFLAKE_AUTH_TYPE": "password", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PASSWORD": snowflakePassword,
+	})
 }
 
-// startOnSnowflake is start on a fake of Snowflake, as an operator would configure it.
-func startOnSnowflake(t testing.TB, flags ...string) (*running, *snowflaketest.Server) {
+// newServiceOnSnowflake is newService on a fake of Snowflake that an operator could have configured.
+func newServiceOnSnowflake(t testing.TB, flags ...string) (*testService, *snowflaketest.Server) {
 	t.Helper()
 	server := fakeSnowflake(t, engine.Rules{})
-	configured(t, server)
-	return start(t, flags...), server
+	return newService(t, append(flags, snowflakeConfig(t, server))...), server
 }
 
-// anyStore is a store for a test that wants one of its own, whichever it is.
-func anyStore(t testing.TB) ports.Store {
+// newStore returns an empty store of the kind that snowflakeVariable selects.
+func newStore(t testing.TB) ports.Store {
 	t.Helper()
-	return openTestStore(t, config.Config{Storage: config.StorageMemory, RequestTimeout: 10 * time.Second}, telemetry.None()).Store
+	cfg := config.Config{Storage: config.StorageMemory, RequestTimeout: 10 * time.Second}
+	return openTestStore(t, cfg, telemetry.None()).Store
 }
 
-// endToEnd are the files whose tests need of a store only that it keeps its contract.
+// endToEnd lists the files whose tests run on every store.
 var endToEnd = []string{
 	"bearer_test.go", "body_test.go", "conditional_test.go", "contract_test.go", "exchange_test.go", "fields_test.go",
 	"hostile_test.go", "lists_test.go", "logs_test.go", "races_test.go",
 }
 
 func TestTheServiceKeepsItsContractOnAFakeOfSnowflake(t *testing.T) {
-	endToEndOn(t, cmp.Or(os.Getenv(onSnowflake), "fake"))
+	t.Parallel()
+	endToEndOn(t, cmp.Or(os.Getenv(snowflakeVariable), "fake"))
 }
 
-// endToEndOn runs these tests again on the Snowflake store, in a process of their own.
+// endToEndOn runs the tests of the files endToEnd on the Snowflake store, in a process of their own.
 func endToEndOn(t *testing.T, where string) {
 	var names []string
 	for _, file := range endToEnd {
@@ -130,7 +132,7 @@ func endToEndOn(t *testing.T, where string) {
 	program, err := os.Executable()
 	require.NoError(t, err)
 	tests := exec.Command(program, "-test.run", "^("+strings.Join(names, "|")+")$", "-test.v", "-test.timeout=9m")
-	tests.Env = append(os.Environ(), onSnowflake+"="+where)
+	tests.Env = append(os.Environ(), snowflakeVariable+"="+where)
 	output, err := tests.CombinedOutput()
 	passed := 0
 	var rest []string
@@ -146,12 +148,12 @@ func endToEndOn(t *testing.T, where string) {
 	assert.Equal(t, len(names), passed)
 }
 
-func TestTheServiceStartsBeforeSnowflakeIsThere(t *testing.T) {
+func TestTheServiceStartsWhileSnowflakeIsAway(t *testing.T) {
+	t.Parallel()
 	server := fakeSnowflake(t, engine.Rules{})
 	server.Stop()
-	configured(t, server)
-	r := launch(t, nil)
-	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() > 1 }, waitLimit, pollInterval)
+	r := startService(t, nil, snowflakeConfig(t, server))
+	r.waitUntilLogged(t, "the store is not ready", 2)
 	assert.Equal(t, http.StatusOK, r.status("/livez"))
 	assert.Equal(t, http.StatusServiceUnavailable, r.status("/readyz"))
 
@@ -162,25 +164,25 @@ func TestTheServiceStartsBeforeSnowflakeIsThere(t *testing.T) {
 	r.admin(t)
 }
 
-func TestWhatIsMissingInTheAccountIsNamedUntilItIsThere(t *testing.T) {
+func TestTheLogNamesAMissingTableUntilItExists(t *testing.T) {
+	t.Parallel()
 	server := fakeSnowflake(t, engine.Rules{})
 	server.Exec("DROP TABLE items")
-	configured(t, server)
-	r := launch(t, nil)
-	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() > 0 }, waitLimit, pollInterval)
+	r := startService(t, nil, snowflakeConfig(t, server))
+	r.waitUntilLogged(t, "the store is not ready", 1)
 	line := r.logs.FilterMessage("the store is not ready").All()[0].ContextMap()
 	assert.Contains(t, line["error"], "table items: run setup.sql")
 	for _, st := range echoinsnowflake.Tables() {
 		server.Exec(st)
 	}
-	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
+	r.waitUntilReady(t)
 }
 
-func TestTheStartSaysWhichConsistencyItFoundAndWhatThatWeakens(t *testing.T) {
+func TestTheLogNamesTheConsistencyModeAndWhatItWeakens(t *testing.T) {
+	t.Parallel()
 	for mode, rules := range map[string]engine.Rules{"GLOBAL": {}, "SESSION": {StaleSessions: true}} {
 		server := fakeSnowflake(t, rules)
-		configured(t, server)
-		lines := start(t).logs.FilterMessage("Snowflake").All()
+		lines := newService(t, snowflakeConfig(t, server)).logs.FilterMessage("Snowflake").All()
 		require.Len(t, lines, 1)
 		line := lines[0].ContextMap()
 		assert.Equal(t, mode, line["read_consistency_mode"])
@@ -188,48 +190,52 @@ func TestTheStartSaysWhichConsistencyItFoundAndWhatThatWeakens(t *testing.T) {
 	}
 }
 
-func TestASnowflakeThatHangsAtTheStartIsNoticedSoonAfterItRecovers(t *testing.T) {
+func TestTheServiceIsReadySoonAfterAHangingSnowflakeRecovers(t *testing.T) {
+	t.Parallel()
 	server := fakeSnowflake(t, engine.Rules{})
-	configured(t, server)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
-	r := launch(t, nil)
+	r := startService(t, nil, snowflakeConfig(t, server))
 	require.Eventually(t, func() bool { return len(server.Requests()) > 0 }, waitLimit, pollInterval)
 	server.Intercept(nil)
 	back := time.Now()
-	require.Eventually(t, func() bool { return r.service.http.State() == httpapi.Ready }, waitLimit, pollInterval)
+	r.waitUntilReady(t)
 	assert.Less(t, time.Since(back), 5*time.Second)
 }
 
-func TestAUserWhomSnowflakeRefusesIsNotTriedAgainAndAgain(t *testing.T) {
+func TestARefusedSnowflakeUserIsRetriedOnlyAfterAMinute(t *testing.T) {
+	t.Parallel()
 	server := fakeSnowflake(t, engine.Rules{})
-	configured(t, server)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Code: "390100"} })
-	r := launch(t, nil)
-	require.Eventually(t, func() bool { return r.logs.FilterMessage("the store is not ready").Len() == 1 }, waitLimit, pollInterval)
+	r := startService(t, nil, snowflakeConfig(t, server))
+	r.waitUntilLogged(t, "the store is not ready", 1)
 	line := r.logs.FilterMessage("the store is not ready").All()[0].ContextMap()
 	assert.Contains(t, line["error"], "user or password refused by Snowflake")
 	assert.Equal(t, time.Minute, line["next_try"])
 }
 
-func TestAnOutageOfSnowflakeIsA503OfEachRequestAndEndsByItself(t *testing.T) {
-	r, server := startOnSnowflake(t)
+func TestRequestsGet503WhileSnowflakeIsAwayAndSucceedSoonAfter(t *testing.T) {
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Stop()
 	for range 10 {
-		reply := admin.do("GET", "/items/", nil)
+		reply := admin.request("GET", "/items/", nil)
 		reply.refused(http.StatusServiceUnavailable, "unavailable")
 		assert.NotEmpty(t, reply.header.Get("Retry-After"))
 	}
 	assert.Equal(t, http.StatusOK, r.status("/readyz"))
-	r.client(t).do("POST", "/auth/login", signInForm(adminEmail, goodPassword)).refused(http.StatusServiceUnavailable, "unavailable")
+	signIn := r.client(t).request("POST", "/auth/login", signInForm(adminEmail, goodPassword))
+	signIn.refused(http.StatusServiceUnavailable, "unavailable")
 	server.Start()
 	back := time.Now()
-	require.Eventually(t, func() bool { return admin.do("GET", "/items/", nil).status == http.StatusOK }, waitLimit, pollInterval)
+	recovered := func() bool { return admin.request("GET", "/items/", nil).status == http.StatusOK }
+	require.Eventually(t, recovered, waitLimit, pollInterval)
 	assert.Less(t, time.Since(back), 5*time.Second)
 }
 
-func TestAWriteWhoseFateIsNotKnownIsSaidSo(t *testing.T) {
-	r, server := startOnSnowflake(t)
+func TestAWriteWhoseReplyIsLostIsReportedAsOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
 		if strings.HasPrefix(q.SQL, "INSERT INTO items") {
@@ -237,18 +243,19 @@ func TestAWriteWhoseFateIsNotKnownIsSaidSo(t *testing.T) {
 		}
 		return nil
 	})
-	admin.do("POST", "/items/", fields{"title": "once"}).refused(http.StatusServiceUnavailable, "outcome_unknown")
+	admin.request("POST", "/items/", fields{"title": "once"}).refused(http.StatusServiceUnavailable, "outcome_unknown")
 	server.Intercept(nil)
-	assert.Len(t, admin.do("GET", "/items/", nil).rows(), 1)
+	assert.Len(t, admin.request("GET", "/items/", nil).rows(), 1)
 }
 
 func TestProbesAreAnsweredWhileAllConnectionsHang(t *testing.T) {
-	r, server := startOnSnowflake(t, "--snowflake-connections=1", "--request-timeout=2s")
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t, "--snowflake-connections=1", "--request-timeout=2s")
 	admin := r.admin(t)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Hang: true} })
 	var all sync.WaitGroup
 	for range 5 {
-		all.Go(func() { admin.do("GET", "/items/", nil).is(http.StatusServiceUnavailable) })
+		all.Go(func() { admin.request("GET", "/items/", nil).is(http.StatusServiceUnavailable) })
 	}
 	start := time.Now()
 	for _, probe := range []string{"/livez", "/readyz", "/api/v1/health"} {
@@ -258,8 +265,9 @@ func TestProbesAreAnsweredWhileAllConnectionsHang(t *testing.T) {
 	all.Wait()
 }
 
-func TestNoRequestIsLostWhenTheProcessIsStopped(t *testing.T) {
-	r, server := startOnSnowflake(t, "--shutdown-delay=200ms")
+func TestNoRequestIsLostWhenTheServiceStops(t *testing.T) {
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t, "--shutdown-delay=200ms")
 	admin := r.admin(t)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
 		return &snowflaketest.Fault{Delay: 20 * time.Millisecond}
@@ -279,7 +287,7 @@ func TestNoRequestIsLostWhenTheProcessIsStopped(t *testing.T) {
 				req.Header.Set("Authorization", "Bearer "+admin.token)
 				reply, err := http.DefaultTransport.RoundTrip(req)
 				if errors.Is(err, syscall.ECONNREFUSED) {
-					return // it has gone: whoever balances the load knows by then
+					return // the service has stopped: a load balancer knows it by now
 				}
 				if assert.NoError(t, err) {
 					reply.Body.Close()
@@ -291,7 +299,7 @@ func TestNoRequestIsLostWhenTheProcessIsStopped(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond) // of load
+	time.Sleep(100 * time.Millisecond) // under load
 	r.stop()
 	for err := range r.stopped {
 		assert.NoError(t, err)
@@ -300,26 +308,31 @@ func TestNoRequestIsLostWhenTheProcessIsStopped(t *testing.T) {
 	all.Wait()
 }
 
-func TestAStatementSaysWhichRoutePaidAndNothingAboutUsers(t *testing.T) {
-	r, server := startOnSnowflake(t)
+func TestAStatementIsTaggedWithItsRouteAndNothingAboutUsers(t *testing.T) {
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	path := admin.newItem("a secret title")
 	server.Reset()
-	admin.do("GET", path, nil, "X-Request-ID", "the-id", "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").is(http.StatusOK)
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	get := admin.request("GET", path, nil, "X-Request-ID", "the-id", "Traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
+	get.is(http.StatusOK)
 	sent := server.Requests()
 	require.Len(t, sent, 1)
-	assert.JSONEq(t, fmt.Sprintf(`{"app":"echo-in-snowflake","v":%q,"route":"/api/v1/items/:id","rid":"the-id","trace":"4bf92f3577b34da6a3ce929d0e0e4736"}`, version()), sent[0].Tag)
+	tag := `{"app":"echo-in-snowflake","v":%q,"route":"/api/v1/items/:id","rid":"the-id","trace":%q}`
+	assert.JSONEq(t, fmt.Sprintf(tag, version(), trace), sent[0].Tag)
 
 	server.Reset()
-	admin.do("PATCH", "/users/me", fields{"email": "someone.new@example.com"}).is(http.StatusOK)
+	admin.request("PATCH", "/users/me", fields{"email": "someone.new@example.com"}).is(http.StatusOK)
 	for _, q := range server.Requests() {
 		assert.Contains(t, q.Tag, `"route":"/api/v1/users/me"`, q.SQL)
 		assert.NotContains(t, q.Tag, "someone")
 	}
 }
 
-func TestALogLineSaysWhatTheRequestCostInSnowflake(t *testing.T) {
-	r, server := startOnSnowflake(t)
+func TestALogLineHasTheCostOfTheRequestInSnowflake(t *testing.T) {
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
 		return &snowflaketest.Fault{Delay: 30 * time.Millisecond}
@@ -328,7 +341,7 @@ func TestALogLineSaysWhatTheRequestCostInSnowflake(t *testing.T) {
 		admin.newItem("one")
 	}
 	r.logs.TakeAll()
-	admin.do("GET", "/items/", nil).is(http.StatusOK)
+	admin.request("GET", "/items/", nil).is(http.StatusOK)
 	line := r.logs.FilterMessage("request").All()[0].ContextMap()
 	assert.Equal(t, int64(1), line["statements"])
 	assert.Equal(t, int64(3), line["rows"])
@@ -337,50 +350,62 @@ func TestALogLineSaysWhatTheRequestCostInSnowflake(t *testing.T) {
 	assert.Contains(t, line, "store_wait_ms")
 }
 
-func TestServerTimingIsOnRepliesWhenItIsSwitchedOnAndNeverOnASignIn(t *testing.T) {
-	r, _ := startOnSnowflake(t, "--server-timing=true")
-	login := r.client(t).do("POST", "/auth/login", signInForm(adminEmail, goodPassword)).is(http.StatusOK)
+func TestServerTimingIsOptionalAndNeverInTheReplyToASignIn(t *testing.T) {
+	t.Parallel()
+	r, _ := newServiceOnSnowflake(t, "--server-timing=true")
+	login := r.client(t).request("POST", "/auth/login", signInForm(adminEmail, goodPassword)).is(http.StatusOK)
 	assert.Empty(t, login.header.Get("Server-Timing"))
-	assert.Regexp(t, `^store;dur=\d+\.\d, wait;dur=\d+\.\d, statements;desc="1"$`, r.admin(t).do("GET", "/items/", nil).header.Get("Server-Timing"))
+	list := r.admin(t).request("GET", "/items/", nil)
+	const timing = `^store;dur=\d+\.\d, wait;dur=\d+\.\d, statements;desc="1"$`
+	assert.Regexp(t, timing, list.header.Get("Server-Timing"))
 }
 
-func TestNothingSecretIsLoggedOfSnowflake(t *testing.T) {
-	r, server := startOnSnowflake(t)
+func TestErrorsOfSnowflakeAreLoggedWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
 	admin.newAccount("ann@example.com")
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Code: "390100"} })
-	admin.do("POST", "/users/", fields{"email": "ben@example.com", "password": goodPassword}).is(http.StatusServiceUnavailable)
+	newUser := fields{"email": "ben@example.com", "password": goodPassword}
+	admin.request("POST", "/users/", newUser).is(http.StatusServiceUnavailable)
 	server.Stop()
-	admin.do("PATCH", "/users/me", fields{"email": "ben@example.com"}).is(http.StatusServiceUnavailable)
+	admin.request("PATCH", "/users/me", fields{"email": "ben@example.com"}).is(http.StatusServiceUnavailable)
 
 	hash := server.Exec("SELECT password_hash FROM users").Rows[0][0].(string)
 	for _, entry := range r.logs.All() {
 		line := fmt.Sprint(entry.Message, entry.ContextMap())
-		for _, secret := range []string{goodPassword, snowflakePassword, randomKey, hash, admin.token, "ann@example.com", "ben@example.com", "token-"} {
+		for _, secret := range []string{
+			goodPassword, snowflakePassword, randomKey, hash, admin.token, "ann@example.com", "ben@example.com", "token-",
+		} {
 			assert.NotContains(t, line, secret)
 		}
 	}
 }
 
 func TestTheOperatorsCommandsReachSnowflake(t *testing.T) {
-	r, server := startOnSnowflake(t)
+	t.Parallel()
+	server := fakeSnowflake(t, engine.Rules{})
+	config := snowflakeConfig(t, server)
+	r := newService(t, config)
 	const email, first, second = "root@example.com", "the first of two passwords", "the second of two passwords"
-	x := executeUntil(t.Context(), first, "superuser", "create", "--email="+email)
+	x := executeUntil(t.Context(), first, "superuser", "create", "--email="+email, config)
 	require.Equal(t, exitOK, x.code, x.stderr)
+	stored := server.Exec("SELECT password_hash FROM users WHERE email = ?", email).Rows[0][0]
+	assert.Contains(t, stored, "$argon2id$v=19$m=19456,t=2,p=1$", "a command hashes at the standard cost")
 	before := r.client(t).signIn(email, first)
-	before.do("GET", "/users/", nil).is(http.StatusOK)
+	before.request("GET", "/users/", nil).is(http.StatusOK)
 
-	x = executeUntil(t.Context(), second, "superuser", "reset-password", "--email="+email)
+	x = executeUntil(t.Context(), second, "superuser", "reset-password", "--email="+email, config)
 	require.Equal(t, exitOK, x.code, x.stderr)
-	before.do("GET", "/users/", nil).refused(http.StatusUnauthorized, "signed_out")
+	before.request("GET", "/users/", nil).refused(http.StatusUnauthorized, "signed_out")
 	r.client(t).signIn(email, second)
 
-	x = executeUntil(t.Context(), first, "superuser", "create", "--email="+email)
+	x = executeUntil(t.Context(), first, "superuser", "create", "--email="+email, config)
 	assert.Equal(t, exitFailed, x.code)
 	assert.Contains(t, x.stderr, "email_taken")
 
 	server.Stop()
-	x = executeUntil(t.Context(), first, "superuser", "create", "--email=other@example.com")
+	x = executeUntil(t.Context(), first, "superuser", "create", "--email=other@example.com", config)
 	assert.Equal(t, exitFailed, x.code)
 	assert.Contains(t, x.stderr, "unavailable")
 }

@@ -23,12 +23,15 @@ func startTelemetry(ctx context.Context, cfg config.Config, log *zap.Logger) (*t
 	})
 }
 
-const scope = "github.com/echo-in-snowflake/echo-in-snowflake/cmd/server"
+// meterName is the name of the OpenTelemetry meter of this package.
+const meterName = "github.com/echo-in-snowflake/echo-in-snowflake/cmd/server"
 
 // countEvents returns an audit function that calls audit and counts the events by name.
-func countEvents(metrics metric.MeterProvider, audit func(context.Context, domain.Event)) (func(context.Context, domain.Event), error) {
-	events, err := metrics.Meter(scope).Int64Counter("echo.audit.events",
-		metric.WithUnit("{event}"), metric.WithDescription("Events that an audit has to know, such as sign_in_failed."))
+func countEvents(
+	metrics metric.MeterProvider, audit func(context.Context, domain.Event),
+) (func(context.Context, domain.Event), error) {
+	events, err := metrics.Meter(meterName).Int64Counter("echo.audit.events",
+		metric.WithUnit("{event}"), metric.WithDescription("Audit events, by name, such as sign_in_failed."))
 	return func(ctx context.Context, e domain.Event) {
 		audit(ctx, e)
 		events.Add(ctx, 1, metric.WithAttributes(attribute.String("event", e.Name)))
@@ -38,13 +41,13 @@ func countEvents(metrics metric.MeterProvider, audit func(context.Context, domai
 // observeHasher reports the load of the hasher as a metric.
 func observeHasher(metrics metric.MeterProvider, hasher *security.PasswordHasher) error {
 	state := func(s string) metric.ObserveOption { return metric.WithAttributes(attribute.String("state", s)) }
-	running, waits := state("running"), state("waiting")
-	_, err := metrics.Meter(scope).Int64ObservableGauge("echo.password_hashing",
-		metric.WithUnit("{hash}"), metric.WithDescription("Password hashes that are being made or wait for it."),
+	running, waiting := state("running"), state("waiting")
+	_, err := metrics.Meter(meterName).Int64ObservableGauge("echo.password_hashing",
+		metric.WithUnit("{hash}"), metric.WithDescription("Password hashes that are running or waiting."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			working, waiting := hasher.Load()
-			o.Observe(int64(working), running)
-			o.Observe(int64(waiting), waits)
+			runs, waits := hasher.Load()
+			o.Observe(int64(runs), running)
+			o.Observe(int64(waits), waiting)
 			return nil
 		}))
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -28,11 +29,20 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/static"
 )
 
-// failureFloor is the least time of a refused sign-in: well above what a look-up and a hash take on
-// a machine that is not overloaded, a legacy one of bcrypt's usual cost 12 (270 ms) included.
-const failureFloor = 500 * time.Millisecond
+// signInCost is the time and memory that sign-ins take on purpose. Tests pass cheap values; no
+// configuration can change it.
+type signInCost struct {
+	hasher       *security.PasswordHasher
+	failureFloor time.Duration // minimum time of a refused sign-in
+}
 
-// service is all of it, constructed.
+// standardSignInCost returns the cost in every process of the program. Its floor is well above the time
+// of a query and a hash on a machine that is not overloaded, even for a bcrypt hash of cost 12 (270 ms).
+func standardSignInCost() signInCost {
+	return signInCost{security.NewPasswordHasher(), 500 * time.Millisecond}
+}
+
+// service is the constructed service.
 type service struct {
 	operator *users.Operator
 	http     *httpapi.Server
@@ -41,31 +51,35 @@ type service struct {
 	storage  storage
 }
 
-// storage is a store with what it takes to start and end it.
+// storage is a store, and how to check and close it.
 type storage struct {
 	ports.Store
-	check func(context.Context, *zap.Logger) error // whether it can be used; nil: it can
+	check func(context.Context, *zap.Logger) error // returns why the store cannot be used; nil: it always can
 	close func() error                             // nil: there is nothing to close
 }
 
+// ready returns why the store cannot be used now.
 func (s storage) ready(ctx context.Context, log *zap.Logger) error {
 	if s.check == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, longestCheck)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	return s.check(ctx, log)
 }
 
-func (s storage) end() {
+// shutdown closes the store. It ignores errors, because the process ends.
+func (s storage) shutdown() {
 	if s.close != nil {
-		_ = s.close() // the process ends anyway
+		_ = s.close()
 	}
 }
 
 // wire constructs the service on the given store.
-func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.Logger) (*service, error) {
-	first, err := firstSuperuserOf(cfg)
+func wire(
+	cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.Logger, cost signInCost,
+) (*service, error) {
+	first, err := newFirstSuperuser(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -77,14 +91,15 @@ func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	hasher := security.NewPasswordHasher()
+	hasher := cost.hasher
 	if err := observeHasher(sink.Metrics, hasher); err != nil {
 		return nil, err
 	}
 	server, err := httpapi.New(httpapi.Options{
 		Auth: &auth.Service{
-			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now, FailureFloor: failureFloor,
-			Attempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now,
+			FailureFloor: cost.failureFloor,
+			Attempts:     security.NewAttemptLimiter(10, 6*time.Second, time.Now),
 		},
 		Users: &users.Service{
 			Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
@@ -108,16 +123,19 @@ func wire(cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.
 		SourceHeader:   cfg.SourceHeader,
 		ServerTiming:   cfg.ServerTiming,
 	})
-	return &service{operator: newOperator(store, hasher, audit), http: server, tokens: tokens, first: first, storage: store}, err
+	operator := newOperator(store, hasher, audit)
+	return &service{operator: operator, http: server, tokens: tokens, first: first, storage: store}, err
 }
 
-// openStore is the one switch between storage adapters. It connects to nothing yet.
+// openStore opens the store that the configuration selects. It does not connect to a database yet.
 func openStore(cfg config.Config, sink *telemetry.Telemetry) (storage, error) {
 	switch cfg.Storage {
 	case config.StorageMemory:
 		return storage{Store: memory.New()}, nil
-	default:
+	case config.StorageSnowflake:
 		return openSnowflake(cfg, sink)
+	default:
+		return storage{}, configError{fmt.Errorf("STORAGE: %q is unknown", cfg.Storage)}
 	}
 }
 
@@ -139,13 +157,16 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 	check := func(ctx context.Context, log *zap.Logger) error {
 		found, err := store.Check(ctx)
 		if errors.Is(err, session.ErrLoginRefused) {
-			// Whoever mends that needs some minutes, and Snowflake locks users who try too often.
+			// An operator needs minutes to correct that, and Snowflake locks a user after too many tries.
 			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(60))
 		}
 		if err != nil {
 			return err
 		}
-		line := []zap.Field{zap.String("read_consistency_mode", found.Consistency), zap.Bool("hybrid_tables", found.Hybrid)}
+		line := []zap.Field{
+			zap.String("read_consistency_mode", found.Consistency),
+			zap.Bool("hybrid_tables", found.Hybrid),
+		}
 		if weakened := found.Weakened(); weakened != "" {
 			line = append(line, zap.String("weakened", weakened))
 		}
@@ -168,22 +189,39 @@ func snowflakeAuth(cfg config.Config) (session.Auth, error) {
 		return session.Auth{User: c.User, PAT: c.PAT.Reveal()}, nil
 	case config.AuthPassword:
 		return session.Auth{User: c.User, Password: c.Password.Reveal()}, nil
-	default:
+	case config.AuthOAuth:
 		return session.Auth{TokenPath: c.OAuthTokenPath}, nil
+	default:
+		return session.Auth{}, fmt.Errorf("SNOWFLAKE_AUTH_TYPE: %q is unknown", c.AuthType)
 	}
 }
 
-// judge finds what is wrong with the configuration beyond its own syntax.
-func judge(cfg config.Config) error {
-	_, err := firstSuperuserOf(cfg)
-	if cfg.Storage == config.StorageSnowflake && cfg.Snowflake.PrivateKey.Reveal() != "" {
-		_, keyErr := snowflakeAuth(cfg)
-		err = errors.Join(err, keyErr)
+// validate returns the problems of the configuration that only the user of a value finds. It checks
+// the keys of the given groups, or all keys if no group is given.
+func validate(cfg config.Config, groups []config.Group) error {
+	all := len(groups) == 0
+	var errs []error
+	if all {
+		first, err := newFirstSuperuser(cfg)
+		errs = append(errs, err)
+		// The memory store is empty at each start, so that each start uses the password.
+		if cfg.Storage == config.StorageMemory {
+			_, err := first.password()
+			errs = append(errs, err)
+		}
 	}
-	return err
+	// config reports a private key that is missing.
+	key := cfg.Snowflake.PrivateKey.Reveal()
+	if (all || slices.Contains(groups, config.StorageKeys)) && cfg.Storage == config.StorageSnowflake && key != "" {
+		_, err := snowflakeAuth(cfg)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
-func newOperator(store ports.Store, hasher ports.PasswordHasher, audit func(context.Context, domain.Event)) *users.Operator {
+func newOperator(
+	store ports.Store, hasher ports.PasswordHasher, audit func(context.Context, domain.Event),
+) *users.Operator {
 	return &users.Operator{Accounts: store, Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now}
 }
 
@@ -198,33 +236,40 @@ func newTokens(cfg config.Config) (*security.TokenIssuer, error) {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// now is in the precision that every store keeps.
+// now returns the time in the precision that every store keeps.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// firstSuperuser is what the first start of an installation creates.
+// firstSuperuser is the account that the first start of an installation creates. Later starts do not
+// use the password, so that it need not stay valid.
 type firstSuperuser struct {
-	email    domain.Email
-	password string
+	email      domain.Email
+	configured string // the password
 }
 
-func firstSuperuserOf(cfg config.Config) (firstSuperuser, error) {
-	var errs []error
+func newFirstSuperuser(cfg config.Config) (firstSuperuser, error) {
 	email, err := domain.ParseEmail(cfg.FirstSuperuser)
 	if err != nil {
-		errs = append(errs, fmt.Errorf("FIRST_SUPERUSER: %w", err))
+		err = fmt.Errorf("FIRST_SUPERUSER: %w", err)
 	}
-	password := cfg.FirstSuperuserPassword.Reveal()
-	if password != config.DefaultPassword { // where that one may be used, config has said
-		if _, err := domain.ParsePassword(password); err != nil {
-			errs = append(errs, fmt.Errorf("FIRST_SUPERUSER_PASSWORD: %w", err))
-		}
-	}
-	return firstSuperuser{email, password}, errors.Join(errs...)
+	return firstSuperuser{email, cfg.FirstSuperuserPassword.Reveal()}, err
 }
 
-// newLogger logs JSON, or readable text when that is asked for or w is a terminal. The JSON has the
-// form that Snowflake puts into the columns of an event table (its documentation, "Monitoring
-// services"): of a line with any other key at its top, that key is lost.
+// password returns the password, or a configError if no account may have it. It allows the default:
+// config refuses that where it must not be used.
+func (f firstSuperuser) password() (string, error) {
+	if f.configured == config.DefaultPassword {
+		return f.configured, nil
+	}
+	password, err := domain.ParsePassword(f.configured)
+	if err != nil {
+		return "", configError{fmt.Errorf("FIRST_SUPERUSER_PASSWORD: %w", err)}
+	}
+	return password.Reveal(), nil
+}
+
+// newLogger returns a logger that writes JSON lines, or readable text if LOG_FORMAT says so or w is a
+// terminal. Snowflake copies the JSON into the columns of an event table (Snowflake documentation,
+// "Monitoring services"). It drops any other key at the top of a line.
 func newLogger(cfg config.Config, w io.Writer) *zap.Logger {
 	level, err := zapcore.ParseLevel(cfg.LogLevel)
 	if err != nil {
@@ -238,7 +283,8 @@ func newLogger(cfg config.Config, w io.Writer) *zap.Logger {
 		return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level))
 	}
 	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoding.TimeKey, encoding.LevelKey, encoding.MessageKey, encoding.NameKey = "timestamp", "severity_text", "body", ""
+	encoding.TimeKey, encoding.LevelKey, encoding.MessageKey = "timestamp", "severity_text", "body"
+	encoding.NameKey = ""
 	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level)).
 		With(zap.Namespace("attributes"))
 }

@@ -22,14 +22,21 @@ type Operator struct {
 }
 
 // EnsureFirstSuperuser creates the first superuser of an installation and reports whether it did. It does
-// nothing if the installation ever had one, even if that account was renamed or deleted since. It does not
-// check the password, because the configuration may allow a default that no account may choose. It hashes
-// the password only if there was no first superuser yet.
-func (o *Operator) EnsureFirstSuperuser(ctx context.Context, email domain.Email, password string) (bool, error) {
+// nothing if the installation ever had one, even if that account was renamed or deleted since. It calls
+// password, and hashes the result, only if there was no first superuser yet, so that a password that is
+// no longer used need not be valid. The result is not a [domain.Password], because the configuration may
+// allow a default that no account may choose.
+func (o *Operator) EnsureFirstSuperuser(
+	ctx context.Context, email domain.Email, password func() (string, error),
+) (bool, error) {
 	if had, err := o.Store.HadFirstSuperuser(ctx); err != nil || had {
 		return false, err
 	}
-	u, err := o.newSuperuser(ctx, email, password)
+	initial, err := password()
+	if err != nil {
+		return false, err
+	}
+	u, err := o.newSuperuser(ctx, email, initial)
 	if err != nil {
 		return false, err
 	}

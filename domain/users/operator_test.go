@@ -1,6 +1,7 @@
 package users_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -13,9 +14,10 @@ import (
 
 func TestFirstSuperuser(t *testing.T) {
 	const configured = "changethis" // no account may choose it
+	password := func() (string, error) { return configured, nil }
 	ensure := func(t *testing.T, s *fixture) bool {
 		t.Helper()
-		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, configured)
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, password)
 		require.NoError(t, err)
 		return created
 	}
@@ -35,7 +37,7 @@ func TestFirstSuperuser(t *testing.T) {
 	runEmpty(t, "is created by one of several concurrent starts", func(t *testing.T, s *fixture) {
 		created := make([]bool, 8)
 		for _, err := range s.concurrently(len(created), func(i int) (err error) {
-			created[i], err = s.EnsureFirstSuperuser(t.Context(), newEmail, configured)
+			created[i], err = s.EnsureFirstSuperuser(t.Context(), newEmail, password)
 			return err
 		}) {
 			assert.NoError(t, err)
@@ -62,17 +64,35 @@ func TestFirstSuperuser(t *testing.T) {
 	})
 	runEmpty(t, "is created by the next start if the hasher or the store failed", func(t *testing.T, s *fixture) {
 		s.hasher.HashErr = domain.ErrBusy
-		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, configured)
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, password)
 		assert.Equal(t, domain.ErrBusy, err)
 		assert.False(t, created)
 
 		s.hasher.HashErr = nil
-		created, err = s.EnsureFirstSuperuser(ended(t), newEmail, configured)
+		created, err = s.EnsureFirstSuperuser(ended(t), newEmail, password)
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.False(t, created)
 		assert.Empty(t, s.events)
 
 		assert.True(t, ensure(t, s))
+	})
+}
+
+func TestThePasswordOfTheFirstSuperuserIsCheckedOnlyIfItIsUsed(t *testing.T) {
+	notAllowed := errors.New("not allowed")
+	refuse := func() (string, error) { return "", notAllowed }
+	runEmpty(t, "an error of the password creates no account", func(t *testing.T, s *fixture) {
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, refuse)
+		assert.Equal(t, notAllowed, err)
+		assert.False(t, created)
+		_, err = s.store.UserForSignIn(t.Context(), newEmail)
+		assert.Equal(t, domain.ErrNotFound, err)
+		assert.Empty(t, s.events)
+	})
+	run(t, "a later start does not ask for the password", func(t *testing.T, s *fixture) {
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, refuse)
+		assert.NoError(t, err)
+		assert.False(t, created)
 	})
 }
 
