@@ -93,35 +93,6 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// Checks collects the faults of several fields, so that one reply names all of them.
-type Checks struct{ fields []FieldError }
-
-// Check returns what parse makes of raw. It adds the error of parse to c under the name of the field.
-func Check[T any](c *Checks, field, raw string, parse func(string) (T, error)) T {
-	v, err := parse(raw)
-	if err != nil {
-		c.fields = append(c.fields, FieldError{Field: field, Message: err.Error()})
-	}
-	return v
-}
-
-// CheckOptional is [Check] for a value that may be absent. It does not parse an absent value.
-func CheckOptional[T any](c *Checks, field string, raw Optional[string], parse func(string) (T, error)) Optional[T] {
-	s, ok := raw.Get()
-	if !ok {
-		return Optional[T]{}
-	}
-	return Some(Check(c, field, s, parse))
-}
-
-// Err returns the error of [InvalidFields] with every fault, or nil if there is none.
-func (c *Checks) Err() error {
-	if len(c.fields) == 0 {
-		return nil
-	}
-	return InvalidFields(c.fields...)
-}
-
 // InvalidFields returns an error of Kind Invalid that says what is wrong with each field.
 func InvalidFields(fields ...FieldError) *Error {
 	return &Error{Kind: Invalid, Code: "invalid", Message: "some fields are not valid", Fields: fields}

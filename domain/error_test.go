@@ -1,14 +1,12 @@
 package domain_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -70,43 +68,4 @@ func TestWithCauseKeepsTheErrorAndItsCause(t *testing.T) {
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	assert.Equal(t, domain.Unavailable, domain.KindOf(err))
 	assert.EqualError(t, err, domain.ErrUnavailable.Error()+": unexpected EOF")
-}
-
-func TestChecks(t *testing.T) {
-	t.Run("name every faulty field in the order of the checks", func(t *testing.T) {
-		var c domain.Checks
-		domain.Check(&c, "email", "ann", domain.ParseEmail)
-		title := domain.Check(&c, "title", "fine", domain.ParseTitle)
-		domain.CheckOptional(&c, "full_name", domain.Some("\x00"), domain.ParseFullName)
-		assert.Equal(t, "fine", title.String())
-
-		var err *domain.Error
-		require.True(t, errors.As(c.Err(), &err))
-		assert.Equal(t, domain.Invalid, err.Kind)
-		assert.Equal(t, "invalid", err.Code)
-		assert.Equal(t, []domain.FieldError{
-			{Field: "email", Message: "must be a plain address like name@example.com"},
-			{Field: "full_name", Message: "must not contain the character NUL"},
-		}, err.Fields)
-	})
-	t.Run("return no error if every field is valid", func(t *testing.T) {
-		var c domain.Checks
-		domain.Check(&c, "title", "fine", domain.ParseTitle)
-		assert.NoError(t, c.Err())
-	})
-	t.Run("do not parse an absent value", func(t *testing.T) {
-		var c domain.Checks
-		got := domain.CheckOptional(&c, "title", domain.Optional[string]{}, func(string) (domain.Title, error) {
-			return domain.Title{}, errors.New("parsed")
-		})
-		assert.Equal(t, domain.Optional[domain.Title]{}, got)
-		assert.NoError(t, c.Err())
-	})
-	t.Run("parse a present value that is empty", func(t *testing.T) {
-		var c domain.Checks
-		got := domain.CheckOptional(&c, "description", domain.Some(""), domain.ParseDescription)
-		assert.Equal(t, domain.Some(domain.Description{}), got)
-		domain.CheckOptional(&c, "title", domain.Some(""), domain.ParseTitle)
-		assert.Error(t, c.Err())
-	})
 }

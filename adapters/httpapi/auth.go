@@ -10,24 +10,15 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// headerXAuthorization carries the bearer token past gateways that use Authorization themselves.
+// headerXAuthorization carries the bearer token through gateways that use Authorization themselves.
 const headerXAuthorization = "X-Authorization"
 
-const actorKey = "actor"
-
-// actorOf returns whom the guard has authenticated. The zero Actor, which every store refuses, is
-// what a handler outside the guard would get.
-func actorOf(c echo.Context) domain.Actor {
-	actor, _ := c.Get(actorKey).(domain.Actor)
-	return actor
-}
-
-// authenticate finds the bearer token (RFC 6750 §2.1) and returns whom it speaks for.
+// authenticate finds the bearer token (RFC 6750 §2.1) and returns the actor that it names.
 func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	var token string
 	for _, header := range []string{echo.HeaderAuthorization, headerXAuthorization} {
-		for _, value := range r.Header.Values(header) {
-			scheme, candidate, _ := strings.Cut(value, " ")
+		for _, line := range r.Header.Values(header) {
+			scheme, candidate, _ := strings.Cut(line, " ")
 			candidate = strings.Trim(candidate, " ")
 			switch {
 			case !strings.EqualFold(scheme, "Bearer"):
@@ -44,17 +35,18 @@ func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	return s.Auth.Authenticate(token)
 }
 
-// sourceOf is where the attempts of a request are counted: whom the gateway says that it is from, where
-// there is one, and otherwise its address.
+// sourceOf returns the client that sign-in attempts are counted for: the name that a trusted gateway gives,
+// or else the IP address.
 func (s *Server) sourceOf(c echo.Context) string {
-	const longest = 255 // of a name in Snowflake; what is longer would only cost memory
-	if who := c.Request().Header.Get(s.SourceHeader); who != "" && len(who) <= longest {
-		return who
+	const maxName = 255 // of a Snowflake user; longer names would only cost memory
+	if name := c.Request().Header.Get(s.SourceHeader); name != "" && len(name) <= maxName {
+		return name
 	}
 	return network(c.RealIP())
 }
 
-// network is an address, or of IPv6 the /64 that its client has to itself.
+// network returns an IPv4 address as it is, and the /64 network of an IPv6 address: one client usually
+// controls all of it.
 func network(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil || addr.Unmap().Is4() {
@@ -65,16 +57,18 @@ func network(ip string) string {
 
 // Login implements POST /auth/login (RFC 6749 §4.3).
 func (s *Server) Login(c echo.Context) error {
-	form, err := bodyOf[Login](c)
-	if err != nil {
+	form := bodyOf(c)
+	if err := form.err(); err != nil {
 		return err
 	}
-	if optional(form.GrantType).Or("password") != "password" {
+	if grant := form.text("grant_type"); grant != "" && grant != "password" {
 		return failure(http.StatusBadRequest, "unsupported_grant_type", "grant_type must be password, or left out")
 	}
-	token, err := s.Auth.SignIn(c.Request().Context(), form.Username, form.Password, s.sourceOf(c))
+	token, err := s.Auth.SignIn(c.Request().Context(), form.text("username"), form.text("password"), s.sourceOf(c))
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, Token{AccessToken: token.Value, TokenType: Bearer, ExpiresIn: int(token.ExpiresIn.Seconds())})
+	return writeJSON(c, http.StatusOK, Token{
+		AccessToken: token.Value, TokenType: Bearer, ExpiresIn: int(token.ExpiresIn.Seconds()),
+	})
 }

@@ -3,18 +3,17 @@ package httpapi
 import (
 	"errors"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	json "github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 // Limits of a request, in bytes.
@@ -24,38 +23,101 @@ const (
 	maxTarget  = 8 << 10
 )
 
-const bodyKey = "validated body"
+// body is the body of a request after its one decoding. Its shape has been checked against the document.
+// Handlers parse its fields with package domain and then call err.
+type body struct {
+	fields map[string]any // nil if the body is not an object
+	faults []FieldError   // of the parameters, of the shape, and of the meaning of fields
+}
 
-// readBody reads and decodes the request's body, which must be of a media type that content names,
-// and returns it as JSON values together with its schema.
-func readBody(c echo.Context, content openapi3.Content) (any, *openapi3.Schema, error) {
-	r := c.Request()
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
-	media := content[mediaType]
-	if charset := params["charset"]; err != nil || media == nil || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		wanted := strings.Join(slices.Sorted(maps.Keys(content)), " or ")
-		return nil, nil, failure(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be "+wanted+" in UTF-8")
+// err returns one 422 that names every fault, or nil.
+func (b *body) err() error {
+	if len(b.faults) == 0 {
+		return nil
 	}
-	if coding := r.Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, nil, failure(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must not be compressed")
+	return invalid(b.faults...)
+}
+
+// field returns the field of that name, and false if it is absent.
+func (b *body) field(name string) (value, bool) {
+	raw, present := b.fields[name]
+	return value{name, raw, b}, present
+}
+
+// text returns a string that has no rules of its own, and "" if the field is absent.
+func (b *body) text(name string) string {
+	s, _ := b.fields[name].(string)
+	return s
+}
+
+// value is a field of a body.
+type value struct {
+	name string
+	raw  any // nil if the field is null
+	body *body
+}
+
+// parse returns what parser makes of a string. The body notes an error of parser as a fault. A value that is
+// no string is the zero T: the check of the shape has noted it.
+func parse[T any](v value, parser func(string) (T, error)) T {
+	s, ok := v.raw.(string)
+	if !ok {
+		var zero T
+		return zero
+	}
+	parsed, err := parser(s)
+	if err != nil {
+		v.body.faults = append(v.body.faults, FieldError{"body." + v.name, err.Error()})
+	}
+	return parsed
+}
+
+// parseOrNull is parse for a field that may be null.
+func parseOrNull[T any](v value, parser func(string) (T, error)) domain.Optional[T] {
+	if v.raw == nil {
+		return domain.Optional[T]{}
+	}
+	return domain.Some(parse(v, parser))
+}
+
+func (v value) bool() bool {
+	b, _ := v.raw.(bool)
+	return b
+}
+
+// readBody reads and decodes the request's body, which must have the given media type. An object becomes a
+// map[string]any.
+func readBody(c echo.Context, mediaType string) (any, error) {
+	r := c.Request()
+	got, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	charset := params["charset"]
+	if err != nil || got != mediaType || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return nil, unsupportedMediaType("the body must be " + mediaType + " in UTF-8")
+	}
+	coding := r.Header.Get(echo.HeaderContentEncoding)
+	if coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, unsupportedMediaType("the body must not be compressed")
 	}
 	if r.ContentLength > maxBody {
-		return nil, nil, errTooLarge
+		return nil, errTooLarge
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxBody))
 	if err != nil {
-		return nil, nil, bodyError(err)
+		return nil, bodyError(err)
 	}
-	decode := decodeJSON
 	if mediaType == echo.MIMEApplicationForm {
-		decode = decodeForm
+		return decodeForm(raw)
 	}
-	value, err := decode(raw)
-	return value, media.Schema.Value, err
+	return decodeJSON(raw)
+}
+
+func unsupportedMediaType(detail string) error {
+	return failure(http.StatusUnsupportedMediaType, "unsupported_media_type", detail)
 }
 
 var errTooLarge = failure(http.StatusRequestEntityTooLarge, "too_large", "the body has more than 64 KiB")
 
+// bodyError translates an error from reading a body.
 func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -67,21 +129,21 @@ func bodyError(err error) error {
 	return malformed("the body ended early")
 }
 
-// decodeJSON is strict where encoding/json is not (RFC 7493): one document, no duplicate names,
-// valid UTF-8, no lone surrogates.
+// decodeJSON decodes one document. It refuses what encoding/json accepts and RFC 7493 forbids: duplicate
+// names, invalid UTF-8 and lone surrogates.
 func decodeJSON(raw []byte) (any, error) {
 	if len(raw) == 0 {
 		return nil, malformed("the body is empty")
 	}
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
-		return nil, malformed("the body must be one JSON document in valid UTF-8, without duplicate names or numbers too large to read")
+		return nil, malformed("the body must be one JSON document in valid UTF-8, " +
+			"without duplicate names or numbers too large to read")
 	}
 	return v, nil
 }
 
-// decodeForm reads a form in which each field stands once. A field without a value is taken as
-// left out (RFC 6749 §3.2).
+// decodeForm decodes a form. It refuses a repeated field. It omits a field without a value (RFC 6749 §3.2).
 func decodeForm(raw []byte) (any, error) {
 	form, err := url.ParseQuery(string(raw))
 	if err != nil {
@@ -97,15 +159,4 @@ func decodeForm(raw []byte) (any, error) {
 		}
 	}
 	return fields, nil
-}
-
-// bodyOf returns the body as its generated type. It is made from the value that was validated,
-// never from the raw bytes: two readers of the same bytes could disagree.
-func bodyOf[T any](c echo.Context) (T, error) {
-	var body T
-	raw, err := json.Marshal(c.Get(bodyKey))
-	if err == nil {
-		err = json.Unmarshal(raw, &body)
-	}
-	return body, err
 }

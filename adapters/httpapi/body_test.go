@@ -50,18 +50,18 @@ func FuzzDecodeForm(f *testing.F) {
 		for name, field := range fields {
 			assert.True(t, utf8.ValidString(name))
 			assert.True(t, utf8.ValidString(field.(string)))
-			assert.NotEmpty(t, field, "what is empty is left out")
+			assert.NotEmpty(t, field, "an empty field is omitted")
 		}
 	})
 }
 
-// FuzzBody holds that no body makes a fault of ours, and that only what the document allows gets
-// to a use case, which here panics.
+// FuzzBody checks that no body causes a 500, and that only bodies which the document allows reach the use
+// case, which panics here.
 func FuzzBody(f *testing.F) {
 	for _, text := range []string{`{"title":""}`, `{"title":7}`, `{"title":null,"description":[]}`, `{"Title":"x"}`, `{"title":"\u0000"}`, `null`, `[{}]`, `{"title":"x"`} {
 		f.Add([]byte(text))
 	}
-	s, _ := serve(f, useCases{})
+	s, _ := newServer(f, useCases{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		w := send(s, "POST", "/api/v1/items/", strings.NewReader(string(raw)))
 		var item struct {
@@ -77,16 +77,16 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-func TestABodyThatBreaksOffIsTheClientsFault(t *testing.T) {
-	s, logs := serve(t, useCases{})
+func TestABodyThatEndsEarlyIsMalformed(t *testing.T) {
+	s, logs := newServer(t, useCases{})
 	w := send(s, "POST", "/api/v1/items/", iotest.ErrReader(errors.New("connection reset by peer")))
 	assert.Equal(t, http.StatusBadRequest, w.Code)
 	assert.NotContains(t, problem(t, w).Detail, "reset")
 	require.Equal(t, 1, logs.Len())
 }
 
-func TestAFieldIsFaultedOnce(t *testing.T) {
-	s, _ := serve(t, useCases{})
+func TestAReplyNamesEachFaultyFieldOnce(t *testing.T) {
+	s, _ := newServer(t, useCases{})
 	w := send(s, "POST", "/api/v1/users/", strings.NewReader(`{"email":"`+strings.Repeat("x", 300)+`","password":"short"}`))
 	assert.Equal(t, http.StatusUnprocessableEntity, w.Code)
 	require.NotNil(t, problem(t, w).Errors)

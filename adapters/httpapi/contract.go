@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,36 +11,33 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
 	json "github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
-
-	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 //go:embed openapi.yaml
 var document []byte
 
-// contract is the document, ready to validate requests against. This file is the only one that
-// knows how kin-openapi is used.
+// contract is openapi.yaml, prepared for the validation of requests. It checks parameters, and the shape of
+// bodies: types, required fields, unknown fields. Only this file uses kin-openapi.
 type contract struct {
-	json        []byte // as it is published
+	json        []byte // the document as the service publishes it
 	operations  map[routeKey]*operation
 	collections map[string]bool // paths that end in a slash
-	open        map[string]bool // routes beside the document: probes and pages
-	options     openapi3filter.Options
-	schema      []openapi3.SchemaValidationOption
+	open        map[string]bool // routes outside the document: probes and pages
 }
 
 // routeKey is a method and a path as Echo's router names it.
 type routeKey struct{ method, path string }
 
 type operation struct {
-	route  routers.Route
-	public bool // needs no token
+	public     bool // needs no token
+	parameters []*openapi3.Parameter
+	mediaType  string           // of the body; empty if the operation takes none
+	schema     *openapi3.Schema // of the body
 }
 
-// loadContract reads the document and moves it to where and what the service is called.
+// loadContract reads the document. It sets the prefix of its paths and the name of the service.
 func loadContract(prefix, name string) (*contract, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
@@ -54,31 +50,21 @@ func loadContract(prefix, name string) (*contract, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
+	leaveMeaningToDomain(doc)
 
-	c := &contract{json: published, operations: map[routeKey]*operation{}, collections: map[string]bool{}, open: map[string]bool{}}
-	// Shape is the schema's, meaning is the domain's; as formats, the domain's rules take part in
-	// the same validation, and the client learns of all faults at once.
-	c.schema = []openapi3.SchemaValidationOption{
-		openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.EnableFormatValidation(),
-		openapi3.WithStringFormatValidators(map[string]openapi3.StringFormatValidator{
-			"email":    meaning(domain.ParseEmail),
-			"password": meaning(domain.ParsePassword),
-			"text":     meaning(domain.ParseDescription),
-		}),
+	c := &contract{
+		json:        published,
+		operations:  map[routeKey]*operation{},
+		collections: map[string]bool{},
+		open:        map[string]bool{},
 	}
-	c.options = openapi3filter.Options{MultiError: true, ExcludeRequestBody: true, SkipSettingDefaults: true}
 	params := strings.NewReplacer("{", ":", "}", "")
 	for path, item := range doc.Paths.Map() {
 		if strings.HasSuffix(path, "/") {
 			c.collections[prefix+path] = true
 		}
 		for method, op := range item.Operations() {
-			o := &operation{
-				route:  routers.Route{Spec: doc, Server: doc.Servers[0], Path: path, PathItem: item, Method: method, Operation: op},
-				public: op.Security != nil && len(*op.Security) == 0,
-			}
-			// The guard has authenticated before kin-openapi comes to read anything.
-			op.Security = openapi3.NewSecurityRequirements()
+			o := newOperation(item, op)
 			c.operations[routeKey{method, prefix + params.Replace(path)}] = o
 			if method == http.MethodGet {
 				c.operations[routeKey{http.MethodHead, prefix + params.Replace(path)}] = o
@@ -88,87 +74,120 @@ func loadContract(prefix, name string) (*contract, error) {
 	return c, nil
 }
 
-// meaning makes a format of a domain constructor.
-func meaning[T any](parse func(string) (T, error)) openapi3.StringFormatValidator {
-	return openapi3.NewCallbackValidator(func(s string) error {
-		_, err := parse(s)
-		return err
-	})
+func newOperation(item *openapi3.PathItem, op *openapi3.Operation) *operation {
+	o := &operation{public: op.Security != nil && len(*op.Security) == 0}
+	for _, ref := range append(slices.Clone(item.Parameters), op.Parameters...) {
+		o.parameters = append(o.parameters, ref.Value)
+	}
+	if op.RequestBody != nil {
+		for mediaType, media := range op.RequestBody.Value.Content { // one: a test counts them
+			o.mediaType, o.schema = mediaType, media.Schema.Value
+		}
+	}
+	return o
 }
 
-// guard authenticates and then validates what is in the document, lets pass what is in the list
-// beside it, and refuses everything else.
+// domainFormats are the formats of strings that a parser of package domain checks.
+var domainFormats = []string{"email", "password", "text"}
+
+// leaveMeaningToDomain removes the lengths of these strings from the schemas that validate requests. The
+// published document has them, but only the parsers check them.
+func leaveMeaningToDomain(doc *openapi3.T) {
+	for _, schema := range doc.Components.Schemas {
+		if s := schema.Value; slices.Contains(domainFormats, s.Format) {
+			s.MinLength, s.MaxLength = 0, nil
+		}
+	}
+}
+
+// guard authenticates and validates the requests for operations of the document. It passes requests for
+// open routes on and refuses all others.
 func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		op := s.contract.operations[routeKey{c.Request().Method, c.Path()}]
 		switch {
 		case op != nil:
 		case s.contract.open[c.Path()], c.Get(echo.ContextKeyHeaderAllow) != nil:
-			return next(c) // in the second case to Echo's 405, or to its answer to OPTIONS
+			return next(c) // the second case leads to Echo's 405, or to its reply to OPTIONS
 		default:
 			return echo.ErrNotFound
 		}
-		// Whatever an operation answers is about somebody, or about this moment.
+		// A reply holds the data of an account, or is true only now.
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+		data := dataOf(c)
 		if !op.public {
 			actor, err := s.authenticate(c.Request())
 			if err != nil {
 				return err
 			}
-			recordOf(c.Request().Context()).accountID = actor.ID
-			c.Set(actorKey, actor)
+			data.actor = actor
 		}
-		if err := s.contract.validate(c, op); err != nil {
+		faults, err := op.checkParameters(c)
+		if err != nil {
+			return err
+		}
+		if op.schema == nil {
+			if len(faults) > 0 {
+				return invalid(faults...)
+			}
+			return next(c)
+		}
+		// The handler adds what is wrong with the meaning of the body, see [body.err].
+		data.body, err = op.checkBody(c, faults)
+		if err != nil {
 			return err
 		}
 		return next(c)
 	}
 }
 
-// validate checks parameters and body, and keeps the body for bodyOf.
-func (ct *contract) validate(c echo.Context, op *operation) error {
+var parameterOptions = &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true}
+
+// checkParameters returns the faults of the path, query and header parameters. It returns an error if the
+// query cannot be parsed.
+func (op *operation) checkParameters(c echo.Context) ([]FieldError, error) {
 	r := c.Request()
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return malformed("the query cannot be read: an escape is incomplete, or parameters are separated by ;")
+		return nil, malformed("the query cannot be read: an escape is incomplete, or parameters are separated by ;")
 	}
 	if lines := r.Header.Values(headerIfMatch); len(lines) > 1 {
 		r.Header.Set(headerIfMatch, strings.Join(lines, ", ")) // one list (RFC 9110 §5.3)
 	}
-	var path map[string]string
+	input := &openapi3filter.RequestValidationInput{Request: r, QueryParams: query, Options: parameterOptions}
 	if names := c.ParamNames(); len(names) > 0 {
-		path = make(map[string]string, len(names))
+		input.PathParams = make(map[string]string, len(names))
 		for _, name := range names {
-			path[name] = c.Param(name)
+			input.PathParams[name] = c.Param(name)
 		}
 	}
 	var faults []FieldError
-	input := &openapi3filter.RequestValidationInput{Request: r, PathParams: path, QueryParams: query, Route: &op.route, Options: &ct.options}
-	if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil {
-		faults = faultsOf(err, "")
-	}
-	for _, p := range op.route.Operation.Parameters {
-		if name := p.Value.Name; p.Value.In == openapi3.ParameterInQuery && len(query[name]) > 1 {
-			faults = append(faults, FieldError{Location: "query." + name, Message: "must be given only once"})
+	for _, p := range op.parameters {
+		if p.In == openapi3.ParameterInQuery && len(query[p.Name]) > 1 {
+			faults = append(faults, FieldError{Location: "query." + p.Name, Message: "must be given only once"})
+		} else if err := openapi3filter.ValidateParameter(r.Context(), input, p); err != nil {
+			faults = append(faults, faultsOf(err, "")...)
 		}
 	}
-	if body := op.route.Operation.RequestBody; body != nil {
-		value, schema, err := readBody(c, body.Value.Content)
-		if err != nil {
-			return err
-		}
-		if err := schema.VisitJSON(value, ct.schema...); err != nil {
-			faults = append(faults, faultsOf(err, "body")...)
-		}
-		c.Set(bodyKey, value)
-	}
-	if len(faults) > 0 {
-		return invalid(faults...)
-	}
-	return nil
+	return faults, nil
 }
 
-// faultsOf flattens kin-openapi's tree of errors. It never repeats a value: it may be a password.
+// checkBody reads the body and checks its shape. The faults of the shape follow the given ones. It returns
+// an error if the body cannot be read.
+func (op *operation) checkBody(c echo.Context, faults []FieldError) (*body, error) {
+	value, err := readBody(c, op.mediaType)
+	if err != nil {
+		return nil, err
+	}
+	err = op.schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest())
+	if err != nil {
+		faults = append(faults, faultsOf(err, "body")...)
+	}
+	fields, _ := value.(map[string]any) // the schema has refused other values
+	return &body{fields: fields, faults: faults}, nil
+}
+
+// faultsOf flattens the tree of kin-openapi's errors. It never repeats a value, which may be a password.
 func faultsOf(err error, location string) []FieldError {
 	switch e := err.(type) {
 	case openapi3.MultiError:
@@ -176,10 +195,6 @@ func faultsOf(err error, location string) []FieldError {
 		for _, one := range e {
 			all = append(all, faultsOf(one, location)...)
 		}
-		// A length is the schema's and the domain's: the domain, which comes last, says it better.
-		slices.Reverse(all)
-		all = slices.CompactFunc(all, func(a, b FieldError) bool { return a.Location == b.Location })
-		slices.Reverse(all)
 		return all
 	case *openapi3filter.RequestError:
 		location = e.Parameter.In + "." + e.Parameter.Name
@@ -203,10 +218,6 @@ func faultsOf(err error, location string) []FieldError {
 
 func messageOf(e *openapi3.SchemaError) string {
 	switch e.SchemaField {
-	case "format": // the domain's own words, without what is put before them
-		if cause := errors.Unwrap(e.Origin); cause != nil {
-			return cause.Error()
-		}
 	case "pattern":
 		return fmt.Sprintf("must be like %v", e.Schema.Example)
 	case "type":

@@ -3,40 +3,62 @@ package httpapi
 import (
 	"net/http"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
+var itemFields = fields[domain.Item, domain.NewItem, domain.ItemPatch]{
+	{
+		name: "id",
+		show: func(i *domain.Item) jsontext.Token { return jsontext.String(i.ID) },
+	},
+	{
+		name:   "title",
+		show:   func(i *domain.Item) jsontext.Token { return jsontext.String(i.Title.String()) },
+		create: func(n *domain.NewItem, v value) { n.Title = parse(v, domain.ParseTitle) },
+		change: func(p *domain.ItemPatch, v value) { p.Title = domain.Some(parse(v, domain.ParseTitle)) },
+	},
+	{
+		name:   "description",
+		show:   func(i *domain.Item) jsontext.Token { return textOrNull(i.Description) },
+		create: func(n *domain.NewItem, v value) { n.Description = parseOrNull(v, domain.ParseDescription) },
+		change: func(p *domain.ItemPatch, v value) {
+			p.Description = domain.Some(parseOrNull(v, domain.ParseDescription))
+		},
+	},
+	{
+		name: "owner_id",
+		show: func(i *domain.Item) jsontext.Token { return jsontext.String(i.OwnerID) },
+	},
+	{
+		name: "created_at",
+		show: func(i *domain.Item) jsontext.Token { return timestamp(i.CreatedAt) },
+	},
+	{
+		name: "updated_at",
+		show: func(i *domain.Item) jsontext.Token { return timestamp(i.UpdatedAt) },
+	},
+}
+
 // ListItems implements GET /items/.
 func (s *Server) ListItems(c echo.Context, params ListItemsParams) error {
-	page, err := pageRequest(itemCursor, listParams(params))
+	request, err := pageRequest(itemCursor, listParams(params))
 	if err != nil {
 		return err
 	}
-	items, err := s.Items.List(c.Request().Context(), actorOf(c), page)
+	page, err := s.Items.List(c.Request().Context(), actorOf(c), request)
 	if err != nil {
 		return err
 	}
-	reply := ItemPage{Data: make([]Item, len(items.Rows)), Count: total(items.Total), NextCursor: nextCursor(itemCursor, items)}
-	for i, item := range items.Rows {
-		reply.Data[i] = newItem(item)
-	}
-	return writeJSON(c, http.StatusOK, reply)
+	return writePage(c, itemCursor, itemFields, page)
 }
 
 // CreateItem implements POST /items/.
 func (s *Server) CreateItem(c echo.Context) error {
-	body, err := bodyOf[NewItem](c)
-	if err != nil {
-		return err
-	}
-	var checks domain.Checks
-	in := domain.NewItem{
-		Title:       domain.Check(&checks, "title", body.Title, domain.ParseTitle),
-		Description: checkNullable(&checks, "description", body.Description, domain.ParseDescription).Or(domain.Optional[domain.Description]{}),
-	}
-	if err := checks.Err(); err != nil {
+	var in domain.NewItem
+	if err := itemFields.readNew(bodyOf(c), &in); err != nil {
 		return err
 	}
 	i, err := s.Items.Create(c.Request().Context(), actorOf(c), in)
@@ -44,7 +66,7 @@ func (s *Server) CreateItem(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, s.Prefix+"/items/"+i.ID)
-	return writeEntity(c, http.StatusCreated, i.Version, newItem(i))
+	return writeEntity(c, http.StatusCreated, itemFields, i.Version, i)
 }
 
 // GetItem implements GET /items/{id}.
@@ -53,46 +75,34 @@ func (s *Server) GetItem(c echo.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, i.Version, newItem(i))
+	return writeEntity(c, http.StatusOK, itemFields, i.Version, i)
 }
 
 // UpdateItem implements PATCH /items/{id}.
 func (s *Server) UpdateItem(c echo.Context, id ID, params UpdateItemParams) error {
-	body, err := bodyOf[ItemPatch](c)
+	ifVersion, err := versionsOf(params.IfMatch)
 	if err != nil {
 		return err
 	}
-	var checks domain.Checks
-	patch := domain.ItemPatch{
-		Title:       domain.CheckOptional(&checks, "title", optional(body.Title), domain.ParseTitle),
-		Description: checkNullable(&checks, "description", body.Description, domain.ParseDescription),
-	}
-	if err := checks.Err(); err != nil {
+	var patch domain.ItemPatch
+	if err := itemFields.readPatch(bodyOf(c), &patch); err != nil {
 		return err
 	}
-	i, err := s.Items.Update(c.Request().Context(), actorOf(c), canonical(id), patch, versionOf(params.IfMatch))
+	i, err := s.Items.Update(c.Request().Context(), actorOf(c), canonical(id), patch, ifVersion)
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, i.Version, newItem(i))
+	return writeEntity(c, http.StatusOK, itemFields, i.Version, i)
 }
 
 // DeleteItem implements DELETE /items/{id}.
 func (s *Server) DeleteItem(c echo.Context, id ID, params DeleteItemParams) error {
-	if err := s.Items.Delete(c.Request().Context(), actorOf(c), canonical(id), versionOf(params.IfMatch)); err != nil {
+	ifVersion, err := versionsOf(params.IfMatch)
+	if err != nil {
+		return err
+	}
+	if err := s.Items.Delete(c.Request().Context(), actorOf(c), canonical(id), ifVersion); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
-}
-
-// newItem is an item as the document describes it.
-func newItem(i domain.Item) Item {
-	return Item{
-		Id:          i.ID,
-		Title:       i.Title.String(),
-		Description: orNull(i.Description),
-		OwnerId:     i.OwnerID,
-		CreatedAt:   timestamp(i.CreatedAt),
-		UpdatedAt:   timestamp(i.UpdatedAt),
-	}
 }

@@ -15,82 +15,96 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// record is what the log line of a request is made of, and the Trace that others see of it. It
-// travels in the context, for logs only.
-type record struct {
+// requestData is what the stages of one request tell each other. It travels in the request's context.
+type requestData struct {
 	requestinfo.Info
-	accountID string
-	err       error  // what the problem document was made of
-	code      string // of the problem document
+	actor domain.Actor // set by the guard; the zero Actor before that
+	body  *body        // set by the guard if the operation has a body
+	err   error        // that the reply's problem document describes
+	code  string       // of the problem document
 }
 
-type recordKey struct{}
+type requestDataKey struct{}
 
-func recordOf(ctx context.Context) *record {
-	r, _ := ctx.Value(recordKey{}).(*record)
-	if r == nil {
-		return &record{}
+// dataOf returns the data of the request, or new data if observe has not run.
+func dataOf(c echo.Context) *requestData {
+	data, _ := c.Request().Context().Value(requestDataKey{}).(*requestData)
+	if data == nil {
+		return &requestData{}
 	}
-	return r
+	return data
 }
 
-var usableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+// actorOf returns the actor that the guard has authenticated. A handler outside the guard gets the zero
+// Actor, which every store refuses.
+func actorOf(c echo.Context) domain.Actor { return dataOf(c).actor }
 
-// everywhere are the headers that every reply has; pages have a policy of their own.
-var everywhere = map[string][]string{
-	echo.HeaderXContentTypeOptions:   {"nosniff"},
-	echo.HeaderReferrerPolicy:        {"no-referrer"},
-	echo.HeaderContentSecurityPolicy: {"default-src 'none'; frame-ancestors 'none'"},
-}
+// bodyOf returns the body that the guard has read. A handler outside the guard gets nil.
+func bodyOf(c echo.Context) *body { return dataOf(c).body }
 
-// observe surrounds everything: it gives the request its id and its deadline, after which whatever
-// waits gives up, and the reply the headers that every reply has; it turns an error into a problem
-// document, and writes the request's one log line.
+var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// observe surrounds all other stages of a request. It gives the request an id and a deadline, sets the
+// headers of every reply, turns an error into a problem document, and writes the one log line.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
-		rec := &record{Info: requestinfo.Info{
+		data := &requestData{Info: requestinfo.Info{
 			RequestID: c.Request().Header.Get(echo.HeaderXRequestID),
-			Route:     c.Path(), // never the path: it holds ids, and whatever else a client sends
+			Route:     c.Path(), // never the path, which contains ids and whatever clients send
 		}}
-		if !usableRequestID.MatchString(rec.RequestID) {
-			rec.RequestID = rand.Text()
+		if data.RequestID == "" || !validRequestID.MatchString(data.RequestID) {
+			data.RequestID = rand.Text()
 		}
 		ctx, span := s.instruments.begin(c, s.TrustTraceparent)
 		defer span.End()
 		defer s.instruments.active.Add(ctx, -1)
-		if its := span.SpanContext(); its.HasTraceID() {
-			rec.TraceID = its.TraceID().String()
+		if sc := span.SpanContext(); sc.HasTraceID() {
+			data.TraceID = sc.TraceID().String()
 		}
-		ctx = context.WithValue(requestinfo.NewContext(ctx, &rec.Info), recordKey{}, rec)
+		ctx = context.WithValue(requestinfo.NewContext(ctx, &data.Info), requestDataKey{}, data)
 		ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
-
-		h := c.Response().Header()
-		maps.Copy(h, everywhere)
-		h.Set(echo.HeaderXRequestID, rec.RequestID)
-		if s.State() == Draining {
-			h.Set(echo.HeaderConnection, "close") // the client's next request goes to another instance
-		}
-
-		if s.ServerTiming && c.Path() != s.Prefix+"/auth/login" { // whose time must not tell which accounts exist
-			c.Response().Before(func() { setServerTiming(h, rec.Cost()) })
-		}
+		s.setHeaders(c, data)
 
 		if err := next(c); err != nil {
 			c.Error(err)
 		}
 		took := time.Since(start)
-		s.logRequest(c, rec, took)
-		s.instruments.record(c, rec, span, took)
+		s.logRequest(c, data, took)
+		s.instruments.record(c, data, span, took)
 		return nil
 	}
 }
 
-func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
+// commonHeaders are the headers of every reply, except that pages have their own policy.
+var commonHeaders = http.Header{
+	echo.HeaderXContentTypeOptions:   {"nosniff"},
+	echo.HeaderReferrerPolicy:        {"no-referrer"},
+	echo.HeaderContentSecurityPolicy: {"default-src 'none'; frame-ancestors 'none'"},
+}
+
+// setHeaders sets the headers that every reply has.
+func (s *Server) setHeaders(c echo.Context, data *requestData) {
+	h := c.Response().Header()
+	maps.Copy(h, commonHeaders)
+	h.Set(echo.HeaderXRequestID, data.RequestID)
+	if s.State() == Draining {
+		h.Set(echo.HeaderConnection, "close") // the client's next request goes to another instance
+	}
+	// The time of a sign-in would tell which accounts exist.
+	if s.ServerTiming && c.Path() != s.Prefix+"/auth/login" {
+		c.Response().Before(func() { setServerTiming(h, data.Cost()) })
+	}
+}
+
+// logRequest writes the log line of a request: one of at most three levels, and nothing that the client sent
+// except the request id.
+func (s *Server) logRequest(c echo.Context, data *requestData, took time.Duration) {
 	status := c.Response().Status
 	level := zapcore.InfoLevel
 	switch {
@@ -98,34 +112,33 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 		level = zapcore.ErrorLevel
 	case status > http.StatusInternalServerError:
 		level = zapcore.WarnLevel
-	case isProbe(rec.Route): // an event table bills by its size
+	case isProbe(data.Route): // an event table is billed by size
 		level = zapcore.DebugLevel
 	}
 	entry := s.Log.Check(level, "request")
 	if entry == nil {
 		return
 	}
-	fields := []zap.Field{
-		zap.String("request_id", rec.RequestID),
+	fields := append(make([]zap.Field, 0, 13),
+		zap.String("request_id", data.RequestID),
 		zap.String("method", c.Request().Method),
-		zap.String("route", rec.Route),
+		zap.String("route", data.Route),
 		zap.Int("status", status),
-		zap.Float64("duration_ms", milliseconds(took)),
+		zap.Float64("duration_ms", milliseconds(took)))
+	if data.TraceID != "" {
+		fields = append(fields, zap.String("trace_id", data.TraceID))
 	}
-	if rec.TraceID != "" {
-		fields = append(fields, zap.String("trace_id", rec.TraceID))
-	}
-	if cost := rec.Cost(); cost != (requestinfo.Cost{}) {
+	if cost := data.Cost(); cost != (requestinfo.Cost{}) {
 		fields = append(fields, zap.Int("statements", cost.Statements), zap.Int("rows", cost.Rows),
 			zap.Float64("store_wait_ms", milliseconds(cost.Waited)), zap.Float64("store_ms", milliseconds(cost.Ran)))
 	}
-	if rec.accountID != "" {
-		fields = append(fields, zap.String("account_id", rec.accountID))
+	if data.actor.ID != "" {
+		fields = append(fields, zap.String("account_id", data.actor.ID))
 	}
-	if rec.err != nil {
-		fields = append(fields, zap.String("code", rec.code))
+	if data.err != nil {
+		fields = append(fields, zap.String("code", data.code))
 		if level > zapcore.InfoLevel {
-			fields = append(fields, zap.Error(rec.err))
+			fields = append(fields, zap.Error(data.err))
 		}
 	}
 	entry.Write(fields...)
@@ -133,7 +146,7 @@ func (s *Server) logRequest(c echo.Context, rec *record, took time.Duration) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// setServerTiming says what a reply cost in the store (W3C Server Timing).
+// setServerTiming sets the header that tells the cost of a reply in the store (W3C Server Timing).
 func setServerTiming(h http.Header, cost requestinfo.Cost) {
 	if cost.Statements > 0 {
 		h.Set("Server-Timing", fmt.Sprintf(`store;dur=%.1f, wait;dur=%.1f, statements;desc="%d"`,
@@ -141,7 +154,7 @@ func setServerTiming(h http.Header, cost requestinfo.Cost) {
 	}
 }
 
-// recoverPanics makes a panic a 500 of that one request.
+// recoverPanics turns a panic into a 500 for that request. It passes [http.ErrAbortHandler] on.
 func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
@@ -157,7 +170,7 @@ func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limitTarget refuses a request target that no link of ours has.
+// limitTarget refuses request targets that are longer than any link of the service.
 func limitTarget(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if len(c.Request().RequestURI) > maxTarget {

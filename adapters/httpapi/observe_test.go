@@ -18,9 +18,9 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestALogLineHasTheRouteAndNothingThatTheClientWrote(t *testing.T) {
+func TestALogLineHasTheRouteAndNothingThatTheClientSent(t *testing.T) {
 	const account = "0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f"
-	s, logs := serve(t, useCases{})
+	s, logs := newServer(t, useCases{})
 	for target, want := range map[string]map[string]any{
 		"/api/v1/items/secret?secret":         {"route": "/api/v1/items/:id", "status": int64(422), "code": "invalid", "account_id": account},
 		"/api/v1/items/secret/secret":         {"route": "", "status": int64(404), "code": "no_such_path"},
@@ -41,21 +41,21 @@ func TestALogLineHasTheRouteAndNothingThatTheClientWrote(t *testing.T) {
 	}
 }
 
-func TestARequestIDThatCannotBeUsedIsReplaced(t *testing.T) {
-	s, _ := serve(t, useCases{})
+func TestAnInvalidRequestIDIsReplaced(t *testing.T) {
+	s, _ := newServer(t, useCases{})
 	for id, usable := range map[string]bool{
 		"a": true, "AZaz09._-": true, strings.Repeat("x", 128): true,
 		"": false, strings.Repeat("x", 129): false, "a b": false, "a\n": false, "é": false, "a\x00": false, `{"a":1}`: false,
 	} {
 		got := send(s, "GET", "/livez", nil, "X-Request-ID", id).Header().Get("X-Request-ID")
-		assert.Regexp(t, usableRequestID, got)
+		assert.Regexp(t, validRequestID, got)
 		assert.Equal(t, usable, got == id, "%q", id)
 	}
 }
 
-func TestAServerThatLogsLittleStillAnswers(t *testing.T) {
+func TestAServerThatLogsOnlyErrorsStillReplies(t *testing.T) {
 	core, logs := observer.New(zap.ErrorLevel)
-	s, _ := serve(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
+	s, _ := newServer(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
 		return domain.Page[domain.Item]{}, errors.New("broken")
 	}})
 	s.Log = zap.New(core)
@@ -65,14 +65,14 @@ func TestAServerThatLogsLittleStillAnswers(t *testing.T) {
 	assert.Equal(t, 1, logs.Len())
 }
 
-// costly is a list of items for which a store had to work.
+// costly is a list of items that cost two statements.
 func costly(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
 	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Statements: 2, Rows: 30, Waited: 1500 * time.Microsecond, Ran: 20 * time.Millisecond})
 	return domain.Page[domain.Item]{}, nil
 }
 
-func TestProbesAreLoggedOnlyWhenTheyFail(t *testing.T) {
-	s, logs := serve(t, useCases{})
+func TestProbesAreLoggedOnlyIfTheyFail(t *testing.T) {
+	s, logs := newServer(t, useCases{})
 	send(s, "GET", "/livez", nil)
 	assert.Empty(t, logs.TakeAll())
 	send(s, "GET", "/readyz", nil)
@@ -82,16 +82,16 @@ func TestProbesAreLoggedOnlyWhenTheyFail(t *testing.T) {
 	assert.Empty(t, logs.TakeAll())
 }
 
-func TestALogLineSaysWhatARequestCostInTheStore(t *testing.T) {
-	s, logs := serve(t, useCases{items: costly})
+func TestALogLineHasTheCostInTheStore(t *testing.T) {
+	s, logs := newServer(t, useCases{items: costly})
 	send(s, "GET", "/api/v1/items/", nil)
 	line := logs.TakeAll()[0].ContextMap()
 	assert.Equal(t, []any{int64(2), int64(30), 1.5, 20.0}, []any{line["statements"], line["rows"], line["store_wait_ms"], line["store_ms"]})
 }
 
-func TestTheStoreLearnsTheRouteAndTheIDsOfARequest(t *testing.T) {
+func TestTheStoreGetsTheRouteAndTheIDsOfARequest(t *testing.T) {
 	var seen *requestinfo.Info
-	s, logs := serve(t, useCases{items: func(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
+	s, logs := newServer(t, useCases{items: func(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
 		seen = requestinfo.FromContext(ctx)
 		return domain.Page[domain.Item]{}, nil
 	}})
@@ -101,7 +101,7 @@ func TestTheStoreLearnsTheRouteAndTheIDsOfARequest(t *testing.T) {
 	assert.Equal(t, trace, logs.TakeAll()[0].ContextMap()["trace_id"])
 }
 
-func TestATraceparentThatIsNotOneIsIgnored(t *testing.T) {
+func TestAnInvalidTraceparentIsIgnored(t *testing.T) {
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
 	for header, want := range map[string]string{
 		"00-" + id + "-00f067aa0ba902b7-01":       id,
@@ -118,7 +118,7 @@ func TestATraceparentThatIsNotOneIsIgnored(t *testing.T) {
 		"01-" + id + "-00f067aa0ba902b7-01later":                 "",
 		"00-" + id + "-0000000000000000-01":                      "",
 	} {
-		s, logs := serve(t, useCases{items: costly})
+		s, logs := newServer(t, useCases{items: costly})
 		send(s, "GET", "/api/v1/items/", nil, "Traceparent", header)
 		got, _ := logs.TakeAll()[0].ContextMap()["trace_id"].(string)
 		assert.Equal(t, want, got, header)
@@ -127,20 +127,20 @@ func TestATraceparentThatIsNotOneIsIgnored(t *testing.T) {
 
 func TestServerTiming(t *testing.T) {
 	header := func(t *testing.T, on bool, items func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error)) string {
-		s, _ := serve(t, useCases{items: items})
+		s, _ := newServer(t, useCases{items: items})
 		s.ServerTiming = on
 		return send(s, "GET", "/api/v1/items/", nil).Header().Get("Server-Timing")
 	}
-	t.Run("says what a reply cost in the store when it is switched on", func(t *testing.T) {
+	t.Run("has the cost in the store if it is switched on", func(t *testing.T) {
 		assert.Equal(t, `store;dur=20.0, wait;dur=1.5, statements;desc="2"`, header(t, true, costly))
 	})
-	t.Run("is there for a refusal too", func(t *testing.T) {
+	t.Run("is on a refusal too", func(t *testing.T) {
 		assert.NotEmpty(t, header(t, true, func(ctx context.Context, p domain.PageRequest) (domain.Page[domain.Item], error) {
 			page, _ := costly(ctx, p)
 			return page, domain.ErrSignedOut
 		}))
 	})
-	t.Run("is absent when it is switched off, and when nothing was asked of a database", func(t *testing.T) {
+	t.Run("is absent if it is switched off or no statement was sent", func(t *testing.T) {
 		assert.Empty(t, header(t, false, costly))
 		assert.Empty(t, header(t, true, func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
 			return domain.Page[domain.Item]{}, nil

@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
-	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
 )
 
@@ -42,23 +41,12 @@ func (e TokenTokenType) Valid() bool {
 	}
 }
 
-// Description Example: The red one.
-type Description = string
-
-// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-//
-// Example: ann@example.com
-type Email = string
-
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Location Example: body.email
 	Location string `json:"location"`
 	Message  string `json:"message"`
 }
-
-// FullName Example: Ann Example
-type FullName = string
 
 // Health defines model for Health.
 type Health struct {
@@ -73,227 +61,37 @@ type HealthStatus string
 // Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
 type ID = string
 
-// Item defines model for Item.
-type Item struct {
-	// CreatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	CreatedAt   Timestamp `json:"created_at"`
-	Description *string   `json:"description"`
-
-	// Id RFC 9562.
-	//
-	// Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
-	Id ID `json:"id"`
-
-	// OwnerId RFC 9562.
-	//
-	// Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
-	OwnerId ID `json:"owner_id"`
-
-	// Title Example: Snow shovel
-	Title Title `json:"title"`
-
-	// UpdatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	UpdatedAt Timestamp `json:"updated_at"`
-}
-
-// ItemPage defines model for ItemPage.
-type ItemPage struct {
-	// Count How many there are in all; null with `count=false`.
-	Count Total  `json:"count"`
-	Data  []Item `json:"data"`
-
-	// NextCursor Where the next page begins; null on the last one.
-	NextCursor NextCursor `json:"next_cursor"`
-}
-
-// ItemPatch defines model for ItemPatch.
-type ItemPatch struct {
-	// Description Example: The red one.
-	Description nullable.Nullable[Description] `json:"description,omitempty"`
-
-	// Title Example: Snow shovel
-	Title *Title `json:"title,omitempty"`
-}
-
-// Login defines model for Login.
-type Login struct {
-	// ClientId Ignored.
-	ClientId *string `json:"client_id,omitempty"`
-
-	// ClientSecret Ignored.
-	ClientSecret *string `json:"client_secret,omitempty"`
-
-	// GrantType Only `password` (RFC 6749 §4.3.2); anything else is 400 `unsupported_grant_type`.
-	//
-	// Example: password
-	GrantType *string `json:"grant_type,omitempty"`
-	Password  string  `json:"password"`
-
-	// Scope Ignored.
-	Scope *string `json:"scope,omitempty"`
-
-	// Username The e-mail address of the account.
-	//
-	// Example: admin@example.com
-	Username string `json:"username"`
-}
-
-// NewItem defines model for NewItem.
-type NewItem struct {
-	// Description Example: The red one.
-	Description nullable.Nullable[Description] `json:"description,omitempty"`
-
-	// Title Example: Snow shovel
-	Title Title `json:"title"`
-}
-
-// NewPassword 8 to 128 Unicode characters, and none of the commonest passwords.
-//
-// Example: correct horse battery staple
-type NewPassword = string
-
-// NewUser defines model for NewUser.
-type NewUser struct {
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email Email `json:"email"`
-
-	// FullName Example: Ann Example
-	FullName    nullable.Nullable[FullName] `json:"full_name,omitempty"`
-	IsActive    *bool                       `json:"is_active,omitempty"`
-	IsSuperuser *bool                       `json:"is_superuser,omitempty"`
-
-	// Password 8 to 128 Unicode characters, and none of the commonest passwords.
-	//
-	// Example: correct horse battery staple
-	Password NewPassword `json:"password"`
-}
-
-// NextCursor Where the next page begins; null on the last one.
-type NextCursor = *string
-
-// PasswordChange defines model for PasswordChange.
-type PasswordChange struct {
-	CurrentPassword string `json:"current_password"`
-
-	// NewPassword 8 to 128 Unicode characters, and none of the commonest passwords.
-	//
-	// Example: correct horse battery staple
-	NewPassword NewPassword `json:"new_password"`
-}
-
 // Problem defines model for Problem.
 type Problem struct {
-	// Code For programs.
+	// Code A stable name for programs.
 	Code string `json:"code"`
 
-	// Detail For people.
+	// Detail An explanation for people.
 	Detail string        `json:"detail"`
 	Errors *[]FieldError `json:"errors,omitempty"`
 
-	// RequestId Also in `X-Request-ID` and in the log.
+	// RequestId The same as in the header `X-Request-ID` and in the log.
 	RequestId string `json:"request_id"`
 	Status    int    `json:"status"`
 
-	// Title The phrase of the status.
+	// Title The standard text of the status.
 	Title string `json:"title"`
 
-	// Type Always `about:blank`; `code` tells problems apart.
+	// Type Always `about:blank`; `code` distinguishes problems.
 	Type string `json:"type"`
 }
-
-// ProfilePatch defines model for ProfilePatch.
-type ProfilePatch struct {
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email *Email `json:"email,omitempty"`
-
-	// FullName Example: Ann Example
-	FullName nullable.Nullable[FullName] `json:"full_name,omitempty"`
-}
-
-// Timestamp RFC 3339 in UTC, to the microsecond.
-//
-// Example: 2026-11-24T09:30:00.000000Z
-type Timestamp = timestamp
-
-// Title Example: Snow shovel
-type Title = string
 
 // Token defines model for Token.
 type Token struct {
 	AccessToken string `json:"access_token"`
 
-	// ExpiresIn Its lifetime in seconds.
+	// ExpiresIn The lifetime of the token in seconds.
 	ExpiresIn int            `json:"expires_in"`
 	TokenType TokenTokenType `json:"token_type"`
 }
 
 // TokenTokenType defines model for Token.TokenType.
 type TokenTokenType string
-
-// Total How many there are in all; null with `count=false`.
-type Total = *int
-
-// User defines model for User.
-type User struct {
-	// CreatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	CreatedAt Timestamp `json:"created_at"`
-
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email    Email   `json:"email"`
-	FullName *string `json:"full_name"`
-
-	// Id RFC 9562.
-	//
-	// Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
-	Id          ID   `json:"id"`
-	IsActive    bool `json:"is_active"`
-	IsSuperuser bool `json:"is_superuser"`
-
-	// UpdatedAt RFC 3339 in UTC, to the microsecond.
-	//
-	// Example: 2026-11-24T09:30:00.000000Z
-	UpdatedAt Timestamp `json:"updated_at"`
-}
-
-// UserPage defines model for UserPage.
-type UserPage struct {
-	// Count How many there are in all; null with `count=false`.
-	Count Total  `json:"count"`
-	Data  []User `json:"data"`
-
-	// NextCursor Where the next page begins; null on the last one.
-	NextCursor NextCursor `json:"next_cursor"`
-}
-
-// UserPatch defines model for UserPatch.
-type UserPatch struct {
-	// Email A plain `local@host` in ASCII, in any letter case; it is kept in lower case. A local part of at most 64 characters; an international domain in punycode.
-	//
-	// Example: ann@example.com
-	Email *Email `json:"email,omitempty"`
-
-	// FullName Example: Ann Example
-	FullName    nullable.Nullable[FullName] `json:"full_name,omitempty"`
-	IsActive    *bool                       `json:"is_active,omitempty"`
-	IsSuperuser *bool                       `json:"is_superuser,omitempty"`
-
-	// Password 8 to 128 Unicode characters, and none of the commonest passwords.
-	//
-	// Example: correct horse battery staple
-	Password *NewPassword `json:"password,omitempty"`
-}
 
 // Count defines model for Count.
 type Count = bool
@@ -348,103 +146,82 @@ type UnsupportedMediaType = Problem
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
-	// Skip How many to pass over.
+	// Skip Number of rows to skip.
 	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
 
-	// Limit How many to return at most.
+	// Limit Largest number of rows to return.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Unlike `skip` it neither repeats nor misses anything while others come and go. Not together with `skip`.
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with `skip`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Count Whether to count them all; `false` saves its cost.
+	// Count Return the number of all rows; `false` saves its cost.
 	Count *Count `form:"count,omitempty" json:"count,omitempty"`
 }
 
 // DeleteItemParams defines parameters for DeleteItem.
 type DeleteItemParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateItemParams defines parameters for UpdateItem.
 type UpdateItemParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
-	// Skip How many to pass over.
+	// Skip Number of rows to skip.
 	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
 
-	// Limit How many to return at most.
+	// Limit Largest number of rows to return.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Unlike `skip` it neither repeats nor misses anything while others come and go. Not together with `skip`.
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with `skip`.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Count Whether to count them all; `false` saves its cost.
+	// Count Return the number of all rows; `false` saves its cost.
 	Count *Count `form:"count,omitempty" json:"count,omitempty"`
 }
 
 // DeleteMeParams defines parameters for DeleteMe.
 type DeleteMeParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateMeParams defines parameters for UpdateMe.
 type UpdateMeParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ChangePasswordParams defines parameters for ChangePassword.
 type ChangePasswordParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // DeleteUserParams defines parameters for DeleteUser.
 type DeleteUserParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateUserParams defines parameters for UpdateUser.
 type UpdateUserParams struct {
-	// IfMatch The ETag of the version that the change is meant for (RFC 9110 §13.1.1), or `*`.
+	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
-
-// LoginFormdataRequestBody defines body for Login for application/x-www-form-urlencoded ContentType.
-type LoginFormdataRequestBody = Login
-
-// CreateItemJSONRequestBody defines body for CreateItem for application/json ContentType.
-type CreateItemJSONRequestBody = NewItem
-
-// UpdateItemJSONRequestBody defines body for UpdateItem for application/json ContentType.
-type UpdateItemJSONRequestBody = ItemPatch
-
-// CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
-type CreateUserJSONRequestBody = NewUser
-
-// UpdateMeJSONRequestBody defines body for UpdateMe for application/json ContentType.
-type UpdateMeJSONRequestBody = ProfilePatch
-
-// ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
-type ChangePasswordJSONRequestBody = PasswordChange
-
-// UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
-type UpdateUserJSONRequestBody = UserPatch
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// Login Sign in
 	// (POST /auth/login)
 	Login(ctx echo.Context) error
-	// GetHealth Whether the service can be used
+	// GetHealth Report whether the service is ready
 	// (GET /health)
 	GetHealth(ctx echo.Context) error
 	// ListItems List one's own items, newest first

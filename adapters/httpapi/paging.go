@@ -14,7 +14,8 @@ import (
 
 const defaultLimit = 100
 
-// listParams are the parameters of every list, as the generated code names them.
+// listParams are the parameters of every list. Their tags equal the generated ones, so that the generated
+// types convert to it.
 type listParams struct {
 	Skip   *Skip   `form:"skip,omitempty" json:"skip,omitempty"`
 	Limit  *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
@@ -22,7 +23,7 @@ type listParams struct {
 	Count  *Count  `form:"count,omitempty" json:"count,omitempty"`
 }
 
-// The first byte of a cursor says which list it belongs to.
+// The first byte of a cursor names the list that it belongs to.
 const (
 	userCursor byte = 'u'
 	itemCursor byte = 'i'
@@ -30,9 +31,9 @@ const (
 
 func pageRequest(list byte, p listParams) (domain.PageRequest, error) {
 	page := domain.PageRequest{
-		Skip:  optional(p.Skip).Or(0),
-		Limit: optional(p.Limit).Or(defaultLimit),
-		Count: optional(p.Count).Or(true),
+		Skip:  valueOr(p.Skip, 0),
+		Limit: valueOr(p.Limit, defaultLimit),
+		Count: valueOr(p.Count, true),
 	}
 	if p.Cursor == nil {
 		return page, nil
@@ -48,9 +49,15 @@ func pageRequest(list byte, p listParams) (domain.PageRequest, error) {
 	return page, nil
 }
 
-// A cursor is the position of a page's last row: list, microseconds, id, and a checksum that tells
-// a mistyped cursor from one that was made here. It protects nothing: a list shows only what its
-// reader may see, wherever it begins.
+func valueOr[T any](p *T, fallback T) T {
+	if p == nil {
+		return fallback
+	}
+	return *p
+}
+
+// A cursor is the position of the last row of a page: list, microseconds, id and a checksum. The checksum
+// finds mistyped cursors. It protects nothing: a list shows only what the actor may see, from any position.
 const (
 	cursorBody = 1 + 8 + 16
 	cursorSize = cursorBody + crc32.Size
@@ -68,11 +75,14 @@ func encodeCursor(list byte, p domain.Position) string {
 }
 
 func decodeCursor(list byte, cursor string) (domain.Position, bool) {
-	if strings.ContainsAny(cursor, "\r\n") { // which base64 skips
+	if strings.ContainsAny(cursor, "\r\n") { // base64 would ignore them
 		return domain.Position{}, false
 	}
 	b, err := cursorText.DecodeString(cursor)
-	if err != nil || len(b) != cursorSize || b[0] != list || binary.BigEndian.Uint32(b[cursorBody:]) != crc32.ChecksumIEEE(b[:cursorBody]) {
+	if err != nil || len(b) != cursorSize || b[0] != list {
+		return domain.Position{}, false
+	}
+	if binary.BigEndian.Uint32(b[cursorBody:]) != crc32.ChecksumIEEE(b[:cursorBody]) {
 		return domain.Position{}, false
 	}
 	return domain.Position{
@@ -81,7 +91,11 @@ func decodeCursor(list byte, cursor string) (domain.Position, bool) {
 	}, true
 }
 
-func nextCursor[T interface{ Position() domain.Position }](list byte, page domain.Page[T]) NextCursor {
+// positioned is an entity that lists contain.
+type positioned interface{ Position() domain.Position }
+
+// nextCursor returns the cursor of the next page, or nil if page is the last one.
+func nextCursor[E positioned](list byte, page domain.Page[E]) *string {
 	if !page.More || len(page.Rows) == 0 {
 		return nil
 	}
@@ -89,10 +103,11 @@ func nextCursor[T interface{ Position() domain.Position }](list byte, page domai
 	return &cursor
 }
 
-func total(n domain.Optional[int]) Total {
-	count, ok := n.Get()
-	if !ok {
+// total returns the number of all rows, or nil if it was not counted.
+func total[E any](page domain.Page[E]) *int {
+	n, counted := page.Total.Get()
+	if !counted {
 		return nil
 	}
-	return &count
+	return &n
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-var somewhere = domain.Position{
+var position = domain.Position{
 	CreatedAt: time.Date(2026, 3, 29, 1, 59, 59, 999_999_000, time.UTC), ID: "0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f",
 }
 
-func TestACursorComesBackAsThePositionThatItWasMadeOf(t *testing.T) {
-	for _, at := range []time.Time{somewhere.CreatedAt, time.UnixMicro(0), time.UnixMicro(-1), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), {}} {
+func TestDecodingACursorReturnsItsPosition(t *testing.T) {
+	for _, at := range []time.Time{position.CreatedAt, time.UnixMicro(0), time.UnixMicro(-1), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), {}} {
 		for _, list := range []byte{userCursor, itemCursor} {
 			want := domain.Position{CreatedAt: at.UTC(), ID: uuid.NewString()}
 			got, ok := decodeCursor(list, encodeCursor(list, want))
@@ -32,27 +32,27 @@ func TestACursorComesBackAsThePositionThatItWasMadeOf(t *testing.T) {
 }
 
 func FuzzDecodeCursor(f *testing.F) {
-	f.Add(encodeCursor(itemCursor, somewhere))
-	f.Add(encodeCursor(userCursor, somewhere))
-	f.Add(encodeCursor(itemCursor, somewhere) + "\n")
+	f.Add(encodeCursor(itemCursor, position))
+	f.Add(encodeCursor(userCursor, position))
+	f.Add(encodeCursor(itemCursor, position) + "\n")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, cursor string) {
 		if p, ok := decodeCursor(itemCursor, cursor); ok {
-			assert.Equal(t, cursor, encodeCursor(itemCursor, p), "there is one spelling of each")
+			assert.Equal(t, cursor, encodeCursor(itemCursor, p), "a position has one cursor")
 			_, ok = decodeCursor(userCursor, cursor)
-			assert.False(t, ok, "it belongs to one list")
+			assert.False(t, ok, "a cursor belongs to one list")
 		}
 	})
 }
 
 func FuzzListQuery(f *testing.F) {
-	for _, query := range []string{"", "skip=1&limit=2&count=false", "cursor=" + encodeCursor(itemCursor, somewhere), "skip=-1", "limit=1001", "count=T", "%zz", "a;b", "limit=1&limit=2", "skip=%2B1", "skip=1_0", "count=%00"} {
+	for _, query := range []string{"", "skip=1&limit=2&count=false", "cursor=" + encodeCursor(itemCursor, position), "skip=-1", "limit=1001", "count=T", "%zz", "a;b", "limit=1&limit=2", "skip=%2B1", "skip=1_0", "count=%00"} {
 		f.Add(query)
 	}
-	s, _ := serve(f, useCases{items: func(_ context.Context, page domain.PageRequest) (domain.Page[domain.Item], error) {
+	s, _ := newServer(f, useCases{items: func(_ context.Context, page domain.PageRequest) (domain.Page[domain.Item], error) {
 		_, continued := page.After.Get()
 		if page.Skip < 0 || page.Limit < 1 || page.Limit > 1000 || continued && page.Skip > 0 {
-			panic("the use case got what the document excludes")
+			panic("the use case got parameters that the document excludes")
 		}
 		return domain.Page[domain.Item]{}, nil
 	}})

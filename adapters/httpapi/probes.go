@@ -8,21 +8,21 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// State says whether new requests should come here.
+// State is the readiness of the process for new requests.
 type State int32
 
-// The states in the order in which a process goes through them.
+// The states, in the order in which a process passes through them.
 const (
-	Starting State = iota // the store was not reached yet
+	Starting State = iota // the store has not been reached
 	Ready
-	Draining // the process is about to end
+	Draining // the process ends soon
 )
 
 func (s State) String() string { return [...]string{"starting", "ready", "draining"}[s] }
 
-// SetState says what /readyz and /health answer from now on; it never goes back to an earlier
-// state. Requests are served in any state: a later outage of the store is a 503 of each request
-// that needs it, not of the instance.
+// SetState sets the state that /readyz and /health report. It ignores a state before the current one. The
+// Server serves requests in every state: if the store fails later, each request that needs it gets 503, and
+// the instance stays ready.
 func (s *Server) SetState(state State) {
 	if state == Ready {
 		s.reached.Store(true)
@@ -34,14 +34,14 @@ func (s *Server) SetState(state State) {
 	}
 }
 
-// State returns the last state that was set.
+// State returns the current state.
 func (s *Server) State() State { return State(s.state.Load()) }
 
-// probe is what /livez and /readyz answer; they are the platform's, not the contract's.
+// probe is the reply of /livez and /readyz. The platform calls them; they are not in the contract.
 type probe struct {
 	Status  string `json:"status"`
-	Storage string `json:"storage,omitzero"` // which store it is
-	Store   string `json:"store,omitzero"`   // whether it was reached since the start
+	Storage string `json:"storage,omitzero"` // name of the store
+	Store   string `json:"store,omitzero"`   // reached since the start, or not
 }
 
 const (
@@ -69,9 +69,11 @@ func (s *Server) registerProbes(open *openRoutes) {
 	})
 }
 
-var errNotReady = &domain.Error{Kind: domain.Unavailable, Code: "not_ready", Message: "the service is starting or stopping: try again"}
+var errNotReady = &domain.Error{
+	Kind: domain.Unavailable, Code: "not_ready", Message: "the service is starting or stopping: try again",
+}
 
-// GetHealth implements GET /health. It asks nobody: a probe must not wake a warehouse.
+// GetHealth implements GET /health. It sends no statement, because a probe must not wake a warehouse.
 func (s *Server) GetHealth(c echo.Context) error {
 	if s.State() != Ready {
 		return errNotReady

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -13,7 +14,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// statusOf is the one place where a kind of error becomes a status.
+// statusOf is the one place that maps kinds of errors to statuses.
 var statusOf = map[domain.Kind]int{
 	domain.Internal:        http.StatusInternalServerError,
 	domain.Invalid:         http.StatusUnprocessableEntity,
@@ -26,7 +27,7 @@ var statusOf = map[domain.Kind]int{
 	domain.Unavailable:     http.StatusServiceUnavailable,
 }
 
-// httpError is what is wrong with a request as HTTP; the domain has no words for it.
+// httpError is a fault of a request that the domain does not know, such as a malformed body.
 type httpError struct {
 	status       int
 	code, detail string
@@ -41,58 +42,74 @@ func failure(status int, code, detail string) error {
 
 func malformed(detail string) error { return failure(http.StatusBadRequest, "malformed", detail) }
 
-// invalid is 422 with every field at fault, located as the client sent it: body.email, query.skip.
-func invalid(fields ...FieldError) error {
-	return &httpError{status: http.StatusUnprocessableEntity, code: "invalid", detail: "some fields are not valid", fields: fields}
+// maxFaults is the number of faults that a 422 lists. Without it, a small body could cause a large reply.
+const maxFaults = 20
+
+// invalid returns a 422 that lists the faults. Their locations are those of the request, such as body.email
+// and query.skip.
+func invalid(faults ...FieldError) error {
+	e := &httpError{
+		status: http.StatusUnprocessableEntity, code: "invalid", detail: "some fields are not valid", fields: faults,
+	}
+	if more := len(faults) - maxFaults; more > 0 {
+		e.fields = faults[:maxFaults]
+		e.detail = fmt.Sprintf("some fields are not valid: %d are listed, %d more are not", maxFaults, more)
+	}
+	return e
 }
 
-// errNoToken is the answer to a request that nobody signed.
-var errNoToken = failure(http.StatusUnauthorized, "not_signed_in", "sign in, and send the token as Authorization: Bearer …")
+// errNoToken is the error for a request without a bearer token.
+var errNoToken = failure(http.StatusUnauthorized,
+	"not_signed_in", "sign in, and send the token as Authorization: Bearer …")
 
-// problemOf translates an error into a problem document (RFC 9457). What it does not know becomes
-// a bare 500: its text is for the log only.
+// problemOf translates an error into a problem document (RFC 9457). An unknown error becomes a bare 500,
+// because its text is only for the log.
 func problemOf(err error) Problem {
-	p := Problem{Type: "about:blank", Status: http.StatusInternalServerError, Code: "internal", Detail: "a fault of ours: the log has it under the request id"}
+	p := Problem{
+		Type: "about:blank", Status: http.StatusInternalServerError, Code: "internal",
+		Detail: "a fault of ours: the log has it under the request id",
+	}
 	var (
-		mine  *httpError
-		known *domain.Error
-		echos *echo.HTTPError
+		httpErr   *httpError
+		domainErr *domain.Error
+		echoErr   *echo.HTTPError
 	)
 	switch {
-	case errors.As(err, &mine):
-		p.Status, p.Code, p.Detail = mine.status, mine.code, mine.detail
-		if len(mine.fields) > 0 {
-			p.Errors = &mine.fields
+	case errors.As(err, &httpErr):
+		p.Status, p.Code, p.Detail = httpErr.status, httpErr.code, httpErr.detail
+		if len(httpErr.fields) > 0 {
+			p.Errors = &httpErr.fields
 		}
-	case errors.As(err, &known) && known.Kind != domain.Internal:
-		p.Status, p.Code, p.Detail = statusOf[known.Kind], known.Code, known.Message
-		if len(known.Fields) > 0 {
-			fields := make([]FieldError, len(known.Fields))
-			for i, f := range known.Fields {
+	case errors.As(err, &domainErr) && domainErr.Kind != domain.Internal:
+		p.Status, p.Code, p.Detail = statusOf[domainErr.Kind], domainErr.Code, domainErr.Message
+		if len(domainErr.Fields) > 0 {
+			fields := make([]FieldError, len(domainErr.Fields))
+			for i, f := range domainErr.Fields {
 				fields[i] = FieldError{Location: "body." + f.Field, Message: f.Message}
 			}
 			p.Errors = &fields
 		}
-	case errors.As(err, &echos):
-		switch echos.Code {
+	case errors.As(err, &echoErr):
+		switch echoErr.Code {
 		case http.StatusNotFound:
-			p.Status, p.Code, p.Detail = echos.Code, "no_such_path", "there is nothing at this path"
+			p.Status, p.Code, p.Detail = echoErr.Code, "no_such_path", "there is nothing at this path"
 		case http.StatusMethodNotAllowed:
-			p.Status, p.Code, p.Detail = echos.Code, "method_not_allowed", "the header Allow lists what this path answers"
-		case http.StatusBadRequest: // a parameter that the generated code could not bind
-			p.Status, p.Code, p.Detail = echos.Code, "malformed", "a parameter cannot be read"
+			p.Status, p.Code = echoErr.Code, "method_not_allowed"
+			p.Detail = "the header Allow lists the methods of this path"
+		case http.StatusBadRequest: // the generated code could not bind a parameter
+			p.Status, p.Code, p.Detail = echoErr.Code, "malformed", "a parameter cannot be read"
 		}
 	}
 	p.Title = http.StatusText(p.Status)
 	return p
 }
 
-// writeProblem answers with the problem document for err. It is Echo's error handler.
+// writeProblem replies with the problem document for err. It is Echo's error handler.
 func (s *Server) writeProblem(err error, c echo.Context) {
-	rec := recordOf(c.Request().Context())
+	data := dataOf(c)
 	p := problemOf(err)
-	p.RequestId = rec.RequestID
-	rec.err, rec.code = err, p.Code
+	p.RequestId = data.RequestID
+	data.err, data.code = err, p.Code
 	if c.Response().Committed {
 		return
 	}
@@ -108,25 +125,26 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, retryAfter(err))
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
-		h.Set(echo.HeaderConnection, "close") // what is left of the body is in the way of a next request
+		h.Set(echo.HeaderConnection, "close") // the rest of the body is in the way of the next request
 	}
-	if c.Request().ContentLength != 0 && c.Get(bodyKey) == nil {
-		// Before a reply net/http reads what is left of a body, which must not take long; but a
-		// little it has to, or else the client sees its connection reset before the reply. Only the
-		// writer of a test has no deadlines.
-		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(lingering))
+	if c.Request().ContentLength != 0 && data.body == nil {
+		// net/http reads the rest of the body before it sends the reply. Without that, the client would see
+		// a reset connection instead of the reply. It must not take long. Only the response writer of a test
+		// returns an error here.
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(maxDrain))
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
 		s.Log.Error("a problem document cannot be written: " + err.Error())
 	}
-	// A client that is gone cannot be told; its log line stands.
+	// An error means that the client has gone. The log line of the request is written in any case.
 	_ = c.Blob(p.Status, "application/problem+json", body)
 }
 
-const lingering = 500 * time.Millisecond
+// maxDrain limits how long net/http may read the rest of a body before a problem document is sent.
+const maxDrain = 500 * time.Millisecond
 
-// retryAfter is the wait that err asks for in whole seconds, at least one.
+// retryAfter returns the wait that err asks for in whole seconds, at least one.
 func retryAfter(err error) string {
 	var e *domain.Error
 	wait := time.Second

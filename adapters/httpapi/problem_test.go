@@ -17,14 +17,14 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestEveryKindOfErrorHasItsStatus(t *testing.T) {
+func TestEveryKindOfErrorHasAStatus(t *testing.T) {
 	for kind := domain.Internal; kind <= domain.Unavailable; kind++ {
 		assert.NotEmpty(t, http.StatusText(statusOf[kind]), "kind %d", kind)
 	}
 	assert.Len(t, statusOf, int(domain.Unavailable)+1)
 }
 
-func TestAnErrorBecomesTheProblemThatItNames(t *testing.T) {
+func TestAnErrorBecomesAProblemWithItsCode(t *testing.T) {
 	internal := func(err error) Problem {
 		return Problem{Type: "about:blank", Status: 500, Title: "Internal Server Error", Code: "internal", Detail: problemOf(err).Detail}
 	}
@@ -75,15 +75,16 @@ func TestAnErrorBecomesTheProblemThatItNames(t *testing.T) {
 	}
 }
 
-func TestAFieldIsLocatedInTheBody(t *testing.T) {
+func TestTheLocationOfADomainFieldIsTheBody(t *testing.T) {
 	p := problemOf(domain.InvalidFields(domain.FieldError{Field: "new_password", Message: "must differ"}))
 	assert.Equal(t, &[]FieldError{{"body.new_password", "must differ"}}, p.Errors)
 	assert.Nil(t, problemOf(domain.ErrNotFound).Errors)
 }
 
-// answers is a Server on which a list of items fails with err.
-func answers(t *testing.T, err error) (*Server, func() map[string]any) {
-	s, logs := serve(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
+// newFailingServer returns a Server on which the list of items fails with err. The function returns the
+// fields of its one log line.
+func newFailingServer(t *testing.T, err error) (*Server, func() map[string]any) {
+	s, logs := newServer(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
 		return domain.Page[domain.Item]{}, err
 	}})
 	return s, func() map[string]any {
@@ -96,8 +97,8 @@ func answers(t *testing.T, err error) (*Server, func() map[string]any) {
 	}
 }
 
-func TestAFaultOfOursIsLoggedOnceAndNotToldTheClient(t *testing.T) {
-	s, logged := answers(t, errors.New("SELECT password FROM users"))
+func TestAnInternalErrorIsLoggedOnceAndHiddenFromTheClient(t *testing.T) {
+	s, logged := newFailingServer(t, errors.New("SELECT password FROM users"))
 	w := send(s, "GET", "/api/v1/items/", nil, "X-Request-ID", "the-id")
 	assert.Equal(t, http.StatusInternalServerError, w.Code)
 	assert.Equal(t, "internal", problem(t, w).Code)
@@ -109,8 +110,8 @@ func TestAFaultOfOursIsLoggedOnceAndNotToldTheClient(t *testing.T) {
 	assert.Equal(t, "SELECT password FROM users", line["error"])
 }
 
-func TestAPanicIsAFaultOfThatOneRequest(t *testing.T) {
-	s, logs := serve(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
+func TestAPanicFailsOnlyItsOwnRequest(t *testing.T) {
+	s, logs := newServer(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
 		panic("out of cheese")
 	}})
 	w := send(s, "GET", "/api/v1/items/", nil, "X-Request-ID", "the-id")
@@ -123,20 +124,20 @@ func TestAPanicIsAFaultOfThatOneRequest(t *testing.T) {
 	line := logs.All()[0].ContextMap()
 	assert.Equal(t, "the-id", line["request_id"])
 	assert.Contains(t, line["error"], "panic: out of cheese")
-	assert.Contains(t, line["error"], "problem_test.go", "where it was")
+	assert.Contains(t, line["error"], "problem_test.go", "the place of the panic")
 
 	assert.Equal(t, http.StatusOK, send(s, "GET", "/livez", nil).Code)
 }
 
-func TestAnAbortedAnswerStaysAborted(t *testing.T) {
-	s, _ := serve(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
+func TestAnAbortedReplyStaysAborted(t *testing.T) {
+	s, _ := newServer(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
 		panic(http.ErrAbortHandler)
 	}})
 	assert.PanicsWithValue(t, http.ErrAbortHandler, func() { send(s, "GET", "/api/v1/items/", nil) })
 }
 
-func TestAnErrorAfterTheAnswerBeganIsOnlyLogged(t *testing.T) {
-	s, logs := serve(t, useCases{})
+func TestAnErrorAfterTheStartOfTheReplyIsOnlyLogged(t *testing.T) {
+	s, logs := newServer(t, useCases{})
 	c := s.contract
 	(&openRoutes{routes{s.echo}, c}).GET("/broken", func(c echo.Context) error {
 		return errors.Join(c.String(http.StatusOK, "half"), errors.New("the rest failed"))
@@ -147,31 +148,31 @@ func TestAnErrorAfterTheAnswerBeganIsOnlyLogged(t *testing.T) {
 	require.Equal(t, 1, logs.Len())
 }
 
-func TestWhoIsToWaitIsToldForHowManySeconds(t *testing.T) {
+func TestAReplyThatAsksToWaitHasTheSecondsInRetryAfter(t *testing.T) {
 	for want, err := range map[string]error{
 		"1":  domain.ErrUnavailable,
 		"2":  domain.ErrBusy.WithRetryAfter(1001 * time.Millisecond),
 		"60": domain.ErrTooManyAttempts.WithRetryAfter(time.Minute),
 		"3":  fmt.Errorf("wrapped: %w", domain.ErrTooManyAttempts.WithRetryAfter(3*time.Second)),
 	} {
-		s, _ := answers(t, err)
+		s, _ := newFailingServer(t, err)
 		assert.Equal(t, want, send(s, "GET", "/api/v1/items/", nil).Header().Get("Retry-After"))
 	}
-	s, _ := answers(t, domain.ErrNotFound.WithRetryAfter(time.Minute))
+	s, _ := newFailingServer(t, domain.ErrNotFound.WithRetryAfter(time.Minute))
 	assert.Empty(t, send(s, "GET", "/api/v1/items/", nil).Header().Get("Retry-After"))
 }
 
-func TestOnlyATokenThatWasSentIsCalledInvalid(t *testing.T) {
+func TestTheChallengeNamesInvalidTokenOnlyIfATokenWasSent(t *testing.T) {
 	for err, want := range map[error]string{
 		domain.ErrSignedOut: `Bearer error="invalid_token"`, domain.ErrInvalidToken: `Bearer error="invalid_token"`, domain.ErrBadCredentials: "Bearer", errNoToken: "Bearer",
 	} {
-		s, _ := answers(t, err)
+		s, _ := newFailingServer(t, err)
 		assert.Equal(t, want, send(s, "GET", "/api/v1/items/", nil).Header().Get("WWW-Authenticate"))
 	}
 }
 
-func TestWhoseBodyWasNotReadToTheEndHasToConnectAnew(t *testing.T) {
-	s, _ := serve(t, useCases{})
+func TestAnUnreadBodyClosesTheConnection(t *testing.T) {
+	s, _ := newServer(t, useCases{})
 	w := send(s, "POST", "/api/v1/items/", strings.NewReader(strings.Repeat(" ", maxBody+1)))
 	assert.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
 	assert.Equal(t, "close", w.Header().Get("Connection"))

@@ -1,7 +1,10 @@
-// Package httpapi is the HTTP edge, on Echo. openapi.yaml is the contract: types and the handler
-// interface are generated from it, and every request is validated against it before a handler sees
-// it. What lives here is translation: HTTP to use cases, errors to problem documents. What is
-// allowed and how it is done is decided further in.
+// Package httpapi is the HTTP adapter, on Echo. openapi.yaml is the contract: the handler interface is
+// generated from it, and every request is validated against it before its handler runs. The package
+// translates HTTP to use cases, and errors to problem documents. It decides nothing: what an actor may do
+// belongs in the use cases, and what a value may be in package domain.
+//
+// A request passes observe (id, deadline, headers, log line), the router, guard (authentication, parameters,
+// shape of the body) and its handler (meaning of the body, use case, reply).
 package httpapi
 
 import (
@@ -22,7 +25,7 @@ import (
 
 //go:generate go tool oapi-codegen -config oapi-codegen.yaml openapi.yaml
 
-// Options is what a Server is made of. All fields are required, save those that switch something on.
+// Options configure a Server. All fields are required, except where a comment says otherwise.
 type Options struct {
 	Auth  ports.Auth
 	Users ports.Users
@@ -30,69 +33,58 @@ type Options struct {
 	Log   *zap.Logger
 	Pages fs.FS // index.html and the files that it links to
 
-	Traces           trace.TracerProvider // nil: none are made
-	Metrics          metric.MeterProvider // nil: none are kept
-	TrustTraceparent bool                 // whether requests belong to the traces that their clients name
+	Traces           trace.TracerProvider // optional
+	Metrics          metric.MeterProvider // optional
+	TrustTraceparent bool                 // spans become children of the client's span, instead of links to it
 
-	Name           string        // of the service, as its pages call it
-	Version        string        // of the program
-	Storage        string        // which store is in use, as its pages call it
+	Name           string        // of the service, for pages
+	Version        string        // of the program, for pages
+	Storage        string        // name of the store in use, for pages and /readyz
 	Prefix         string        // of every path of the contract, such as /api/v1
-	RequestTimeout time.Duration // after which a client has its answer
-	CORSOrigins    []string      // origins whose scripts may read answers; none by default
-	SourceHeader   string        // in which a gateway says whom a request is from; may be empty
-	ServerTiming   bool          // whether answers say what they cost in the store
+	RequestTimeout time.Duration // limit for one request; then the client gets an error
+	CORSOrigins    []string      // optional: origins whose scripts may read replies
+	SourceHeader   string        // optional: trusted header that names the client, set by a gateway
+	ServerTiming   bool          // replies have the header Server-Timing, with their cost in the store
 }
 
-// Server is the service as an HTTP handler, together with its readiness.
+// Server is the service as an HTTP handler. It also holds the readiness of the process.
 type Server struct {
 	Options
 	echo        *echo.Echo
 	contract    *contract
 	instruments instruments
 	state       atomic.Int32
-	reached     atomic.Bool // whether it was ever Ready
+	reached     atomic.Bool // the state has been Ready once
 }
 
 var _ ServerInterface = (*Server)(nil)
 
-// New builds the Server. It starts in [Starting]. It fails only when the embedded document and the
-// code do not fit together.
+// New returns a Server in the state [Starting]. It fails only if the embedded document or pages do not fit
+// the code.
 func New(o Options) (*Server, error) {
 	s := &Server{Options: o, echo: echo.New()}
-	c, err := loadContract(o.Prefix, o.Name)
-	if err != nil {
+	var err error
+	if s.contract, err = loadContract(o.Prefix, o.Name); err != nil {
 		return nil, err
 	}
-	s.contract = c
 	if s.instruments, err = newInstruments(o.Traces, o.Metrics); err != nil {
 		return nil, err
 	}
 
 	e := s.echo
 	e.HTTPErrorHandler = s.writeProblem
-	// The default believes X-Forwarded-For and X-Real-IP, which any client can send.
+	// The default trusts X-Forwarded-For and X-Real-IP, which any client can send.
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.Pre(s.normalizePath)
 	e.Use(s.observe, recoverPanics, limitTarget)
 	if len(o.CORSOrigins) > 0 {
-		e.Use(middleware.CORSWithConfig(middleware.CORSConfig{
-			// Whoever asks OPTIONS without being a browser's preflight wants to see Allow.
-			Skipper: func(c echo.Context) bool {
-				return c.Request().Method == http.MethodOptions && c.Request().Header.Get(echo.HeaderAccessControlRequestMethod) == ""
-			},
-			AllowOrigins:  o.CORSOrigins,
-			AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
-			AllowHeaders:  []string{echo.HeaderAuthorization, headerXAuthorization, echo.HeaderContentType, headerIfMatch, echo.HeaderXRequestID},
-			ExposeHeaders: []string{headerETag, echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate, echo.HeaderXRequestID},
-			MaxAge:        600,
-		}))
+		e.Use(cors(o.CORSOrigins))
 	}
 	e.Use(s.guard)
 
 	r := routes{e}
 	RegisterHandlersWithBaseURL(r, s, o.Prefix)
-	open := &openRoutes{routes: r, contract: c}
+	open := &openRoutes{routes: r, contract: s.contract}
 	s.registerProbes(open)
 	if err := s.registerPages(open); err != nil {
 		return nil, err
@@ -101,15 +93,15 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// ServeHTTP makes the Server a handler.
+// ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
 
-// HTTPServer returns an http.Server for s with the limits that the contract names.
+// HTTPServer returns an http.Server for s with the limits of the contract.
 func (s *Server) HTTPServer() *http.Server {
 	const slop = 4096 // net/http allows that much more than MaxHeaderBytes
 	return &http.Server{
 		Handler: s,
-		// OPTIONS * is 404 like every path that is not ours, with the headers of every reply.
+		// OPTIONS * gets 404 like every unknown path, with the headers of every reply.
 		DisableGeneralOptionsHandler: true,
 
 		ReadHeaderTimeout: min(5*time.Second, s.RequestTimeout),
@@ -121,7 +113,29 @@ func (s *Server) HTTPServer() *http.Server {
 	}
 }
 
-// routes answers HEAD wherever GET is answered; net/http leaves the body out.
+// cors lets scripts of the given origins read replies. It answers their preflight requests.
+func cors(origins []string) echo.MiddlewareFunc {
+	return middleware.CORSWithConfig(middleware.CORSConfig{
+		// An OPTIONS request that is no preflight gets the header Allow.
+		Skipper: func(c echo.Context) bool {
+			r := c.Request()
+			return r.Method == http.MethodOptions && r.Header.Get(echo.HeaderAccessControlRequestMethod) == ""
+		},
+		AllowOrigins: origins,
+		AllowMethods: []string{
+			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete,
+		},
+		AllowHeaders: []string{
+			echo.HeaderAuthorization, headerXAuthorization, echo.HeaderContentType, headerIfMatch, echo.HeaderXRequestID,
+		},
+		ExposeHeaders: []string{
+			headerETag, echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate, echo.HeaderXRequestID,
+		},
+		MaxAge: 600,
+	})
+}
+
+// routes registers HEAD together with GET. net/http omits the body of the reply.
 type routes struct{ *echo.Echo }
 
 func (r routes) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
@@ -129,8 +143,7 @@ func (r routes) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *
 	return r.Echo.GET(path, h, m...)
 }
 
-// openRoutes registers what is not in the document: the guard lets these pass as they are, and
-// refuses every other route that the document does not know.
+// openRoutes registers routes outside the document. The guard passes their requests on unchecked.
 type openRoutes struct {
 	routes
 	contract *contract
@@ -141,9 +154,8 @@ func (r *openRoutes) GET(path string, h echo.HandlerFunc) {
 	r.routes.GET(path, h)
 }
 
-// endParametersAtSlash keeps Echo from giving the last parameter of a route the rest of the path,
-// slashes included, which it does unless a longer route exists: GET /users/me/password would be
-// GET /users/{id}.
+// endParametersAtSlash stops the last parameter of each route at the next slash. Echo would give it the rest
+// of the path if no longer route exists: GET /users/me/password would be GET /users/{id}.
 func endParametersAtSlash(e *echo.Echo) {
 	for _, r := range e.Routes() {
 		if last := r.Path[strings.LastIndexByte(r.Path, '/')+1:]; strings.HasPrefix(last, ":") {
@@ -152,16 +164,23 @@ func endParametersAtSlash(e *echo.Echo) {
 	}
 }
 
-// normalizePath lets the router see a path decoded, as any two spellings of it mean the same, and
-// takes a collection without its slash. It does not redirect: many clients lose the method or the
-// Authorization header on the way.
+// noRoute is a path that the router answers with 404: no route has a percent sign.
+const noRoute = "/%2F"
+
+// normalizePath runs before the router. It makes the router see decoded paths, because /users/%6De means
+// /users/me (RFC 3986 §6.2.2.2). An encoded slash is different: it is data (§2.2), and no path of the service
+// has a slash in its data. normalizePath also adds the slash of a collection; a redirect would make many
+// clients lose the method or the Authorization header.
 func (s *Server) normalizePath(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		u := c.Request().URL
-		u.RawPath = ""
-		if s.contract.collections[u.Path+"/"] {
+		switch {
+		case strings.Contains(u.RawPath, "%2F"), strings.Contains(u.RawPath, "%2f"):
+			u.Path = noRoute
+		case s.contract.collections[u.Path+"/"]:
 			u.Path += "/"
 		}
+		u.RawPath = ""
 		return next(c)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/static"
 )
 
-// useCases are stubs: one that a test does not set panics.
+// useCases are stubs. A stub that a test does not set panics.
 type useCases struct {
 	ports.Users
 	ports.Items
@@ -46,7 +46,7 @@ func (u useCases) Authenticate(token string) (domain.Actor, error) {
 	return domain.Actor{ID: "0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f", Epoch: 1}, nil
 }
 
-// items are the use cases of items.
+// items implements the use cases of items by stubs.
 type items struct {
 	ports.Items
 	useCases
@@ -56,8 +56,8 @@ func (i items) List(ctx context.Context, _ domain.Actor, page domain.PageRequest
 	return i.useCases.items(ctx, page)
 }
 
-// serve makes a Server of stubs, and what it logs.
-func serve(t testing.TB, u useCases) (*Server, *observer.ObservedLogs) {
+// newServer returns a Server on the stubs u, and its log.
+func newServer(t testing.TB, u useCases) (*Server, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	s, err := New(Options{
 		Auth: u, Users: u.Users, Items: items{useCases: u}, Log: zap.New(core), Pages: static.Files,
@@ -67,7 +67,7 @@ func serve(t testing.TB, u useCases) (*Server, *observer.ObservedLogs) {
 	return s, logs
 }
 
-// send sends a request of somebody who is signed in. Headers are names and values in turn.
+// send sends a request with a valid token. Headers are names and values in turn.
 func send(s *Server, method, target string, body io.Reader, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, body)
 	r.Header.Set("Authorization", "Bearer good")
@@ -80,7 +80,7 @@ func send(s *Server, method, target string, body io.Reader, headers ...string) *
 	return w
 }
 
-// problem reads the problem document of an answer.
+// problem decodes the problem document of a reply.
 func problem(t testing.TB, w *httptest.ResponseRecorder) Problem {
 	t.Helper()
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
@@ -92,8 +92,8 @@ func problem(t testing.TB, w *httptest.ResponseRecorder) Problem {
 	return p
 }
 
-func TestRoutesAndDocumentAreTheSameSet(t *testing.T) {
-	s, _ := serve(t, useCases{})
+func TestTheRoutesAreThoseOfTheDocument(t *testing.T) {
+	s, _ := newServer(t, useCases{})
 	routes := map[routeKey]bool{}
 	for _, r := range s.echo.Routes() {
 		if r.Method != echo.RouteNotFound && !s.contract.open[r.Path] {
@@ -101,24 +101,25 @@ func TestRoutesAndDocumentAreTheSameSet(t *testing.T) {
 		}
 	}
 	for key := range s.contract.operations {
-		assert.True(t, routes[key], "%v is in the document, but has no route", key)
+		assert.True(t, routes[key], "%v is in the document and has no route", key)
 	}
 	for key := range routes {
-		assert.Contains(t, s.contract.operations, key, "a route that is not in the document")
+		assert.Contains(t, s.contract.operations, key, "the route is not in the document")
 	}
 
-	beside := []string{"/livez", "/readyz"}
+	probes := []string{"/livez", "/readyz"}
 	for path := range s.contract.open {
-		if path == "/" || path == "/api/v1/openapi.json" || strings.HasPrefix(path, "/static/") || strings.HasPrefix(path, "/api/v1/docs") || strings.HasPrefix(path, "/api/v1/redoc") {
-			continue // pages, and what they load
+		if path == "/" || path == "/api/v1/openapi.json" || strings.HasPrefix(path, "/static/") ||
+			strings.HasPrefix(path, "/api/v1/docs") || strings.HasPrefix(path, "/api/v1/redoc") {
+			continue // pages and their files
 		}
-		assert.Contains(t, beside, path, "a route beside the document")
+		assert.Contains(t, probes, path, "an unknown open route")
 	}
 }
 
-func TestARouteThatIsNowhereWrittenDownIsRefused(t *testing.T) {
-	s, _ := serve(t, useCases{})
-	reached := func(c echo.Context) error { return errors.New("it was reached") }
+func TestARouteOutsideTheDocumentAndTheOpenRoutesIsRefused(t *testing.T) {
+	s, _ := newServer(t, useCases{})
+	reached := func(c echo.Context) error { return errors.New("the handler was reached") }
 	s.echo.GET("/api/v1/extra", reached)
 	s.echo.Any("/api/v1/items/:id/extra", reached)
 	s.echo.PUT("/api/v1/items/", reached)
@@ -127,27 +128,27 @@ func TestARouteThatIsNowhereWrittenDownIsRefused(t *testing.T) {
 	assert.Equal(t, "no_such_path", problem(t, send(s, "PUT", "/api/v1/items/", nil)).Code)
 }
 
-// untouchable fails a test in which it is read.
-type untouchable struct{ t *testing.T }
+// unreadable fails its test if it is read.
+type unreadable struct{ t *testing.T }
 
-func (u untouchable) Read([]byte) (int, error) {
+func (u unreadable) Read([]byte) (int, error) {
 	u.t.Error("the body was read")
 	return 0, io.EOF
 }
 
-func TestABodyIsNotReadBeforeItIsKnownWhoAsks(t *testing.T) {
-	s, _ := serve(t, useCases{})
+func TestABodyIsReadOnlyAfterAuthentication(t *testing.T) {
+	s, _ := newServer(t, useCases{})
 	for _, authorization := range []string{"", "Bearer bad", "Basic YTpi"} {
-		w := send(s, "POST", "/api/v1/items/", untouchable{t}, "Authorization", authorization)
+		w := send(s, "POST", "/api/v1/items/", unreadable{t}, "Authorization", authorization)
 		assert.Equal(t, http.StatusUnauthorized, w.Code)
 	}
-	assert.Equal(t, http.StatusUnsupportedMediaType, send(s, "POST", "/api/v1/items/", untouchable{t}, "Content-Type", "text/xml").Code)
-	assert.Equal(t, http.StatusBadRequest, send(s, "POST", "/api/v1/items/?%zz", untouchable{t}).Code)
+	assert.Equal(t, http.StatusUnsupportedMediaType, send(s, "POST", "/api/v1/items/", unreadable{t}, "Content-Type", "text/xml").Code)
+	assert.Equal(t, http.StatusBadRequest, send(s, "POST", "/api/v1/items/?%zz", unreadable{t}).Code)
 }
 
-func TestTheSourceOfASignInIsThePeerWhateverItSays(t *testing.T) {
+func TestTheSourceOfASignInIsThePeerAddressAndNoForwardedOne(t *testing.T) {
 	var sources []string
-	s, _ := serve(t, useCases{signIn: func(_ context.Context, _, _, source string) (domain.Token, error) {
+	s, _ := newServer(t, useCases{signIn: func(_ context.Context, _, _, source string) (domain.Token, error) {
 		sources = append(sources, source)
 		return domain.Token{Value: "x", ExpiresIn: time.Minute}, nil
 	}})
@@ -155,12 +156,12 @@ func TestTheSourceOfASignInIsThePeerWhateverItSays(t *testing.T) {
 		"X-Forwarded-For", "203.0.113.1", "X-Real-IP", "203.0.113.2", "Forwarded", "for=203.0.113.3")
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
 	assert.JSONEq(t, `{"access_token":"x","token_type":"bearer","expires_in":60}`, w.Body.String())
-	assert.Equal(t, []string{"192.0.2.1"}, sources, "the address that httptest comes from")
+	assert.Equal(t, []string{"192.0.2.1"}, sources, "the address of httptest's client")
 }
 
-func TestAUseCaseRunsInTheContextOfItsRequest(t *testing.T) {
+func TestAUseCaseGetsTheContextOfItsRequest(t *testing.T) {
 	type key struct{}
-	s, _ := serve(t, useCases{items: func(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
+	s, _ := newServer(t, useCases{items: func(ctx context.Context, _ domain.PageRequest) (domain.Page[domain.Item], error) {
 		deadline, ok := ctx.Deadline()
 		assert.True(t, ok)
 		assert.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
@@ -174,23 +175,23 @@ func TestAUseCaseRunsInTheContextOfItsRequest(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	assert.Equal(t, http.StatusOK, w.Code)
-	assert.Empty(t, requestinfo.FromContext(t.Context()).RequestID, "outside of a request")
+	assert.Empty(t, requestinfo.FromContext(t.Context()).RequestID, "without a request")
 }
 
 func TestAServerHasTheLimitsOfTheContract(t *testing.T) {
-	s, _ := serve(t, useCases{})
+	s, _ := newServer(t, useCases{})
 	h := s.HTTPServer()
 	assert.Equal(t, 5*time.Second, h.ReadHeaderTimeout)
 	assert.Equal(t, 10*time.Second, h.ReadTimeout)
-	assert.Greater(t, h.WriteTimeout, h.ReadTimeout, "or a 408 could not be written")
+	assert.Greater(t, h.WriteTimeout, h.ReadTimeout, "a 408 needs time to be written")
 	assert.Positive(t, h.IdleTimeout)
-	assert.Equal(t, 16<<10, h.MaxHeaderBytes+4096, "net/http allows 4096 more than it is told")
+	assert.Equal(t, 16<<10, h.MaxHeaderBytes+4096, "net/http allows 4096 bytes more")
 	s.RequestTimeout = time.Second
-	assert.Equal(t, time.Second, s.HTTPServer().ReadHeaderTimeout, "never longer than the whole request")
+	assert.Equal(t, time.Second, s.HTTPServer().ReadHeaderTimeout, "at most the time of the whole request")
 }
 
-func TestReadinessGoesOneWay(t *testing.T) {
-	s, _ := serve(t, useCases{})
+func TestReadinessNeverGoesBack(t *testing.T) {
+	s, _ := newServer(t, useCases{})
 	for _, step := range []struct {
 		set    State
 		state  string

@@ -18,8 +18,8 @@ import (
 	notraces "go.opentelemetry.io/otel/trace/noop"
 )
 
-// instruments measure requests, by the names of OpenTelemetry's semantic conventions where those
-// have one. Every label comes from a list of ours, for each value of it is kept for ever.
+// instruments measure requests. Names follow OpenTelemetry's semantic conventions where these have one. Every
+// label has a bounded set of values, because a collector keeps a series for each value.
 type instruments struct {
 	tracer     trace.Tracer
 	duration   metric.Float64Histogram
@@ -27,18 +27,18 @@ type instruments struct {
 	statements metric.Int64Histogram
 }
 
-const scope = "github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+const instrumentationScope = "github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 
 func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (i instruments, err error) {
-	i.tracer = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).Tracer(scope)
-	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(scope)
+	i.tracer = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).Tracer(instrumentationScope)
+	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(instrumentationScope)
 	if i.duration, err = meter.Float64Histogram("http.server.request.duration",
 		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP server requests."),
 		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10)); err != nil {
 		return i, err
 	}
 	if i.active, err = meter.Int64UpDownCounter("http.server.active_requests",
-		metric.WithUnit("{request}"), metric.WithDescription("Number of requests that are under way.")); err != nil {
+		metric.WithUnit("{request}"), metric.WithDescription("Number of requests in progress.")); err != nil {
 		return i, err
 	}
 	i.statements, err = meter.Int64Histogram("echo.request.statements",
@@ -47,36 +47,38 @@ func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (
 	return i, err
 }
 
-// begin counts a request and opens its span, both of which the caller ends. What a client says of the
-// trace that it is in makes this one part of that if trusted, and otherwise is a link to it: whoever
-// draws the ids decides whether Snowsight finds a trace.
+// begin counts a request as active and starts its span. The caller ends both. If the client sends a span
+// context, the span becomes its child if trusted, and otherwise a link to it: Snowsight finds only traces
+// whose id this service made (see package telemetry).
 func (i instruments) begin(c echo.Context, trusted bool) (context.Context, trace.Span) {
 	ctx := c.Request().Context()
 	i.active.Add(ctx, 1)
-	if isProbe(c.Path()) { // thousands a day, and nobody looks for one
+	if isProbe(c.Path()) { // too many, and of no interest
 		return ctx, trace.SpanFromContext(ctx)
 	}
-	theirs := propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(c.Request().Header))
+	remote := propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(c.Request().Header))
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 	if trusted {
-		ctx = theirs
-	} else if parent := trace.SpanContextFromContext(theirs); parent.IsValid() {
+		ctx = remote
+	} else if parent := trace.SpanContextFromContext(remote); parent.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: parent}))
 	}
 	return i.tracer.Start(ctx, strings.TrimSpace(methodOf(c)+" "+c.Path()), options...)
 }
 
-// record tells what became of a request.
-func (i instruments) record(c echo.Context, rec *record, span trace.Span, took time.Duration) {
+// record measures a request after its reply.
+func (i instruments) record(c echo.Context, data *requestData, span trace.Span, took time.Duration) {
 	ctx := c.Request().Context()
 	if !span.IsRecording() && !i.duration.Enabled(ctx) {
 		return
 	}
 	labels := []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(methodOf(c)), semconv.HTTPResponseStatusCode(c.Response().Status), semconv.URLScheme("http"),
+		semconv.HTTPRequestMethodKey.String(methodOf(c)),
+		semconv.HTTPResponseStatusCode(c.Response().Status),
+		semconv.URLScheme("http"),
 	}
-	statements := int64(rec.Cost().Statements)
-	if c.Path() != "" { // else no route is ours
+	statements := int64(data.Cost().Statements)
+	if c.Path() != "" { // empty if no route matches
 		route := semconv.HTTPRoute(c.Path())
 		labels = append(labels, route)
 		i.statements.Record(ctx, statements, metric.WithAttributes(route))
@@ -84,17 +86,18 @@ func (i instruments) record(c echo.Context, rec *record, span trace.Span, took t
 	i.duration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
 
 	span.SetAttributes(labels...)
-	span.SetAttributes(attribute.String("echo.request_id", rec.RequestID), attribute.Int64("echo.statements", statements))
+	span.SetAttributes(attribute.String("echo.request_id", data.RequestID), attribute.Int64("echo.statements", statements))
 	if c.Response().Status >= http.StatusInternalServerError {
-		span.SetAttributes(semconv.ErrorTypeKey.String(rec.code))
+		span.SetAttributes(semconv.ErrorTypeKey.String(data.code))
 		span.SetStatus(codes.Error, "")
 	}
 }
 
-// methodOf is the method of a request, or what stands for all that nobody knows.
+// methodOf returns the method of a request, or OpenTelemetry's name for all unknown methods.
 func methodOf(c echo.Context) string {
 	switch m := c.Request().Method; m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
+		http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return m
 	}
 	return semconv.HTTPRequestMethodOther.Value.AsString()

@@ -15,8 +15,8 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestAnAbortedRequestIsNotUnderWayForEver(t *testing.T) {
-	s, _ := serve(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
+func TestAnAbortedRequestStopsCountingAsActive(t *testing.T) {
+	s, _ := newServer(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
 		panic(http.ErrAbortHandler)
 	}})
 	reader, spans := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()

@@ -3,10 +3,56 @@ package httpapi
 import (
 	"net/http"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
+
+// userFields has no password hash: no reply shows one.
+var userFields = fields[domain.User, domain.NewUser, domain.UserPatch]{
+	{
+		name: "id",
+		show: func(u *domain.User) jsontext.Token { return jsontext.String(u.ID) },
+	},
+	{
+		name:   "email",
+		show:   func(u *domain.User) jsontext.Token { return jsontext.String(u.Email.String()) },
+		create: func(n *domain.NewUser, v value) { n.Email = parse(v, domain.ParseEmail) },
+		change: func(p *domain.UserPatch, v value) { p.Email = domain.Some(parse(v, domain.ParseEmail)) },
+	},
+	{
+		name:   "password",
+		create: func(n *domain.NewUser, v value) { n.Password = parse(v, domain.ParsePassword) },
+		change: func(p *domain.UserPatch, v value) { p.Password = domain.Some(parse(v, domain.ParsePassword)) },
+	},
+	{
+		name:   "full_name",
+		show:   func(u *domain.User) jsontext.Token { return textOrNull(u.FullName) },
+		create: func(n *domain.NewUser, v value) { n.FullName = parseOrNull(v, domain.ParseFullName) },
+		change: func(p *domain.UserPatch, v value) { p.FullName = domain.Some(parseOrNull(v, domain.ParseFullName)) },
+	},
+	{
+		name:   "is_active",
+		show:   func(u *domain.User) jsontext.Token { return jsontext.Bool(u.Active) },
+		create: func(n *domain.NewUser, v value) { n.Active = v.bool() },
+		change: func(p *domain.UserPatch, v value) { p.Active = domain.Some(v.bool()) },
+	},
+	{
+		name:   "is_superuser",
+		show:   func(u *domain.User) jsontext.Token { return jsontext.Bool(u.Superuser) },
+		create: func(n *domain.NewUser, v value) { n.Superuser = v.bool() },
+		change: func(p *domain.UserPatch, v value) { p.Superuser = domain.Some(v.bool()) },
+	},
+	{
+		name: "created_at",
+		show: func(u *domain.User) jsontext.Token { return timestamp(u.CreatedAt) },
+	},
+	{
+		name: "updated_at",
+		show: func(u *domain.User) jsontext.Token { return timestamp(u.UpdatedAt) },
+	},
+}
 
 // GetMe implements GET /users/me.
 func (s *Server) GetMe(c echo.Context) error {
@@ -14,30 +60,33 @@ func (s *Server) GetMe(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, u.Version, newUser(u))
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
-// UpdateMe implements PATCH /users/me.
+// UpdateMe implements PATCH /users/me. The document admits only the fields of a [domain.ProfilePatch].
 func (s *Server) UpdateMe(c echo.Context, params UpdateMeParams) error {
-	body, err := bodyOf[ProfilePatch](c)
+	ifVersion, err := versionsOf(params.IfMatch)
 	if err != nil {
 		return err
 	}
-	var checks domain.Checks
-	patch := profilePatch(&checks, body)
-	if err := checks.Err(); err != nil {
+	var patch domain.UserPatch
+	if err := userFields.readPatch(bodyOf(c), &patch); err != nil {
 		return err
 	}
-	u, err := s.Users.UpdateSelf(c.Request().Context(), actorOf(c), patch, versionOf(params.IfMatch))
+	u, err := s.Users.UpdateSelf(c.Request().Context(), actorOf(c), patch.ProfilePatch, ifVersion)
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, u.Version, newUser(u))
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
 // DeleteMe implements DELETE /users/me.
 func (s *Server) DeleteMe(c echo.Context, params DeleteMeParams) error {
-	if err := s.Users.DeleteSelf(c.Request().Context(), actorOf(c), versionOf(params.IfMatch)); err != nil {
+	ifVersion, err := versionsOf(params.IfMatch)
+	if err != nil {
+		return err
+	}
+	if err := s.Users.DeleteSelf(c.Request().Context(), actorOf(c), ifVersion); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -45,16 +94,18 @@ func (s *Server) DeleteMe(c echo.Context, params DeleteMeParams) error {
 
 // ChangePassword implements PATCH /users/me/password.
 func (s *Server) ChangePassword(c echo.Context, params ChangePasswordParams) error {
-	body, err := bodyOf[PasswordChange](c)
+	ifVersion, err := versionsOf(params.IfMatch)
 	if err != nil {
 		return err
 	}
-	var checks domain.Checks
-	next := domain.Check(&checks, "new_password", body.NewPassword, domain.ParsePassword)
-	if err := checks.Err(); err != nil {
+	b := bodyOf(c)
+	current := b.text("current_password")
+	next, _ := b.field("new_password")
+	password := parse(next, domain.ParsePassword)
+	if err := b.err(); err != nil {
 		return err
 	}
-	if err := s.Users.ChangePassword(c.Request().Context(), actorOf(c), body.CurrentPassword, next, versionOf(params.IfMatch)); err != nil {
+	if err := s.Users.ChangePassword(c.Request().Context(), actorOf(c), current, password, ifVersion); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -62,36 +113,21 @@ func (s *Server) ChangePassword(c echo.Context, params ChangePasswordParams) err
 
 // ListUsers implements GET /users/.
 func (s *Server) ListUsers(c echo.Context, params ListUsersParams) error {
-	page, err := pageRequest(userCursor, listParams(params))
+	request, err := pageRequest(userCursor, listParams(params))
 	if err != nil {
 		return err
 	}
-	users, err := s.Users.List(c.Request().Context(), actorOf(c), page)
+	page, err := s.Users.List(c.Request().Context(), actorOf(c), request)
 	if err != nil {
 		return err
 	}
-	reply := UserPage{Data: make([]User, len(users.Rows)), Count: total(users.Total), NextCursor: nextCursor(userCursor, users)}
-	for i, u := range users.Rows {
-		reply.Data[i] = newUser(u)
-	}
-	return writeJSON(c, http.StatusOK, reply)
+	return writePage(c, userCursor, userFields, page)
 }
 
 // CreateUser implements POST /users/.
 func (s *Server) CreateUser(c echo.Context) error {
-	body, err := bodyOf[NewUser](c)
-	if err != nil {
-		return err
-	}
-	var checks domain.Checks
-	in := domain.NewUser{
-		Email:     domain.Check(&checks, "email", body.Email, domain.ParseEmail),
-		Password:  domain.Check(&checks, "password", body.Password, domain.ParsePassword),
-		FullName:  checkNullable(&checks, "full_name", body.FullName, domain.ParseFullName).Or(domain.Optional[domain.FullName]{}),
-		Active:    optional(body.IsActive).Or(true),
-		Superuser: optional(body.IsSuperuser).Or(false),
-	}
-	if err := checks.Err(); err != nil {
+	in := domain.NewUser{Active: true}
+	if err := userFields.readNew(bodyOf(c), &in); err != nil {
 		return err
 	}
 	u, err := s.Users.Create(c.Request().Context(), actorOf(c), in)
@@ -99,7 +135,7 @@ func (s *Server) CreateUser(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, s.Prefix+"/users/"+u.ID)
-	return writeEntity(c, http.StatusCreated, u.Version, newUser(u))
+	return writeEntity(c, http.StatusCreated, userFields, u.Version, u)
 }
 
 // GetUser implements GET /users/{id}.
@@ -108,56 +144,34 @@ func (s *Server) GetUser(c echo.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, u.Version, newUser(u))
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
 // UpdateUser implements PATCH /users/{id}.
 func (s *Server) UpdateUser(c echo.Context, id ID, params UpdateUserParams) error {
-	body, err := bodyOf[UserPatch](c)
+	ifVersion, err := versionsOf(params.IfMatch)
 	if err != nil {
 		return err
 	}
-	var checks domain.Checks
-	patch := domain.UserPatch{
-		ProfilePatch: profilePatch(&checks, ProfilePatch{Email: body.Email, FullName: body.FullName}),
-		Password:     domain.CheckOptional(&checks, "password", optional(body.Password), domain.ParsePassword),
-		Active:       optional(body.IsActive),
-		Superuser:    optional(body.IsSuperuser),
-	}
-	if err := checks.Err(); err != nil {
+	var patch domain.UserPatch
+	if err := userFields.readPatch(bodyOf(c), &patch); err != nil {
 		return err
 	}
-	u, err := s.Users.Update(c.Request().Context(), actorOf(c), canonical(id), patch, versionOf(params.IfMatch))
+	u, err := s.Users.Update(c.Request().Context(), actorOf(c), canonical(id), patch, ifVersion)
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, u.Version, newUser(u))
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
 // DeleteUser implements DELETE /users/{id}.
 func (s *Server) DeleteUser(c echo.Context, id ID, params DeleteUserParams) error {
-	if err := s.Users.Delete(c.Request().Context(), actorOf(c), canonical(id), versionOf(params.IfMatch)); err != nil {
+	ifVersion, err := versionsOf(params.IfMatch)
+	if err != nil {
+		return err
+	}
+	if err := s.Users.Delete(c.Request().Context(), actorOf(c), canonical(id), ifVersion); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
-}
-
-func profilePatch(checks *domain.Checks, body ProfilePatch) domain.ProfilePatch {
-	return domain.ProfilePatch{
-		Email:    domain.CheckOptional(checks, "email", optional(body.Email), domain.ParseEmail),
-		FullName: checkNullable(checks, "full_name", body.FullName, domain.ParseFullName),
-	}
-}
-
-// newUser is a user as the document describes it: without the password hash.
-func newUser(u domain.User) User {
-	return User{
-		Id:          u.ID,
-		Email:       u.Email.String(),
-		FullName:    orNull(u.FullName),
-		IsActive:    u.Active,
-		IsSuperuser: u.Superuser,
-		CreatedAt:   timestamp(u.CreatedAt),
-		UpdatedAt:   timestamp(u.UpdatedAt),
-	}
 }

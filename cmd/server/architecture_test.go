@@ -168,7 +168,6 @@ var importRules = []importRule{
 			"github.com/google/uuid",
 			"github.com/labstack/echo/v4",
 			"github.com/mvrilo/go-redoc",
-			"github.com/oapi-codegen/nullable",
 			"github.com/oapi-codegen/runtime",
 			"github.com/swaggest/swgui",
 			"go.opentelemetry.io/otel",

@@ -21,9 +21,9 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// BenchmarkHTTP measures requests over real connections, the service side by side with a plain
-// Echo handler on the same store: JWT verification, encoding/json, and nothing else. Its logs go to
-// a file, as they do in a container.
+// BenchmarkHTTP compares the service with a plain Echo handler on the same store, over real connections. The
+// plain handler verifies JWTs, uses encoding/json, and does nothing else. The service logs to a file, as in a
+// container.
 func BenchmarkHTTP(b *testing.B) {
 	cfg, err := config.Load(nil)
 	require.NoError(b, err)
@@ -68,16 +68,16 @@ func BenchmarkHTTP(b *testing.B) {
 					request.method, request.path, token.Value, len(request.body), request.body)
 				b.ReportAllocs()
 				b.RunParallel(func(pb *testing.PB) {
-					hammer(b, pb, address, raw)
+					repeatRequest(b, pb, address, raw)
 				})
 			})
 		}
 	}
 }
 
-// hammer sends the same request again and again on one connection. It reads replies with little
-// more work than it takes, so that the servers are what is measured.
-func hammer(b *testing.B, pb *testing.PB, address, request string) {
+// repeatRequest sends the same request repeatedly on one connection. It parses as little of the replies as
+// possible, so that the benchmark measures the servers.
+func repeatRequest(b *testing.B, pb *testing.PB, address, request string) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		b.Error(err)
@@ -107,7 +107,7 @@ func hammer(b *testing.B, pb *testing.PB, address, request string) {
 	}
 }
 
-// replySize returns how long the reply that begins with head is, or -1 while that cannot be told.
+// replySize returns the size of the reply that begins with head, or -1 if head is too short to know it.
 func replySize(head []byte) int {
 	end := bytes.Index(head, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -138,7 +138,7 @@ func serveOn(b *testing.B, server *http.Server) string {
 	return "http://" + listener.Addr().String()
 }
 
-// plainEcho is what one would write without a contract: no validation, no limits, no log.
+// plainEcho returns a typical handler without a contract: no validation, no limits, no log.
 func plainEcho(store ports.Store, actor domain.Actor, key []byte) *echo.Echo {
 	type item struct {
 		ID          string    `json:"id"`

@@ -13,32 +13,32 @@ func TestJSONIsReadStrictly(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	for name, body := range map[string]string{
-		"nothing":                       "",
-		"blanks":                        " \n",
-		"text":                          "title=x",
-		"half a document":               `{"title":"x"`,
-		"two documents":                 `{"title":"x"}{"title":"y"}`,
-		"a document and more":           `{"title":"x"} x`,
-		"a duplicate name":              `{"title":"x","title":"y"}`,
-		"an escaped duplicate name":     `{"title":"x","titl\u0065":"y"}`,
-		"a duplicate name further in":   `{"title":{"a":1,"a":1}}`,
-		"invalid UTF-8":                 "{\"title\":\"\xff\"}",
-		"an overlong encoding":          "{\"title\":\"\xc0\xaf\"}",
-		"an encoded surrogate":          "{\"title\":\"\xed\xa0\x80\"}",
-		"a lone high surrogate":         `{"title":"\ud83d"}`,
-		"a lone low surrogate":          `{"title":"\ude00"}`,
-		"surrogates the wrong way":      `{"title":"\ude00\ud83d"}`,
-		"an unknown escape":             `{"title":"\x41"}`,
-		"a control character":           "{\"title\":\"\n\"}",
-		"a byte order mark":             "\ufeff{\"title\":\"x\"}",
-		"UTF-16":                        "{\x00\"\x00t\x00",
-		"a comment":                     `{"title":"x"/**/}`,
-		"a trailing comma":              `{"title":"x",}`,
-		"single quotes":                 `{'title':'x'}`,
-		"not a number":                  `{"title":NaN}`,
-		"a number beyond float64":       `{"title":1e400}`,
-		"a leading zero":                `{"title":01}`,
-		"arrays deeper than is bounded": `{"title":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`,
+		"nothing":                             "",
+		"blanks":                              " \n",
+		"text":                                "title=x",
+		"half a document":                     `{"title":"x"`,
+		"two documents":                       `{"title":"x"}{"title":"y"}`,
+		"a document and more":                 `{"title":"x"} x`,
+		"a duplicate name":                    `{"title":"x","title":"y"}`,
+		"an escaped duplicate name":           `{"title":"x","titl\u0065":"y"}`,
+		"a duplicate name in a nested object": `{"title":{"a":1,"a":1}}`,
+		"invalid UTF-8":                       "{\"title\":\"\xff\"}",
+		"an overlong encoding":                "{\"title\":\"\xc0\xaf\"}",
+		"an encoded surrogate":                "{\"title\":\"\xed\xa0\x80\"}",
+		"a lone high surrogate":               `{"title":"\ud83d"}`,
+		"a lone low surrogate":                `{"title":"\ude00"}`,
+		"surrogates in the wrong order":       `{"title":"\ude00\ud83d"}`,
+		"an unknown escape":                   `{"title":"\x41"}`,
+		"a control character":                 "{\"title\":\"\n\"}",
+		"a byte order mark":                   "\ufeff{\"title\":\"x\"}",
+		"UTF-16":                              "{\x00\"\x00t\x00",
+		"a comment":                           `{"title":"x"/**/}`,
+		"a trailing comma":                    `{"title":"x",}`,
+		"single quotes":                       `{'title':'x'}`,
+		"NaN":                                 `{"title":NaN}`,
+		"a number beyond float64":             `{"title":1e400}`,
+		"a leading zero":                      `{"title":01}`,
+		"arrays that are nested too deeply":   `{"title":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`,
 	} {
 		t.Run(name+" is malformed", func(t *testing.T) {
 			admin.in(t).request("POST", "/items/", body).refused(http.StatusBadRequest, "malformed")
@@ -47,7 +47,7 @@ func TestJSONIsReadStrictly(t *testing.T) {
 	assert.Empty(t, admin.request("GET", "/items/", nil).rows())
 }
 
-func TestABodyHasExactlyTheFieldsOfTheDocument(t *testing.T) {
+func TestABodyWithAnUnknownOrMissingFieldIsRefused(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	for body, faults := range map[string][]string{
@@ -75,7 +75,7 @@ func TestABodyHasExactlyTheFieldsOfTheDocument(t *testing.T) {
 	assert.Empty(t, admin.request("GET", "/items/", nil).rows())
 }
 
-func TestABodyIsOfTheDocumentedType(t *testing.T) {
+func TestABodyOfAnotherMediaTypeIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
@@ -95,7 +95,7 @@ func TestABodyIsOfTheDocumentedType(t *testing.T) {
 	}
 }
 
-func TestABodyNamesNoOtherEntityThanThePath(t *testing.T) {
+func TestABodyCannotNameAnotherEntityThanThePath(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	_, ann := admin.newAccount("ann@example.com")
@@ -109,7 +109,7 @@ func TestABodyNamesNoOtherEntityThanThePath(t *testing.T) {
 	admin.request("POST", "/items/", fields{"id": newID(), "title": "x"}).faulted("body.id")
 }
 
-func TestAPatchTellsAbsentFromNull(t *testing.T) {
+func TestAPatchDistinguishesAbsentFromNull(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	item := "/items/" + admin.request("POST", "/items/", fields{"title": "a", "description": "b"}).is(http.StatusCreated).text("id")
@@ -133,7 +133,7 @@ func TestAPatchTellsAbsentFromNull(t *testing.T) {
 	assert.Equal(t, true, user.request("GET", "/users/me", nil).is(http.StatusOK).field("is_active"))
 }
 
-func TestNobodyChangesOfTheirOwnAccountWhatIsASuperusersToChange(t *testing.T) {
+func TestAnAccountCannotChangeItsOwnRoleOrActivation(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	user, _ := admin.newAccount("ann@example.com")
@@ -156,7 +156,7 @@ func TestTheSignInFormIsReadStrictly(t *testing.T) {
 		assert.Equal(t, 3600.0, r.field("expires_in"))
 	}
 	for _, more := range []string{
-		"&username=x", "&password=x", "&grant_type=password&grant_type=password", // twice
+		"&username=x", "&password=x", "&grant_type=password&grant_type=password", // repeated
 		"&scope=%zz", "&scope=%", "&scope=%ff", "&%ff=1", "&a;b", // unreadable
 	} {
 		post(good+more).refused(http.StatusBadRequest, "malformed")

@@ -23,62 +23,64 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// answer is an operation and one of the statuses that it may give.
-type answer struct {
+// documentedReply is an operation and one of its documented statuses.
+type documentedReply struct {
 	operation string
 	status    int
 }
 
-// provocation makes a request that gets a certain answer.
-type provocation func(*cast) reply
+// trigger sends a request that gets a certain reply.
+type trigger func(*contractFixture) reply
 
-func TestEveryDocumentedAnswerOfEveryOperationIsGiven(t *testing.T) {
+func TestEveryOperationGivesEachOfItsDocumentedReplies(t *testing.T) {
 	t.Parallel()
-	documented, provocations := map[answer]bool{}, maps.Clone(particular)
+	documented, triggers := map[documentedReply]bool{}, maps.Clone(specialTriggers)
 	for _, o := range operations() {
 		for status := range o.Responses.Map() {
 			code, err := strconv.Atoi(status)
 			require.NoError(t, err)
-			documented[answer{o.OperationID, code}] = true
+			documented[documentedReply{o.OperationID, code}] = true
 		}
-		maps.Copy(provocations, o.general())
+		maps.Copy(triggers, o.commonTriggers())
 	}
-	for a := range documented {
-		assert.Contains(t, provocations, a, "the document has an answer that nothing here provokes")
+	for d := range documented {
+		assert.Contains(t, triggers, d, "no trigger for this documented reply")
 	}
 
-	stage := newStage(t)
-	for a, provoke := range provocations {
-		t.Run(fmt.Sprintf("%s %d", a.operation, a.status), func(t *testing.T) {
+	shared := newContractFixture(t)
+	for d, send := range triggers {
+		t.Run(fmt.Sprintf("%s %d", d.operation, d.status), func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, documented, a, "the document lacks this answer")
-			r := provoke(stage.cast(t))
-			assert.Equal(t, a, answer{r.operation, r.status}, "%s: %s", r.call, r.body)
+			require.Contains(t, documented, d, "the document lacks this reply")
+			r := send(shared.in(t))
+			assert.Equal(t, d, documentedReply{r.operation, r.status}, "%s: %s", r.call, r.body)
 		})
 	}
 }
 
-// stage is the services that the answers come from.
-type stage struct {
-	admin client // of a service that is well
-	slow  client // of a service that does not wait for bodies
-	cut   client // of a service whose store is away
-	racy  client // of a service where another superuser is always faster
-	regular
+// contractFixture is the services that the replies come from, and an account with an item.
+type contractFixture struct {
+	t      *testing.T
+	nobody client // without a token
+	admin  client // of a healthy service
+	slow   client // of a service that does not wait for bodies
+	outage client // of a service whose store is unavailable
+	racy   client // of a service where another superuser is always faster
+	account
 }
 
-// regular is an ordinary account with an item.
-type regular struct {
+// account is an ordinary account with an item.
+type account struct {
 	user   client
 	userID string
 	email  string
 	itemID string
 }
 
-func newStage(t *testing.T) *stage {
-	var away atomic.Bool
-	cut := newServiceOn(t, faultyStore{memory.New(), func(context.Context, string) error {
-		if away.Load() {
+func newContractFixture(t *testing.T) *contractFixture {
+	var unavailable atomic.Bool
+	outage := newServiceOn(t, faultyStore{memory.New(), func(context.Context, string) error {
+		if unavailable.Load() {
 			return domain.ErrUnavailable
 		}
 		return nil
@@ -89,96 +91,87 @@ func newStage(t *testing.T) *stage {
 		}
 		return nil
 	}})
-	s := &stage{
-		admin: newService(t).admin(t),
-		slow:  newService(t, "--request-timeout=300ms").unknownAccount(t),
-		cut:   cut.admin(t),
-		racy:  racy.admin(t),
+	f := &contractFixture{
+		admin:  newService(t).admin(t),
+		slow:   newService(t, "--request-timeout=300ms").unknownAccount(t),
+		outage: outage.admin(t),
+		racy:   racy.admin(t),
 	}
-	s.regular = newRegular(s.admin)
-	away.Store(true)
-	return s
+	f.account = newAccountWithItem(f.admin)
+	unavailable.Store(true)
+	return f.in(t)
 }
 
-func newRegular(admin client) regular {
-	a := regular{email: newID() + "@example.com"}
+func newAccountWithItem(admin client) account {
+	a := account{email: newID() + "@example.com"}
 	a.user, a.userID = admin.newAccount(a.email)
 	a.itemID = strings.TrimPrefix(a.user.newItem("Snow shovel"), "/items/")
 	return a
 }
 
-// cast is who takes part in one test.
-type cast struct {
-	stage
-	t      *testing.T
-	nobody client
-}
-
-func (s *stage) cast(t *testing.T) *cast {
-	c := &cast{*s, t, client{t: t, origin: s.admin.origin}}
-	for _, who := range []*client{&c.admin, &c.slow, &c.cut, &c.racy, &c.user} {
-		*who = who.in(t)
+// in returns the fixture for a subtest.
+func (f contractFixture) in(t *testing.T) *contractFixture {
+	f.t, f.nobody = t, client{t: t, origin: f.admin.origin}
+	for _, c := range []*client{&f.admin, &f.slow, &f.outage, &f.racy, &f.user} {
+		*c = c.in(t)
 	}
-	return c
+	return &f
 }
 
-// afresh replaces the account that all tests share by one to change.
-func (c *cast) afresh() *cast {
-	c.regular = newRegular(c.admin)
-	return c
-}
+// replaceAccount replaces the shared account by a new one, which the test may change.
+func (f *contractFixture) replaceAccount() { f.account = newAccountWithItem(f.admin) }
 
-// particular are the provocations that one operation has to itself.
-var particular = map[answer]provocation{
-	{"login", 401}: func(c *cast) reply {
-		return c.nobody.request("POST", "/auth/login", signInForm(c.email, "wrong"))
+// specialTriggers are those of a single operation.
+var specialTriggers = map[documentedReply]trigger{
+	{"login", 401}: func(f *contractFixture) reply {
+		return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong"))
 	},
-	{"login", 429}: func(c *cast) reply {
-		c.afresh()
-		return repeated(func() reply { return c.nobody.request("POST", "/auth/login", signInForm(c.email, "wrong")) })
+	{"login", 429}: func(f *contractFixture) reply {
+		f.replaceAccount()
+		return repeated(func() reply { return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong")) })
 	},
-	{"updateMe", 409}: func(c *cast) reply {
-		return c.user.request("PATCH", "/users/me", fields{"email": adminEmail})
+	{"updateMe", 409}: func(f *contractFixture) reply {
+		return f.user.request("PATCH", "/users/me", fields{"email": adminEmail})
 	},
-	{"updateMe", 429}: func(c *cast) reply {
-		c.afresh()
-		return repeated(func() reply { return c.user.request("PATCH", "/users/me", fields{"email": adminEmail}) })
+	{"updateMe", 429}: func(f *contractFixture) reply {
+		f.replaceAccount()
+		return repeated(func() reply { return f.user.request("PATCH", "/users/me", fields{"email": adminEmail}) })
 	},
-	{"deleteMe", 403}: func(c *cast) reply { return c.admin.request("DELETE", "/users/me", nil) },
-	{"changePassword", 403}: func(c *cast) reply {
-		return c.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
+	{"deleteMe", 403}: func(f *contractFixture) reply { return f.admin.request("DELETE", "/users/me", nil) },
+	{"changePassword", 403}: func(f *contractFixture) reply {
+		return f.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
 	},
-	{"changePassword", 429}: func(c *cast) reply {
-		c.afresh()
+	{"changePassword", 429}: func(f *contractFixture) reply {
+		f.replaceAccount()
 		return repeated(func() reply {
-			return c.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
+			return f.user.request("PATCH", "/users/me/password", fields{"current_password": "wrong", "new_password": goodPassword + "!"})
 		})
 	},
-	{"createUser", 409}: func(c *cast) reply {
-		return c.admin.request("POST", "/users/", fields{"email": c.email, "password": goodPassword})
+	{"createUser", 409}: func(f *contractFixture) reply {
+		return f.admin.request("POST", "/users/", fields{"email": f.email, "password": goodPassword})
 	},
-	{"updateUser", 409}: func(c *cast) reply {
-		return c.admin.request("PATCH", "/users/"+c.userID, fields{"email": adminEmail})
+	{"updateUser", 409}: func(f *contractFixture) reply {
+		return f.admin.request("PATCH", "/users/"+f.userID, fields{"email": adminEmail})
 	},
-	{"deleteUser", 409}: func(c *cast) reply { return c.racy.request("DELETE", "/users/"+newID(), nil) },
-	{"getHealth", 503}: func(c *cast) reply {
-		draining := newService(c.t)
+	{"deleteUser", 409}: func(f *contractFixture) reply { return f.racy.request("DELETE", "/users/"+newID(), nil) },
+	{"getHealth", 503}: func(f *contractFixture) reply {
+		draining := newService(f.t)
 		draining.service.http.SetState(httpapi.Draining)
-		return draining.client(c.t).request("GET", "/health", nil)
+		return draining.client(f.t).request("GET", "/health", nil)
 	},
 }
 
-// repeated makes a call again and again, a few at a time, until it is answered 429. It is not
-// counted how often: an attempt that finds too much hashing under way is 503, and is none.
+// repeated repeats a call, three concurrently, until a reply is 429. It does not count the calls: a call that
+// finds the hasher busy gets 503 and is no attempt.
 func repeated(call func() reply) reply {
-	const atOnce = 3
+	const concurrent = 3
 	for start := time.Now(); ; {
-		replies := make(chan reply, atOnce)
-		for range atOnce {
+		replies := make(chan reply, concurrent)
+		for range concurrent {
 			go func() { replies <- call() }()
 		}
 		var last reply
-		for range atOnce { // all of them: none may outlive the test
+		for range concurrent { // all of them, so that none outlives the test
 			if r := <-replies; last.status != http.StatusTooManyRequests {
 				last = r
 			}
@@ -189,7 +182,7 @@ func repeated(call func() reply) reply {
 	}
 }
 
-// operation is one of the document's.
+// operation is an operation of the document.
 type operation struct {
 	*openapi3.Operation
 	method, path string
@@ -199,7 +192,7 @@ func operations() []operation {
 	var all []operation
 	for path, item := range document().Paths.Map() {
 		for method, o := range item.Operations() {
-			whole := *o // the document is every test's
+			whole := *o // a copy: all tests share the document
 			whole.Parameters = append(slices.Clone(item.Parameters), o.Parameters...)
 			all = append(all, operation{&whole, method, path})
 		}
@@ -213,84 +206,84 @@ func (o operation) takes(parameter string) bool {
 	return slices.ContainsFunc(o.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == parameter })
 }
 
-// general returns the provocations that every operation of its kind has.
-func (o operation) general() map[answer]provocation {
-	all := map[answer]provocation{}
-	add := func(status int, p provocation) { all[answer{o.OperationID, status}] = p }
+// commonTriggers returns the triggers that o has in common with operations of its kind.
+func (o operation) commonTriggers() map[documentedReply]trigger {
+	all := map[documentedReply]trigger{}
+	add := func(status int, send trigger) { all[documentedReply{o.OperationID, status}] = send }
 
 	success, _ := strconv.Atoi(slices.Min(slices.Collect(maps.Keys(o.Responses.Map()))))
-	add(success, func(c *cast) reply { c.afresh(); return o.do(c, c.entitled(o)) })
-	add(400, func(c *cast) reply { return o.at(c, c.entitled(o), o.pathTo(c)+"?%zz", o.body(c.email)) })
+	add(success, func(f *contractFixture) reply { f.replaceAccount(); return o.request(f, f.entitled(o)) })
+	add(400, func(f *contractFixture) reply { return o.requestAt(f.entitled(o), o.pathTo(f)+"?%zz", o.body(f.email)) })
 	if !o.public() {
-		add(401, func(c *cast) reply { return o.do(c, c.nobody) })
-		add(503, func(c *cast) reply { return o.do(c, c.cut) })
+		add(401, func(f *contractFixture) reply { return o.request(f, f.nobody) })
+		add(503, func(f *contractFixture) reply { return o.request(f, f.outage) })
 	}
 	if o.OperationID == "login" {
-		add(503, func(c *cast) reply { return o.do(c, client{t: c.t, origin: c.cut.origin}) })
+		add(503, func(f *contractFixture) reply { return o.request(f, client{t: f.t, origin: f.outage.origin}) })
 	}
 	if slices.Contains(o.Tags, "users") {
-		add(403, func(c *cast) reply { return o.do(c, c.user) })
+		add(403, func(f *contractFixture) reply { return o.request(f, f.user) })
 	}
 	if o.takes("id") {
-		add(404, func(c *cast) reply {
-			return o.at(c, c.entitled(o), strings.Replace(o.path, "{id}", newID(), 1), o.body(c.email))
+		add(404, func(f *contractFixture) reply {
+			return o.requestAt(f.entitled(o), strings.Replace(o.path, "{id}", newID(), 1), o.body(f.email))
 		})
 	}
 	if o.takes("If-Match") {
-		add(412, func(c *cast) reply { return o.do(c, c.entitled(o), "If-Match", `"99"`) })
+		add(412, func(f *contractFixture) reply { return o.request(f, f.entitled(o), "If-Match", `"99"`) })
 	}
 	switch {
 	case o.RequestBody != nil:
-		add(408, func(c *cast) reply {
+		add(408, func(f *contractFixture) reply {
 			stalled, never := io.Pipe()
-			c.t.Cleanup(func() { never.Close() })
-			return o.at(c, c.slow, o.pathTo(c), stalled, "Content-Type", o.mediaType())
+			f.t.Cleanup(func() { never.Close() })
+			return o.requestAt(f.slow, o.pathTo(f), stalled, "Content-Type", o.mediaType())
 		})
-		add(413, func(c *cast) reply {
-			return o.at(c, c.entitled(o), o.pathTo(c), strings.Repeat("x", 64<<10+1), "Content-Type", o.mediaType())
+		add(413, func(f *contractFixture) reply {
+			return o.requestAt(f.entitled(o), o.pathTo(f), strings.Repeat("x", 64<<10+1), "Content-Type", o.mediaType())
 		})
-		add(415, func(c *cast) reply { return o.do(c, c.entitled(o), "Content-Type", "text/plain") })
-		add(422, func(c *cast) reply {
+		add(415, func(f *contractFixture) reply { return o.request(f, f.entitled(o), "Content-Type", "text/plain") })
+		add(422, func(f *contractFixture) reply {
 			if o.mediaType() == "application/json" {
-				return o.at(c, c.entitled(o), o.pathTo(c), fields{"nonsense": 1})
+				return o.requestAt(f.entitled(o), o.pathTo(f), fields{"nonsense": 1})
 			}
-			return o.at(c, c.entitled(o), o.pathTo(c), url.Values{"nonsense": {"1"}})
+			return o.requestAt(f.entitled(o), o.pathTo(f), url.Values{"nonsense": {"1"}})
 		})
 	case o.takes("id"):
-		add(422, func(c *cast) reply {
-			return o.at(c, c.entitled(o), strings.Replace(o.path, "{id}", "nonsense", 1), nil)
+		add(422, func(f *contractFixture) reply {
+			return o.requestAt(f.entitled(o), strings.Replace(o.path, "{id}", "nonsense", 1), nil)
 		})
 	case o.takes("limit"):
-		add(422, func(c *cast) reply { return o.at(c, c.entitled(o), o.path+"?limit=nonsense", nil) })
+		add(422, func(f *contractFixture) reply { return o.requestAt(f.entitled(o), o.path+"?limit=nonsense", nil) })
 	}
 	return all
 }
 
-// entitled is who may do o.
-func (c *cast) entitled(o operation) client {
+// entitled returns a client that may do o.
+func (f *contractFixture) entitled(o operation) client {
 	switch {
 	case o.public():
-		return c.nobody
+		return f.nobody
 	case slices.Contains(o.Tags, "users"):
-		return c.admin
+		return f.admin
 	}
-	return c.user
+	return f.user
 }
 
-// do makes a request for o that nothing is wrong with, but who makes it and the given headers.
-func (o operation) do(c *cast, by client, header ...string) reply {
-	return o.at(c, by, o.pathTo(c), o.body(c.email), header...)
+// request sends a valid request for o as the given client, with the given headers.
+func (o operation) request(f *contractFixture, by client, header ...string) reply {
+	return o.requestAt(by, o.pathTo(f), o.body(f.email), header...)
 }
 
-func (o operation) at(c *cast, by client, path string, body any, header ...string) reply {
+func (o operation) requestAt(by client, path string, body any, header ...string) reply {
 	return by.request(o.method, path, body, header...)
 }
 
-// pathTo is the path of the cast's own account or item.
-func (o operation) pathTo(c *cast) string {
-	id := c.userID
+// pathTo returns the path of the fixture's account or item.
+func (o operation) pathTo(f *contractFixture) string {
+	id := f.userID
 	if slices.Contains(o.Tags, "items") {
-		id = c.itemID
+		id = f.itemID
 	}
 	return strings.Replace(o.path, "{id}", id, 1)
 }
@@ -302,7 +295,7 @@ func (o operation) mediaType() string {
 	return ""
 }
 
-// body is a valid one, nil for an operation that takes none.
+// body returns a valid body, or nil if o takes none.
 func (o operation) body(email string) any {
 	if o.RequestBody == nil {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// corsHeaders are those of the answer that speak to a browser about origins.
+// corsHeaders returns the names of the CORS headers of a reply.
 func corsHeaders(r reply) []string {
 	var names []string
 	for name := range r.header {
@@ -19,7 +19,7 @@ func corsHeaders(r reply) []string {
 	return names
 }
 
-func TestNoOtherOriginMayReadAnswersUnlessConfigured(t *testing.T) {
+func TestOtherOriginsCannotReadRepliesByDefault(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	assert.Empty(t, corsHeaders(admin.request("GET", "/items/", nil, "Origin", "https://app.example.com").is(http.StatusOK)))
@@ -27,7 +27,7 @@ func TestNoOtherOriginMayReadAnswersUnlessConfigured(t *testing.T) {
 	assert.Empty(t, corsHeaders(preflight))
 }
 
-func TestConfiguredOriginsMayReadAnswers(t *testing.T) {
+func TestConfiguredOriginsCanReadReplies(t *testing.T) {
 	t.Parallel()
 	const ours, other = "https://app.example.com", "http://localhost:3000"
 	r := newService(t, "--cors-origins="+ours+","+other)
@@ -71,7 +71,7 @@ func TestConfiguredOriginsMayReadAnswers(t *testing.T) {
 	}
 }
 
-func TestAnyOriginMayBeAllowedButNeverItsCookies(t *testing.T) {
+func TestAllOriginsCanBeAllowedButWithoutCredentials(t *testing.T) {
 	t.Parallel()
 	c := newService(t, "--cors-origins=*").client(t)
 	for _, reply := range []reply{

@@ -10,16 +10,16 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// beside are the paths that the document does not have.
-var beside = []string{
+// openPaths are paths outside the document.
+var openPaths = []string{
 	"/", "/livez", "/readyz", "/static/style.css", "/static/favicon.svg",
 	"/api/v1/openapi.json", "/api/v1/docs", "/api/v1/docs/swagger-ui-bundle.js", "/api/v1/redoc", "/api/v1/redoc/redoc.standalone.js",
 }
 
-func TestHEADAnswersAsGETDoesWithoutABody(t *testing.T) {
+func TestAReplyToHEADIsThatToGETWithoutTheBody(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
-	paths := slices.Clone(beside)
+	paths := slices.Clone(openPaths)
 	for _, path := range []string{"/users/me", "/users/", "/users/" + admin.request("GET", "/users/me", nil).text("id"), "/items/", "/items", admin.newItem("x"), "/health", "/nothing", "/items/nonsense"} {
 		paths = append(paths, "/api/v1"+path)
 	}
@@ -33,7 +33,7 @@ func TestHEADAnswersAsGETDoesWithoutABody(t *testing.T) {
 	}
 }
 
-func TestAPathListsItsMethodsWhenAskedAndWhenMissed(t *testing.T) {
+func TestAPathListsItsMethodsForOPTIONSAndWith405(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
@@ -53,7 +53,7 @@ func TestAPathListsItsMethodsWhenAskedAndWhenMissed(t *testing.T) {
 		"/livez":                    "GET HEAD OPTIONS",
 		"/":                         "GET HEAD OPTIONS",
 	} {
-		for _, c := range []client{admin, r.client(t)} { // no need to sign in for this
+		for _, c := range []client{admin, r.client(t)} { // a token is not needed
 			r := c.requestAt("OPTIONS", path, nil).is(http.StatusNoContent)
 			assert.Equal(t, methods, allowed(r), path)
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "NONSENSE"} {
@@ -77,7 +77,7 @@ func allowed(r reply) string {
 	return strings.Join(methods, " ")
 }
 
-func TestThereIsNothingBesideTheDocument(t *testing.T) {
+func TestAPathOutsideTheDocumentIsNotFound(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	id := newID()
@@ -95,6 +95,42 @@ func TestThereIsNothingBesideTheDocument(t *testing.T) {
 	}
 }
 
+func TestAnEncodedSlashIsNeverASeparator(t *testing.T) {
+	t.Parallel()
+	r := newService(t)
+	admin := r.admin(t)
+	item := strings.TrimPrefix(admin.newItem("x"), "/items/")
+	for _, path := range []string{
+		"/api/v1/users%2Fme", "/api/v1/users%2fme", "/api/v1%2Fusers/me", "/api%2Fv1/users/me", "/%2Fapi/v1/users/me", "/api/v1/%2Fusers/me",
+		"/api/v1/users/me%2Fpassword", "/api/v1/users%2F", "/api/v1/items%2F", "/api/v1/items%2f?limit=1", "/api/v1/users/%6De%2F",
+		"/api/v1/items%2F" + item, "/api/v1/items/%2F" + item, "/api/v1/items/" + item + "%2F", "/api/v1/items/" + item[:8] + "%2F" + item[8:],
+		"/api/v1/items/..%2f" + item, "/api/v1/items/x%2F..%2F" + item, "/api/v1/health%2F", "/api/v1/auth%2Flogin",
+		"/%2F", "/%2Flivez", "/livez%2F", "/static%2Fstyle.css", "/static/..%2fstyle.css", "/api/v1%2Fdocs", "/api/v1/docs%2Fdocs.js", "/api/v1/openapi.json%2F",
+	} {
+		for _, c := range []client{admin, r.client(t)} {
+			for _, method := range []string{"GET", "POST", "PATCH", "DELETE", "OPTIONS"} {
+				c.requestAt(method, path, nil).refused(http.StatusNotFound, "no_such_path")
+			}
+		}
+	}
+	// A slash that is encoded twice is a percent sign and two characters.
+	admin.request("GET", "/users%252Fme", nil).refused(http.StatusNotFound, "no_such_path")
+	admin.request("GET", "/items/"+item[:8]+"%252F"+item[8:], nil).faulted("path.id")
+	admin.request("GET", "/items/?x=%2F", nil).is(http.StatusOK)
+}
+
+func TestAnEscapeThatIsNotASlashMeansItsCharacter(t *testing.T) {
+	t.Parallel()
+	admin := newService(t).admin(t)
+	me := admin.request("GET", "/users/me", nil).is(http.StatusOK)
+	for _, path := range []string{"/users/%6De", "/users/%6d%65", "/%75sers/me", "/us%65rs/me?x=%2F"} {
+		assert.Equal(t, string(me.body), string(admin.request("GET", path, nil).is(http.StatusOK).body), path)
+	}
+	admin.requestAt("GET", "/%61pi/v1/items", nil).is(http.StatusOK)
+	admin.requestAt("GET", "/st%61tic/style%2Ecss", nil).is(http.StatusOK)
+	admin.requestAt("GET", "/live%7a", nil).is(http.StatusOK)
+}
+
 func TestACollectionWorksWithoutItsSlash(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
@@ -108,7 +144,7 @@ func TestACollectionWorksWithoutItsSlash(t *testing.T) {
 	}
 }
 
-func TestARequestIDIsTakenFromTheClientIfItIsUsable(t *testing.T) {
+func TestAValidRequestIDFromTheClientIsKept(t *testing.T) {
 	t.Parallel()
 	c := newService(t).client(t)
 	for _, id := range []string{"a", "A-Z.a_z-09", strings.Repeat("x", 128)} {
@@ -119,7 +155,7 @@ func TestARequestIDIsTakenFromTheClientIfItIsUsable(t *testing.T) {
 	for _, id := range []string{"", "two words", "a/b", "é", "a,b", "<script>", strings.Repeat("x", 129)} {
 		fresh := c.request("GET", "/health", nil, "X-Request-ID", id).header.Get("X-Request-ID")
 		assert.NotEqual(t, id, fresh)
-		assert.False(t, made[fresh], "no two are the same")
+		assert.False(t, made[fresh], "request ids are unique")
 		made[fresh] = true
 	}
 }
@@ -141,16 +177,16 @@ func TestEveryKindOfReplyHasTheSecurityHeaders(t *testing.T) {
 		admin.request("GET", "/"+strings.Repeat("x", 9000), nil).is(414),
 		admin.requestAt("GET", "/livez", nil).is(200),
 	} {
-		// The rest is checked of every answer that any test gets.
+		// checkReply checks the other headers, for the replies of all tests.
 		assert.Equal(t, "default-src 'none'; frame-ancestors 'none'", reply.header.Get("Content-Security-Policy"), reply.call)
 		assert.Empty(t, reply.header.Get("Server"), reply.call)
 	}
-	for _, path := range beside {
+	for _, path := range openPaths {
 		r.client(t).requestAt("GET", path, nil).is(http.StatusOK)
 	}
 }
 
-func TestWhatIsCreatedIsAtItsLocation(t *testing.T) {
+func TestANewEntityIsAtItsLocation(t *testing.T) {
 	t.Parallel()
 	admin := newService(t, "--api-v1-prefix=/api/v1").admin(t)
 	for path, body := range map[string]fields{
@@ -179,7 +215,6 @@ func TestAnIDIsAUUIDInAnyLetterCase(t *testing.T) {
 	admin.request("GET", encoded, nil).is(http.StatusOK)
 
 	id := newID()
-	admin.request("GET", "/items/..%2f"+id, nil).refused(http.StatusNotFound, "no_such_path")
 	for _, bad := range []string{"x", "1", id + "0", id[1:], "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), strings.Repeat("9", 3000), "%00", "%F0%9F%98%80"} {
 		for _, collection := range []string{"/users/", "/items/"} {
 			for _, method := range []string{"GET", "DELETE"} {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestTextComesBackExactlyAsItWasSent(t *testing.T) {
+func TestTextIsReturnedExactlyAsItWasSent(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	_, id := admin.newAccount("ann@example.com")
@@ -76,7 +76,7 @@ func TestAnEmailIsAPlainAddressInAnyLetterCase(t *testing.T) {
 	admin.signIn("aNN@eXAMPLE.cOM", goodPassword)
 }
 
-func TestEveryFieldAtFaultIsNamedAtOnce(t *testing.T) {
+func TestOneReplyNamesEveryFaultyField(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	user := fields{
@@ -91,7 +91,7 @@ func TestEveryFieldAtFaultIsNamedAtOnce(t *testing.T) {
 	admin.request("PATCH", "/users/me/password", fields{"new_password": "password"}).faulted("body.current_password", "body.new_password")
 }
 
-func TestAPasswordIsNeverRepeatedInAnAnswer(t *testing.T) {
+func TestNoReplyRepeatsAPassword(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
@@ -114,7 +114,7 @@ func TestAPasswordIsNeverRepeatedInAnAnswer(t *testing.T) {
 	assert.NotContains(t, string(reply.body), "hunt3r2")
 }
 
-func TestACommonPasswordIsRefusedWhereverOneIsChosen(t *testing.T) {
+func TestACommonPasswordIsRefusedEverywhere(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	user, id := admin.newAccount("ann@example.com")

@@ -323,7 +323,7 @@ func (c client) sendVia(transport http.RoundTripper, req *http.Request) reply {
 			r.operation = route.Operation.OperationID
 		}
 	}
-	checkAnswer(c.t, req, r)
+	checkReply(c.t, req, r)
 	return r
 }
 

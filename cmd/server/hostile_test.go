@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// hostile is made of what parsers trip over.
+// hostile are texts that break parsers.
 var hostile = []string{
 	"", " ", "\x00", "\xff\xfe", "%", "%00", "%zz", "%2e%2e%2f", "../../etc/passwd", "..;/", "\\", "'", `"`, "`", "<script>", "{{7*7}}", "${jndi:ldap://x}", "' OR 1=1 --",
 	"null", "true", "[]", "{}", "{", "[", `"`, "-0", "1e400", "-1", "9223372036854775808", "0.1e-99999", "NaN", "😀", "\u202e", "\ud7ff", "é", "e\u0301",
@@ -27,7 +27,7 @@ var hostileHeaders = []string{
 	"Access-Control-Request-Method", "Accept", "Accept-Encoding", "Host", "Cookie", "X-Forwarded-For", "X-HTTP-Method-Override", "Upgrade", "Connection",
 }
 
-// hostileJSON draws documents whose names are the contract's, and whose values are anything.
+// hostileJSON draws objects with field names of the contract and arbitrary values.
 func hostileJSON() *rapid.Generator[string] {
 	text := rapid.Custom(func(t *rapid.T) string {
 		return fmt.Sprintf("%q", rapid.OneOf(rapid.SampledFrom(hostile), rapid.String()).Draw(t, "text"))
@@ -51,14 +51,14 @@ func hostileJSON() *rapid.Generator[string] {
 	})
 }
 
-func TestNothingThatAClientSendsIsAFaultOfOurs(t *testing.T) {
+func TestNoRequestCausesAnInternalError(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
-	// What user sends may succeed: to its own account it would end its token.
+	// A request that succeeds on the own account could end the token, so the target is another account.
 	user, _ := admin.newAccount("ann@example.com", "is_superuser")
 	_, other := admin.newAccount("bob@example.com")
-	paths := append(slices.Clone(beside), "/api/v1/auth/login", "/api/v1/users/me", "/api/v1/users/me/password", "/api/v1/users/", "/api/v1/items/", "/api/v1/items",
+	paths := append(slices.Clone(openPaths), "/api/v1/auth/login", "/api/v1/users/me", "/api/v1/users/me/password", "/api/v1/users/", "/api/v1/items/", "/api/v1/items",
 		"/api/v1/users/"+other, "/api/v1"+user.newItem("x"), "/api/v1/items/"+newID(), "/api/v1/health", "/api/v1/", "/nothing")
 	contents := rapid.OneOf(hostileJSON(), rapid.SampledFrom(hostile), rapid.String(), rapid.Just(signInForm(adminEmail, "wrong").Encode()))
 	words := rapid.OneOf(rapid.SampledFrom(hostile), rapid.String())
@@ -87,7 +87,7 @@ func TestNothingThatAClientSendsIsAFaultOfOurs(t *testing.T) {
 		defer answer.Body.Close()
 		body, err := io.ReadAll(answer.Body)
 		require.NoError(t, err)
-		// net/http answers 501 to a transfer encoding that it does not know.
+		// net/http replies 501 to an unknown transfer encoding.
 		if answer.StatusCode >= 500 && answer.StatusCode != http.StatusNotImplemented {
 			t.Fatalf("%s %s: %d %s", req.Method, req.URL, answer.StatusCode, body)
 		}
@@ -105,7 +105,7 @@ func TestNothingThatAClientSendsIsAFaultOfOurs(t *testing.T) {
 	admin.request("GET", "/users/me", nil).is(http.StatusOK)
 }
 
-// sendable leaves out what cannot be part of a header or a query.
+// sendable drops characters that a header or a query cannot contain.
 func sendable(c rune) rune {
 	if c < ' ' || c == 0x7f {
 		return -1

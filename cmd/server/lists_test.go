@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// titles are those of a page's rows.
+// titles returns the titles of the rows of a page.
 func (r reply) titles() []string {
 	r.t.Helper()
 	titles := []string{}
@@ -32,7 +32,7 @@ func (c client) newItems(n int) []string {
 	return paths
 }
 
-func TestAListShowsTheNewestFirst(t *testing.T) {
+func TestAListBeginsWithTheNewest(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	empty := admin.request("GET", "/items/", nil).is(http.StatusOK)
@@ -45,7 +45,7 @@ func TestAListShowsTheNewestFirst(t *testing.T) {
 	assert.Nil(t, all.field("next_cursor"))
 	for query, titles := range map[string][]string{
 		"skip=0&limit=2": {"5", "4"}, "skip=2&limit=2": {"3", "2"}, "skip=4": {"1"}, "limit=5": {"5", "4", "3", "2", "1"}, "limit=1000&skip=3": {"2", "1"},
-		"skip=5": {}, "skip=2147483647": {}, "sort=title&Limit=1&LIMIT=x&skip[]=1&limit%20=1": {"5", "4", "3", "2", "1"}, // what is unknown is ignored
+		"skip=5": {}, "skip=2147483647": {}, "sort=title&Limit=1&LIMIT=x&skip[]=1&limit%20=1": {"5", "4", "3", "2", "1"}, // unknown parameters are ignored
 	} {
 		page := admin.request("GET", "/items/?"+query, nil)
 		assert.Equal(t, titles, page.titles(), query)
@@ -56,7 +56,7 @@ func TestAListShowsTheNewestFirst(t *testing.T) {
 	}
 }
 
-func TestAListShowsAHundredUnlessAskedForMore(t *testing.T) {
+func TestAListHasAHundredRowsByDefault(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	admin.newItems(101)
@@ -64,7 +64,7 @@ func TestAListShowsAHundredUnlessAskedForMore(t *testing.T) {
 	assert.Len(t, admin.request("GET", "/items/?limit=1000", nil).is(http.StatusOK).rows(), 101)
 }
 
-func TestAListOfItemsIsOnesOwnEvenForASuperuser(t *testing.T) {
+func TestAListOfItemsHasOnlyTheOwnOnesEvenForASuperuser(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	ann, _ := admin.newAccount("ann@example.com")
@@ -75,7 +75,7 @@ func TestAListOfItemsIsOnesOwnEvenForASuperuser(t *testing.T) {
 	ann.request("GET", item, nil).refused(http.StatusNotFound, "not_found")
 }
 
-func TestTheParametersOfAListAreChecked(t *testing.T) {
+func TestAListRefusesInvalidParameters(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	for _, list := range []string{"/items/", "/users/", "/items"} {
@@ -96,7 +96,7 @@ func TestTheParametersOfAListAreChecked(t *testing.T) {
 	}
 }
 
-func TestACursorNeitherRepeatsNorMissesARowWhileOthersComeAndGo(t *testing.T) {
+func TestACursorNeitherRepeatsNorMissesRowsDuringChanges(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	items := admin.newItems(7)
@@ -106,8 +106,8 @@ func TestACursorNeitherRepeatsNorMissesARowWhileOthersComeAndGo(t *testing.T) {
 	for page.field("next_cursor") != nil {
 		seen = append(seen, page.titles()...)
 		admin.newItem("new")                                                 // before all of them
-		admin.request("DELETE", items[7-len(seen)], nil).is(204)             // the row that the cursor stands on
-		admin.request("PATCH", items[0], fields{"description": "x"}).is(200) // which does not move it
+		admin.request("DELETE", items[7-len(seen)], nil).is(204)             // the row at the cursor
+		admin.request("PATCH", items[0], fields{"description": "x"}).is(200) // a change does not move a row
 		page = admin.request("GET", "/items/?count=false&limit=3&cursor="+page.text("next_cursor"), nil)
 		require.Nil(t, page.field("count"))
 	}
@@ -115,7 +115,7 @@ func TestACursorNeitherRepeatsNorMissesARowWhileOthersComeAndGo(t *testing.T) {
 	assert.Equal(t, []string{"7", "6", "5", "4", "3", "2", "1"}, seen)
 }
 
-func TestACursorIsOfTheListThatGaveIt(t *testing.T) {
+func TestACursorIsValidOnlyForTheListThatMadeIt(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
