@@ -46,7 +46,7 @@ func run(m *testing.M) int {
 		}
 		defer drop()
 	}
-	return peertest.Run(m, wanted, "the store was not tried on a real account: set SNOWFLAKE_TEST_ACCOUNT and what the README names for that")
+	return peertest.Run(m, wanted, "the store was not tried on a real account: set SNOWFLAKE_TEST_ACCOUNT and the variables in docs/tests.md")
 }
 
 // prepare makes the schema, which must not hold anything yet, and returns what drops it.
@@ -124,7 +124,7 @@ func open(t *testing.T) ports.Store {
 
 func TestStoreOnAnAccount(t *testing.T) {
 	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t) })
-	t.Log("A2 (under GLOBAL; under SESSION the races may fail, as the README says) and A5 hold as far as these tests go")
+	t.Log("A2 (under GLOBAL; under SESSION the races may fail, as docs/snowflake-store.md says) and A5 hold as far as these tests go")
 }
 
 func TestA1AnUpdateThatWaitedSeesTheNewestVersionOfItsRow(t *testing.T) {
