@@ -1,5 +1,5 @@
-// Package echoinsnowflake is the root of the module. It holds setup.sql for those who need it in Go:
-// tests and the local emulator make the tables with the very statements that operators run.
+// Package echoinsnowflake is the root of the module. It embeds setup.sql, so that tests and the local emulator
+// create the tables with the statements that operators run. It holds no other code.
 package echoinsnowflake
 
 import (
@@ -10,7 +10,7 @@ import (
 //go:embed setup.sql
 var setup string
 
-// The lines of setup.sql between which the tables are defined.
+// The lines of setup.sql around the definitions of the tables.
 const (
 	tablesBegin = "-- begin of tables\n"
 	tablesEnd   = "-- end of tables\n"
@@ -23,16 +23,16 @@ func Tables() []string {
 	return statements(part)
 }
 
-// statements splits a script. Whole lines may be comments; no text in it holds a semicolon.
+// statements splits a script. A comment must be a whole line, and no literal may contain a semicolon.
 func statements(script string) []string {
-	var bare strings.Builder
+	var code strings.Builder
 	for line := range strings.Lines(script) {
 		if !strings.HasPrefix(strings.TrimSpace(line), "--") {
-			bare.WriteString(line)
+			code.WriteString(line)
 		}
 	}
 	var all []string
-	for st := range strings.SplitSeq(bare.String(), ";") {
+	for st := range strings.SplitSeq(code.String(), ";") {
 		if st = strings.TrimSpace(st); st != "" {
 			all = append(all, st)
 		}

@@ -1,48 +1,39 @@
--- Lets a GitHub repository set up and deploy the service, without a stored key. An administrator runs
--- it once, by hand, as ACCOUNTADMIN; whoever deploys from a machine of their own does not need it.
+-- Lets a GitHub repository set up and deploy the service without a stored key. An administrator runs it once, as
+-- ACCOUNTADMIN. To deploy from your own machine you do not need it.
 --
---     snow sql -f deploy/bootstrap.sql -D repository=owner/name
+--     snow sql --role ACCOUNTADMIN -f deploy/bootstrap.sql -D repository=owner/name
 --
--- The repository is named as the subject of GitHub's tokens does: with both numbers,
--- owner@123456/name@456789, if it was created, renamed or moved after 15 July 2026 or has opted in
--- (GitHub, "Immutable subject claims"). Nobody can then take its name over.
--- It can be run again, and replaces nothing. For another repository: ALTER USER … SET WORKLOAD_IDENTITY.
+-- Name the repository as the subject of GitHub's tokens does. If it was created, renamed or moved after
+-- 15 July 2026, or has opted in, that is with both numbers, owner@123456/name@456789 (GitHub, "Immutable subject
+-- claims"): nobody else can then take over its name.
+-- You can run it again; it replaces nothing. For another repository: ALTER USER … SET WORKLOAD_IDENTITY.
 
--- Runs setup.sql, once and for later versions of it. It is not for every deployment.
+-- echo_setup runs setup.sql. A normal deployment does not use it.
 CREATE ROLE IF NOT EXISTS echo_setup COMMENT = 'Sets Echo in Snowflake up';
--- Administrators inherit it, as Snowflake recommends for every role of an application.
 GRANT ROLE echo_setup TO ROLE SYSADMIN;
 
--- What setup.sql creates in the account, and nothing more. MANAGE GRANTS is not among it: that would be
--- the right to everything.
+-- These are the objects that setup.sql creates in the account, and nothing more. MANAGE GRANTS is not among them:
+-- it is the right to everything.
 GRANT CREATE ROLE ON ACCOUNT TO ROLE echo_setup;
--- Likewise.
 GRANT CREATE WAREHOUSE ON ACCOUNT TO ROLE echo_setup;
--- Likewise.
 GRANT CREATE DATABASE ON ACCOUNT TO ROLE echo_setup;
--- Likewise.
 GRANT CREATE COMPUTE POOL ON ACCOUNT TO ROLE echo_setup;
--- The one right of the account that setup.sql hands on.
+-- setup.sql grants this one to echo_role.
 GRANT BIND SERVICE ENDPOINT ON ACCOUNT TO ROLE echo_setup WITH GRANT OPTION;
 
--- The roles of setup.sql are made here already, so that echo_setup can be a member of echo_owner: it
--- goes on granting rights on what it has handed to that role.
+-- setup.sql also creates these roles. They exist here already, so that echo_setup can be a member of echo_owner.
+-- It needs that to hand tables over to echo_owner, and to go on granting privileges on them.
 CREATE ROLE IF NOT EXISTS echo_owner COMMENT = 'Owns the database of Echo in Snowflake';
--- Likewise.
 CREATE ROLE IF NOT EXISTS echo_role COMMENT = 'Runs the service Echo in Snowflake';
--- Likewise.
 CREATE ROLE IF NOT EXISTS echo_deployer COMMENT = 'Deploys Echo in Snowflake';
--- Likewise.
 GRANT ROLE echo_owner TO ROLE echo_setup;
--- Who owns a role may grant it to others, as setup.sql does to SYSADMIN.
+-- The owner of a role may grant it to others, as setup.sql does to SYSADMIN.
 GRANT OWNERSHIP ON ROLE echo_owner TO ROLE echo_setup COPY CURRENT GRANTS;
--- Likewise.
 GRANT OWNERSHIP ON ROLE echo_role TO ROLE echo_setup COPY CURRENT GRANTS;
--- Likewise.
 GRANT OWNERSHIP ON ROLE echo_deployer TO ROLE echo_setup COPY CURRENT GRANTS;
 
--- The workflow setup-infra.yml signs in as this user. It proves who it is by a token of GitHub that
--- names the repository and the environment "setup", which should ask somebody for approval.
+-- The workflow setup-infra.yml signs in as this user. It proves its identity with a token of GitHub that names
+-- the repository and the environment "setup". Let that environment require an approval.
 CREATE USER IF NOT EXISTS echo_setup_pipeline
     TYPE = SERVICE
     WORKLOAD_IDENTITY = (
@@ -52,10 +43,9 @@ CREATE USER IF NOT EXISTS echo_setup_pipeline
     )
     DEFAULT_ROLE = echo_setup
     COMMENT = 'setup-infra.yml of Echo in Snowflake';
--- All that it may be.
 GRANT ROLE echo_setup TO USER echo_setup_pipeline;
 
--- The workflow deploy.yml signs in as this one, in the environment "production".
+-- The workflow deploy.yml signs in as this user, in the environment "production".
 CREATE USER IF NOT EXISTS echo_pipeline
     TYPE = SERVICE
     WORKLOAD_IDENTITY = (
@@ -65,7 +55,6 @@ CREATE USER IF NOT EXISTS echo_pipeline
     )
     DEFAULT_ROLE = echo_deployer
     COMMENT = 'deploy.yml of Echo in Snowflake';
--- It brings images, specifications and secrets …
 GRANT ROLE echo_deployer TO USER echo_pipeline;
--- … and creates and alters the service, which belongs to the role that it runs as.
+-- A service runs as the role that created it, so the pipeline needs echo_role too.
 GRANT ROLE echo_role TO USER echo_pipeline;

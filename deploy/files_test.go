@@ -1,9 +1,7 @@
-// Package deploy has tests of the files that a deployment consists of: what a schema cannot say of
-// them, and that they agree with each other and with the configuration of the service.
-package deploy
+package main
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"os"
 	"path"
@@ -18,216 +16,304 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/platformtest"
 )
 
-// specification is what these tests need of spec.yml; service-spec.schema.json has all of it.
-type specification struct {
+// serviceSpec has the fields of Snowflake's service specification that spec.yml uses, and no others: the
+// platform refuses a field that it does not know. Look a new one up in the specification reference.
+type serviceSpec struct {
 	Spec struct {
-		Containers []container
-		Endpoints  []struct {
-			Name   string
-			Port   int
-			Public bool
-		}
-		Volumes []struct{ Name string }
+		Containers   []container
+		Endpoints    []endpoint
+		LogExporters struct {
+			EventTableConfig struct {
+				LogLevel string `yaml:"logLevel"`
+			} `yaml:"eventTableConfig"`
+		} `yaml:"logExporters"`
+		PlatformMonitor struct {
+			MetricConfig struct{ Groups []string } `yaml:"metricConfig"`
+		} `yaml:"platformMonitor"`
 	}
 	Capabilities struct {
-		SecurityContext struct{ ExecuteAsCaller *bool }
+		SecurityContext struct {
+			ExecuteAsCaller *bool `yaml:"executeAsCaller"`
+		} `yaml:"securityContext"`
 	}
 	ServiceRoles []struct {
 		Name      string
 		Endpoints []string
-	}
+	} `yaml:"serviceRoles"`
 }
 
 type container struct {
-	Name, Image  string
-	Env          map[string]string
-	VolumeMounts []struct{ Name string }
-	Secrets      []struct {
-		SnowflakeSecret struct{ ObjectName string }
-		DirectoryPath   string
-		EnvVarName      string
+	Name, Image string
+	Env         map[string]any
+	Secrets     []struct {
+		SnowflakeSecret struct {
+			ObjectName string `yaml:"objectName"`
+		} `yaml:"snowflakeSecret"`
+		DirectoryPath string `yaml:"directoryPath"`
 	}
-	ReadinessProbe, LivenessProbe struct {
-		Port int
-		Path string
-	}
-	Resources struct{ Limits struct{ Memory string } }
+	ReadinessProbe probe `yaml:"readinessProbe"`
+	LivenessProbe  probe `yaml:"livenessProbe"`
+	Resources      struct{ Requests, Limits resources }
 }
 
-func read(t *testing.T, name string) string {
+type probe struct {
+	Port             int
+	Path             string
+	PeriodSeconds    int `yaml:"periodSeconds"`
+	FailureThreshold int `yaml:"failureThreshold"`
+}
+
+type resources struct {
+	CPU    float64
+	Memory string
+}
+
+type endpoint struct {
+	Name     string
+	Port     int
+	Public   any // yaml decodes the text "yes" to a bool
+	Protocol string
+	CORS     struct {
+		Origins []string `yaml:"Access-Control-Allow-Origin"`
+		Methods []string `yaml:"Access-Control-Allow-Methods"`
+		Headers []string `yaml:"Access-Control-Allow-Headers"`
+		Exposed []string `yaml:"Access-Control-Expose-Headers"`
+	} `yaml:"corsSettings"`
+}
+
+func readFile(t *testing.T, name string) string {
 	t.Helper()
 	content, err := os.ReadFile(name)
 	require.NoError(t, err)
 	return string(content)
 }
 
-// parse goes by way of JSON, whose package finds fields in any letter case.
-func parse[T any](t *testing.T, content string) T {
+// readSpec decodes spec.yml. A field that serviceSpec lacks is an error.
+func readSpec(t *testing.T) serviceSpec {
 	t.Helper()
-	var anything any
-	require.NoError(t, yaml.Unmarshal([]byte(content), &anything))
-	plain, err := json.Marshal(anything)
-	require.NoError(t, err)
-	var parsed T
-	require.NoError(t, json.Unmarshal(plain, &parsed))
-	return parsed
+	decoder := yaml.NewDecoder(strings.NewReader(readFile(t, "spec.yml")))
+	decoder.KnownFields(true)
+	var s serviceSpec
+	require.NoError(t, decoder.Decode(&s))
+	return s
 }
 
-func TestEveryNameInTheSpecificationIsDeclaredOnce(t *testing.T) {
-	s := parse[specification](t, read(t, "spec.yml"))
-	var containers, endpoints, volumes, roles []string
-	for _, e := range s.Spec.Endpoints {
-		endpoints = append(endpoints, e.Name)
+func TestTheSpecificationHasOnlyFieldsAndValuesThatThePlatformKnows(t *testing.T) {
+	s := readSpec(t)
+	require.Len(t, s.Spec.Containers, 1)
+	c := s.Spec.Containers[0]
+	assert.Equal(t, "api", c.Name, "the command asks for the log of that container")
+	assert.Equal(t, "/echo_db/echo_schema/echo_repo/echo-in-snowflake:latest", c.Image)
+	for key, value := range c.Env {
+		assert.NotEmpty(t, value, key)
+		assert.IsType(t, "", value, "%s: quote it", key)
 	}
-	for _, v := range s.Spec.Volumes {
-		volumes = append(volumes, v.Name)
+	require.NotEmpty(t, c.Secrets)
+	for _, secret := range c.Secrets {
+		assert.Regexp(t, `^(/[a-z-]+)+$`, secret.DirectoryPath, "secrets are files: a variable is never updated")
 	}
-	for _, c := range s.Spec.Containers {
-		containers = append(containers, c.Name)
-		for _, mount := range c.VolumeMounts {
-			assert.Contains(t, volumes, mount.Name)
-		}
+	for _, r := range []resources{c.Resources.Requests, c.Resources.Limits} {
+		assert.Positive(t, r.CPU)
+		assert.Positive(t, mebibytes(t, r.Memory))
 	}
-	for _, r := range s.ServiceRoles {
-		roles = append(roles, r.Name)
-		for _, endpoint := range r.Endpoints {
-			assert.Contains(t, endpoints, endpoint)
-		}
+	for _, p := range []probe{c.ReadinessProbe, c.LivenessProbe} {
+		assert.Positive(t, p.PeriodSeconds)
+		assert.Positive(t, p.FailureThreshold)
 	}
-	for _, names := range [][]string{containers, endpoints, volumes, roles} {
-		slices.Sort(names)
-		assert.Equal(t, slices.Compact(slices.Clone(names)), names)
+
+	require.Len(t, s.Spec.Endpoints, 1)
+	e := s.Spec.Endpoints[0]
+	assert.Equal(t, "api", e.Name)
+	assert.Equal(t, true, e.Public)
+	assert.Equal(t, "HTTP", e.Protocol, "a public endpoint has no other")
+	require.NotEmpty(t, e.CORS.Origins)
+	for _, origin := range e.CORS.Origins {
+		assert.Regexp(t, `^https?://[A-Za-z0-9.:-]+$`, origin, "* and paths are refused")
 	}
-	assert.Equal(t, []string{"api"}, containers, "deploy.sh asks for the log of that one")
+	assert.Subset(t, []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, e.CORS.Methods)
+	assert.NotEmpty(t, e.CORS.Methods)
+	for _, header := range slices.Concat(e.CORS.Headers, e.CORS.Exposed) {
+		assert.Regexp(t, `^[A-Za-z-]+$`, header)
+	}
+	require.Len(t, s.ServiceRoles, 1)
+	assert.Equal(t, "api_role", s.ServiceRoles[0].Name)
+	assert.Equal(t, []string{e.Name}, s.ServiceRoles[0].Endpoints)
+
+	assert.Contains(t, []string{"INFO", "ERROR", "NONE"}, s.Spec.LogExporters.EventTableConfig.LogLevel)
+	groups := s.Spec.PlatformMonitor.MetricConfig.Groups
+	assert.Subset(t, []string{"system", "system_limits", "status", "network", "storage"}, groups)
+	slices.Sort(groups)
+	assert.NotEmpty(t, groups)
+	assert.Equal(t, slices.Compact(slices.Clone(groups)), groups, "each once")
+	require.NotNil(t, s.Capabilities.SecurityContext.ExecuteAsCaller)
+	assert.False(t, *s.Capabilities.SecurityContext.ExecuteAsCaller, "the service does not need the callers' tokens")
 }
 
 func TestTheServiceListensWhereThePlatformAsks(t *testing.T) {
-	s := parse[specification](t, read(t, "spec.yml"))
+	s := readSpec(t)
 	c := s.Spec.Containers[0]
-	_, port, ok := strings.Cut(c.Env["HTTP_ADDR"], ":")
+	_, port, ok := strings.Cut(fmt.Sprint(c.Env["HTTP_ADDR"]), ":")
 	require.True(t, ok)
 	for _, asked := range []int{c.ReadinessProbe.Port, c.LivenessProbe.Port, s.Spec.Endpoints[0].Port} {
 		assert.Equal(t, port, strconv.Itoa(asked))
 	}
 	assert.Equal(t, []string{"/readyz", "/livez"}, []string{c.ReadinessProbe.Path, c.LivenessProbe.Path})
-	assert.True(t, s.Spec.Endpoints[0].Public)
-	require.NotNil(t, s.Capabilities.SecurityContext.ExecuteAsCaller)
-	assert.False(t, *s.Capabilities.SecurityContext.ExecuteAsCaller, "nothing here needs the token of a caller")
 }
 
-// The service would not start with a configuration that it does not accept.
+// The service does not start with a configuration that it does not accept.
 func TestTheServiceAcceptsTheConfigurationOfTheSpecification(t *testing.T) {
-	c := parse[specification](t, read(t, "spec.yml")).Spec.Containers[0]
+	c := readSpec(t).Spec.Containers[0]
 	files := t.TempDir()
 	t.Chdir(files)
 	for _, secret := range c.Secrets {
-		assert.Empty(t, secret.EnvVarName, "a variable is never updated")
 		require.NoError(t, os.MkdirAll(files+secret.DirectoryPath, 0o700))
 		require.NoError(t, os.WriteFile(files+secret.DirectoryPath+"/secret_string", []byte("0123456789abcdefghijklmnopqrstuv"), 0o600))
 	}
-	known := map[string]bool{"GOMEMLIMIT": true} // of the runtime
+	known := map[string]bool{"GOMEMLIMIT": true} // of the Go runtime
 	for _, k := range config.Keys() {
 		known[k.Name] = true
 	}
-	for key, value := range c.Env {
+	for key, v := range c.Env {
 		assert.True(t, known[key] || strings.HasPrefix(key, "OTEL_"), "%s is not a key", key)
+		value := fmt.Sprint(v)
 		if strings.HasSuffix(key, "_FILE") {
 			value = files + value
 		}
 		t.Setenv(key, value)
 	}
-	for key, value := range map[string]string{ // by the platform
+	for key, value := range map[string]string{ // that the platform sets
 		"SNOWFLAKE_ACCOUNT": "account", "SNOWFLAKE_HOST": "org-account.snowflakecomputing.com",
 		"SNOWFLAKE_DATABASE": "ECHO_DB", "SNOWFLAKE_SCHEMA": "ECHO_SCHEMA",
-		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "collector:4317",
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":  "http://collector:4317",
+		"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "collector:4317",
 	} {
 		t.Setenv(key, value)
 	}
 	cfg, err := config.Load(nil)
 	require.NoError(t, err)
 	assert.Equal(t, config.StorageSnowflake, cfg.Storage)
-	assert.False(t, cfg.Telemetry.TrustTraceparent, "Snowsight finds no trace whose id a client has chosen")
+	assert.False(t, cfg.Telemetry.TrustTraceparent, "Snowsight does not show a trace whose id the client chose")
 }
 
 func TestGoCollectsGarbageBeforeThePlatformKills(t *testing.T) {
-	c := parse[specification](t, read(t, "spec.yml")).Spec.Containers[0]
-	require.NotEmpty(t, c.Env["GOMEMLIMIT"])
-	assert.Less(t, mebibytes(t, strings.TrimSuffix(c.Env["GOMEMLIMIT"], "B")), mebibytes(t, c.Resources.Limits.Memory)*9/10)
+	c := readSpec(t).Spec.Containers[0]
+	limit, ok := strings.CutSuffix(fmt.Sprint(c.Env["GOMEMLIMIT"]), "B")
+	require.True(t, ok)
+	assert.Less(t, mebibytes(t, limit), mebibytes(t, c.Resources.Limits.Memory)*9/10)
+	assert.LessOrEqual(t, mebibytes(t, c.Resources.Requests.Memory), mebibytes(t, c.Resources.Limits.Memory))
 }
 
 func mebibytes(t *testing.T, s string) int {
 	t.Helper()
-	n, err := strconv.Atoi(strings.TrimSuffix(s, "Mi"))
-	require.NoError(t, err, "%s is not in Mi", s)
+	number, ok := strings.CutSuffix(s, "Mi")
+	require.True(t, ok, "%s is not in Mi", s)
+	n, err := strconv.Atoi(number)
+	require.NoError(t, err)
 	return n
 }
 
-func TestEverySecretOfTheSpecificationIsCreatedByTheScript(t *testing.T) {
-	script := read(t, "deploy.sh")
-	secrets := parse[specification](t, read(t, "spec.yml")).Spec.Containers[0].Secrets
-	require.NotEmpty(t, secrets)
-	for _, secret := range secrets {
-		name := strings.TrimPrefix(secret.SnowflakeSecret.ObjectName, "echo_db.echo_schema.echo_")
-		assert.Contains(t, script, `"${prefix}_`+name+`"`)
+// The edits of the command leave everything else as it is, so that the result can be compared with spec.yml.
+func TestTheRenderedSpecificationDiffersFromTheFileOnlyInWhatTheEnvironmentSays(t *testing.T) {
+	variables := map[string]string{"ECHO_CORS_ORIGINS": "https://app.example.com", "ECHO_LOG_LEVEL": "debug"}
+	d := deployment{prefix: "echo", digest: platformtest.Digest('a'), getenv: func(name string) string { return variables[name] }}
+	rendered, err := d.renderSpec()
+	require.NoError(t, err)
+	want := strings.NewReplacer("LOG_LEVEL: info", `LOG_LEVEL: "debug"`, "echo-in-snowflake:latest", "echo-in-snowflake@"+d.digest)
+	assert.Equal(t, want.Replace(readFile(t, "spec.yml")), string(rendered))
+
+	variables = nil
+	rendered, err = d.renderSpec()
+	require.NoError(t, err)
+	decoder := yaml.NewDecoder(bytes.NewReader(rendered))
+	decoder.KnownFields(true)
+	var s serviceSpec
+	require.NoError(t, decoder.Decode(&s))
+	assert.Empty(t, s.Spec.Endpoints[0].CORS)
+	assert.NotContains(t, string(rendered), "ECHO_CORS_ORIGINS", "the comment goes with the settings")
+}
+
+// dryRun returns what the command prints for the default environment.
+func dryRun(t *testing.T) string {
+	t.Helper()
+	result := newPrograms(t).deploy(t.Context(), nil, "", "--dry-run")
+	require.Zero(t, result.Code, result.Out)
+	return result.Out
+}
+
+func TestTheCommandCreatesEverySecretOfTheSpecification(t *testing.T) {
+	printed := dryRun(t)
+	for _, secret := range readSpec(t).Spec.Containers[0].Secrets {
+		assert.Contains(t, printed, "CREATE SECRET IF NOT EXISTS "+secret.SnowflakeSecret.ObjectName+" TYPE")
+		assert.Contains(t, printed, "GRANT READ ON SECRET "+secret.SnowflakeSecret.ObjectName+" TO ROLE echo_role;")
 	}
 }
 
-// project is what these tests need of snowflake.yml; the CLI checks the rest of it.
+// project is the part of snowflake.yml that these tests need. The CLI checks the rest.
 type project struct {
 	Entities struct {
 		Service struct {
 			Identifier     struct{ Name, Database, Schema string }
 			Stage          string
-			ComputePool    string `json:"compute_pool"`
-			SpecFile       string `json:"spec_file"`
+			ComputePool    string `yaml:"compute_pool"`
+			SpecFile       string `yaml:"spec_file"`
 			Artifacts      []string
-			MinInstances   int    `json:"min_instances"`
-			MaxInstances   int    `json:"max_instances"`
-			AutoResume     bool   `json:"auto_resume"`
-			QueryWarehouse string `json:"query_warehouse"`
+			MinInstances   int    `yaml:"min_instances"`
+			MaxInstances   int    `yaml:"max_instances"`
+			AutoResume     bool   `yaml:"auto_resume"`
+			QueryWarehouse string `yaml:"query_warehouse"`
 		}
 	}
 }
 
-func TestTheProjectOfTheCLIDeploysWhatTheScriptDoes(t *testing.T) {
-	defaults := parse[struct{ Env map[string]any }](t, read(t, "snowflake.yml")).Env
+func TestTheProjectOfTheCLIDeploysTheSameServiceAsTheCommand(t *testing.T) {
+	var p project
+	var defaults struct{ Env map[string]any }
+	require.NoError(t, yaml.Unmarshal([]byte(readFile(t, "snowflake.yml")), &defaults))
 	variable := regexp.MustCompile(`<% ctx\.env\.(\w+) %>`)
-	p := parse[project](t, variable.ReplaceAllStringFunc(read(t, "snowflake.yml"), func(s string) string {
-		return fmt.Sprint(defaults[variable.FindStringSubmatch(s)[1]])
-	}))
+	require.NoError(t, yaml.Unmarshal([]byte(variable.ReplaceAllStringFunc(readFile(t, "snowflake.yml"), func(s string) string {
+		return fmt.Sprint(defaults.Env[variable.FindStringSubmatch(s)[1]])
+	})), &p))
 	s := p.Entities.Service
-	script := read(t, "deploy.sh")
-	for _, name := range []string{s.Identifier.Name, s.Identifier.Database, s.Identifier.Schema, s.ComputePool, s.QueryWarehouse, path.Ext("." + s.Stage)[1:]} {
-		suffix, ok := strings.CutPrefix(name, "echo_")
-		require.True(t, ok, name)
-		assert.Contains(t, script, "${prefix}_"+suffix)
-	}
-	assert.Equal(t, "echo_db.echo_schema.echo_stage", s.Stage)
+	created := fmt.Sprintf("CREATE SERVICE IF NOT EXISTS %s.%s.%s IN COMPUTE POOL %s FROM @%s SPECIFICATION_FILE = '",
+		s.Identifier.Database, s.Identifier.Schema, s.Identifier.Name, s.ComputePool, s.Stage)
+	properties := fmt.Sprintf("/%s' MIN_INSTANCES = %d MAX_INSTANCES = %d MIN_READY_INSTANCES = 1 AUTO_RESUME = TRUE QUERY_WAREHOUSE = %s;\n",
+		path.Base(s.SpecFile), s.MinInstances, s.MaxInstances, s.QueryWarehouse)
+	assert.Regexp(t, regexp.QuoteMeta(created)+"[0-9a-f]{16}"+regexp.QuoteMeta(properties), dryRun(t))
 	assert.Equal(t, []string{s.SpecFile}, s.Artifacts, "the CLI puts a file into the stage under its path here")
-	assert.Contains(t, script, fmt.Sprintf("ECHO_MIN_INSTANCES:-%d}", s.MinInstances))
-	assert.Equal(t, s.MinInstances, s.MaxInstances)
 	assert.True(t, s.AutoResume)
 }
 
-func TestEveryObjectOfADeploymentIsMadeBySetup(t *testing.T) {
-	setup := read(t, "../setup.sql")
-	for _, suffix := range []string{"db", "schema", "repo", "stage", "pool", "wh", "role", "deployer"} {
-		assert.Regexp(t, `(?m)^CREATE .* (echo_db\.)?(echo_schema\.)?echo_`+suffix+`\b`, setup)
-		assert.Contains(t, read(t, "deploy.sh"), "${prefix}_"+suffix)
+func TestSetupCreatesEveryObjectThatTheCommandNames(t *testing.T) {
+	setup := readFile(t, "../setup.sql")
+	printed := dryRun(t)
+	created := regexp.MustCompile(`CREATE (?:SECRET|SERVICE) IF NOT EXISTS echo_db\.echo_schema\.(\w+)`).FindAllStringSubmatch(printed, -1)
+	require.Len(t, created, 4)
+	objects := regexp.MustCompile(`\becho_\w+`).FindAllString(printed, -1)
+	for _, own := range created {
+		objects = slices.DeleteFunc(objects, func(name string) bool { return name == own[1] })
+	}
+	slices.Sort(objects)
+	objects = slices.Compact(objects)
+	assert.Len(t, objects, 8)
+	for _, name := range objects {
+		assert.Regexp(t, `(?m)^CREATE .* (echo_db\.)?(echo_schema\.)?`+name+`\b`, setup)
 	}
 }
 
 func TestNoWorkflowIsAnAdministratorOrHasAKey(t *testing.T) {
+	bootstrap := readFile(t, "bootstrap.sql")
 	for _, name := range []string{"setup-infra.yml", "deploy.yml"} {
-		workflow := read(t, "../.github/workflows/"+name)
+		workflow := readFile(t, "../.github/workflows/"+name)
 		assert.NotRegexp(t, `(?i)accountadmin|private_key|snowflake_password`, workflow)
 		assert.Contains(t, workflow, "id-token: write")
 		user := regexp.MustCompile(`SNOWFLAKE_USER: (\w+)`).FindStringSubmatch(workflow)
 		environment := regexp.MustCompile(`environment: (\w+)`).FindStringSubmatch(workflow)
-		assert.Regexp(t, `(?s)CREATE USER IF NOT EXISTS `+user[1]+`\b[^;]*:environment:`+environment[1]+`'`, read(t, "bootstrap.sql"))
+		assert.Regexp(t, `(?s)CREATE USER IF NOT EXISTS `+user[1]+`\b[^;]*:environment:`+environment[1]+`'`, bootstrap)
 	}
-	assert.NotContains(t, strings.ToUpper(strings.ReplaceAll(read(t, "bootstrap.sql"), "as ACCOUNTADMIN", "")), "ROLE ACCOUNTADMIN")
-	assert.NotRegexp(t, `GRANT [^;]*MANAGE GRANTS`, read(t, "bootstrap.sql"))
+	statements := regexp.MustCompile(`(?m)^--.*$`).ReplaceAllString(bootstrap, "")
+	assert.NotContains(t, strings.ToUpper(statements), "ACCOUNTADMIN")
+	assert.NotContains(t, statements, "MANAGE GRANTS")
 }

@@ -1,4 +1,4 @@
-package deploy
+package main
 
 import (
 	"io/fs"
@@ -15,14 +15,14 @@ import (
 
 const guide = "README.md"
 
-// sources are the lines in which what an operator reads has its text.
+// sources returns the lines of code that can hold a message for an operator.
 func sources(t *testing.T) []string {
 	t.Helper()
-	lines := strings.Split(read(t, "deploy.sh")+read(t, "smoke.sh"), "\n")
-	for _, folder := range []string{"adapters", "cmd", "config", "domain"} {
+	lines := strings.Split(readFile(t, "smoke.sh"), "\n")
+	for _, folder := range []string{"adapters", "cmd", "config", "deploy", "domain"} {
 		require.NoError(t, filepath.WalkDir("../"+folder, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
-				lines = append(lines, strings.Split(read(t, path), "\n")...)
+				lines = append(lines, strings.Split(readFile(t, path), "\n")...)
 			}
 			return err
 		}))
@@ -30,8 +30,8 @@ func sources(t *testing.T) []string {
 	return lines
 }
 
-// says tells whether a line has the parts of a message, in that order; "…" stands between them.
-func says(line string, parts []string) bool {
+// contains reports whether a line has the parts of a message in their order.
+func contains(line string, parts []string) bool {
 	for _, part := range parts {
 		_, rest, found := strings.Cut(line, strings.TrimSpace(part))
 		if !found {
@@ -42,23 +42,23 @@ func says(line string, parts []string) bool {
 	return true
 }
 
-func TestEveryMessageInTheGuideIsOneOfOurs(t *testing.T) {
-	_, tables, found := strings.Cut(read(t, guide), "\n## When it does not work\n")
+func TestEveryMessageInTheGuideIsInTheCodeOrMarkedAsSnowflakes(t *testing.T) {
+	_, tables, found := strings.Cut(readFile(t, guide), "\n## When it does not work\n")
 	require.True(t, found)
 	lines := sources(t)
-	message := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
-	ours := message.FindAllStringSubmatch(tables, -1)
+	messages := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+	ours := messages.FindAllStringSubmatch(tables, -1)
 	for _, m := range ours {
 		parts := strings.Split(m[1], "…")
-		assert.Greater(t, len(strings.Join(parts, "")), 10, "%s could be anything", m[1])
-		assert.True(t, slices.ContainsFunc(lines, func(line string) bool { return says(line, parts) }), m[1])
+		assert.Greater(t, len(strings.Join(parts, "")), 10, "%s is too short", m[1])
+		assert.True(t, slices.ContainsFunc(lines, func(line string) bool { return contains(line, parts) }), m[1])
 	}
 	rows := strings.Count(tables, "\n| ") - strings.Count(tables, "\n| message |")
-	assert.Equal(t, rows, len(ours)+strings.Count(tables, " (Snowflake) |"), "a message is ours or marked as Snowflake's")
+	assert.Equal(t, rows, len(ours)+strings.Count(tables, " (Snowflake) |"), "a message is in the code or marked as Snowflake's")
 }
 
-func TestEveryLinkInTheGuideLeadsSomewhere(t *testing.T) {
-	links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(read(t, guide), -1)
+func TestEveryLinkInTheGuideHasATarget(t *testing.T) {
+	links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(readFile(t, guide), -1)
 	require.NotEmpty(t, links)
 	for _, link := range links {
 		if strings.Contains(link[1], "://") {
@@ -70,12 +70,12 @@ func TestEveryLinkInTheGuideLeadsSomewhere(t *testing.T) {
 		}
 		assert.FileExists(t, file)
 		if anchor != "" {
-			assert.Contains(t, anchors(read(t, file)), anchor, file)
+			assert.Contains(t, anchors(readFile(t, file)), anchor, file)
 		}
 	}
 }
 
-// anchors are what GitHub calls the headings of a document.
+// anchors returns the anchors that GitHub gives the headings of a document.
 func anchors(document string) []string {
 	var all []string
 	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(document, -1) {
@@ -93,17 +93,17 @@ func anchors(document string) []string {
 }
 
 func TestEveryNameInTheGuideExists(t *testing.T) {
-	text := read(t, guide)
-	scripts := read(t, "../setup.sql") + read(t, "bootstrap.sql") + read(t, "observability.sql") + read(t, "spec.yml")
+	text := readFile(t, guide)
+	scripts := readFile(t, "../setup.sql") + readFile(t, "bootstrap.sql") + readFile(t, "observability.sql") + readFile(t, "spec.yml")
 	objects := regexp.MustCompile(`\becho_[a-z_]*[a-z]\b`)
-	made := objects.FindAllString(scripts, -1)
+	created := objects.FindAllString(scripts, -1)
 	for _, name := range objects.FindAllString(text, -1) {
-		assert.Contains(t, made, name)
+		assert.Contains(t, created, name)
 	}
 
 	variables := regexp.MustCompile(`\bECHO_[A-Z_]*[A-Z]\b`)
-	known := variables.FindAllString(read(t, "deploy.sh")+read(t, "observability.sql"), -1)
-	for _, key := range regexp.MustCompile(`(?m)^      ([A-Z_]+): `).FindAllStringSubmatch(read(t, "spec.yml"), -1) {
+	known := variables.FindAllString(usage+readFile(t, "observability.sql"), -1)
+	for _, key := range regexp.MustCompile(`(?m)^      ([A-Z_]+): `).FindAllStringSubmatch(readFile(t, "spec.yml"), -1) {
 		known = append(known, "ECHO_"+key[1])
 	}
 	for _, name := range variables.FindAllString(text, -1) {
@@ -111,14 +111,13 @@ func TestEveryNameInTheGuideExists(t *testing.T) {
 	}
 }
 
-// The pipeline reads nothing that the guide does not name.
 func TestTheGuideNamesEveryVariableAndSecretOfThePipeline(t *testing.T) {
-	text := read(t, guide)
+	text := readFile(t, guide)
 	workflows, err := filepath.Glob("../.github/workflows/*.yml")
 	require.NoError(t, err)
 	named := 0
 	for _, workflow := range workflows {
-		for _, m := range regexp.MustCompile(`\b(?:vars|secrets)\.([A-Z_]+)`).FindAllStringSubmatch(read(t, workflow), -1) {
+		for _, m := range regexp.MustCompile(`\b(?:vars|secrets)\.([A-Z_]+)`).FindAllStringSubmatch(readFile(t, workflow), -1) {
 			assert.Contains(t, text, "`"+m[1]+"`", workflow)
 			named++
 		}

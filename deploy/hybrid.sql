@@ -1,15 +1,19 @@
--- The tables of setup.sql as hybrid tables (Unistore), for those who want single rows found in tens
--- of milliseconds, locks on rows, and keys that are enforced. Run it after setup.sql in a schema
--- whose standard tables were never used: hybrid tables have the same names, so drop the empty ones
--- by hand first. It moves no rows. Then grant what setup.sql grants on its tables, again.
+-- The tables of setup.sql as hybrid tables (Unistore): they find single rows within tens of milliseconds, lock
+-- rows instead of tables, and enforce keys. Run it after setup.sql, as the same role:
 --
--- Hybrid tables exist on AWS and Azure, and not in trial accounts. The service finds out by itself
--- which kind it has. THIS WAS NEVER RUN AGAINST SNOWFLAKE: it follows the documentation.
+--     snow sql --role ACCOUNTADMIN -f deploy/hybrid.sql
+--
+-- It moves no rows, and the tables have the same names. So use a schema whose standard tables are still empty,
+-- and drop those by hand first.
+--
+-- Hybrid tables exist on AWS and Azure, but not in trial accounts. The service detects which kind it has. THIS
+-- WAS NEVER RUN AGAINST SNOWFLAKE: it follows the documentation.
 
--- Those of setup.sql.
+-- The INSERT below needs a warehouse.
+USE WAREHOUSE echo_wh;
 USE SCHEMA echo_db.echo_schema;
 
--- A unique e-mail is enforced here, so that creating an account needs no lock.
+-- The key on the e-mail address is enforced, so creating an account needs no lock.
 CREATE HYBRID TABLE IF NOT EXISTS users (
     id VARCHAR(36) NOT NULL PRIMARY KEY COMMENT 'UUIDv7, lower case',
     email VARCHAR(254) NOT NULL UNIQUE COMMENT 'lower case, of one account only',
@@ -23,8 +27,8 @@ CREATE HYBRID TABLE IF NOT EXISTS users (
     updated_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Accounts of Echo in Snowflake';
 
--- No foreign key to users: it could only forbid the deletion of an account that has items, and who
--- reads an item looks for its owner anyway.
+-- There is no foreign key to users. It could only forbid to delete an account that has items, and every read
+-- of an item checks its owner anyway.
 CREATE HYBRID TABLE IF NOT EXISTS items (
     id VARCHAR(36) NOT NULL PRIMARY KEY COMMENT 'UUIDv7, lower case',
     owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',
@@ -36,14 +40,17 @@ CREATE HYBRID TABLE IF NOT EXISTS items (
     INDEX items_by_owner (owner_id, created_at, id)
 ) COMMENT = 'Items of Echo in Snowflake';
 
--- Still needed: that a last superuser remains is a rule that no key can keep. A hybrid table has to
--- have a key, and n changes with every use, so that this one stays a standard table.
+-- No key can keep the rule that one superuser remains, so the lock is still needed. A hybrid table must have a
+-- primary key, and n changes with every use, so this one stays a standard table.
 CREATE TABLE IF NOT EXISTS account_lock (
     n NUMBER(38, 0) NOT NULL,
     bootstrapped_at TIMESTAMP_NTZ(6)
 ) COMMENT = 'Serialises writes of accounts, has exactly one row';
 
--- Its row.
 INSERT INTO account_lock (n)
 SELECT 0
 WHERE NOT EXISTS (SELECT 1 FROM account_lock);
+
+-- The same grants as in setup.sql, for the tables above.
+GRANT OWNERSHIP ON ALL TABLES IN SCHEMA echo_db.echo_schema TO ROLE echo_owner COPY CURRENT GRANTS;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA echo_db.echo_schema TO ROLE echo_role;

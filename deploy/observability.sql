@@ -1,49 +1,49 @@
--- Views that say what each route costs in Snowflake, how long it takes, what fails, and who signs in.
--- Run all of it as ACCOUNTADMIN, after setup.sql:
+-- Views of the cost and the latency of each route, of failures, and of sign-ins. Run it as ACCOUNTADMIN, after
+-- setup.sql:
 --
---     snow sql -f deploy/observability.sql
+--     snow sql --role ACCOUNTADMIN -f deploy/observability.sql
 --
--- It can be run again at any time, and a newer version over an older one: a view holds no data. A view
--- reads with the rights of its owner, here ACCOUNTADMIN, so that whoever has the role echo_monitor
--- sees what this one service did and nothing else of the account. All times are UTC. A view reads as
--- far back as its source goes, a year in ACCOUNT_USAGE: ask for a span, WHERE day >= CURRENT_DATE - 7.
+-- You can run it again at any time, also a newer version over an older one: a view holds no data. A view reads with
+-- the rights of its owner, here ACCOUNTADMIN. So the role echo_monitor sees the work of this service and nothing
+-- else of the account. All times are UTC. A view reads the whole history of its source, a year in ACCOUNT_USAGE:
+-- limit it, WHERE day >= CURRENT_DATE - 7.
 --
--- What is documented, and relied on here:
--- * "Monitoring Services": of a log line in JSON, timestamp becomes TIMESTAMP, severity_text becomes
---   RECORD:severity_text, attributes become RECORD_ATTRIBUTES, and body becomes VALUE.
+-- The views rely on these pages of the documentation:
+-- * "Monitoring Services": Snowflake puts the parts of a log line in JSON into columns: timestamp into TIMESTAMP,
+--   severity_text into RECORD:severity_text, attributes into RECORD_ATTRIBUTES, and body into VALUE.
 --   RESOURCE_ATTRIBUTES name the service, its database and its schema.
--- * "Event table overview": SNOWFLAKE.TELEMETRY.EVENTS is the event table unless the account or the
---   database has another: SHOW PARAMETERS LIKE 'event_table' IN DATABASE echo_db. Then name that one in
---   service_logs; nothing else reads it.
+-- * "Event table overview": SNOWFLAKE.TELEMETRY.EVENTS is the event table unless the account or the database has
+--   another one: SHOW PARAMETERS LIKE 'event_table' IN DATABASE echo_db. In that case name it in service_logs, the
+--   only view that reads it.
 -- * "Account Usage": QUERY_HISTORY is up to 45 minutes late, WAREHOUSE_METERING_HISTORY and
 --   SNOWPARK_CONTAINER_SERVICES_HISTORY up to 3 hours, QUERY_ATTRIBUTION_HISTORY up to 8 hours.
--- * "QUERY_ATTRIBUTION_HISTORY view": no credits for queries of about 100 ms or less, nor for the time
+-- * "QUERY_ATTRIBUTION_HISTORY view": it has no credits for queries of about 100 ms or less, and none for the time
 --   that a warehouse runs without a query.
--- * "QUERY_HISTORY view": short queries that touch only hybrid tables are not in it.
+-- * "QUERY_HISTORY view": it lacks short queries that touch only hybrid tables.
 --
--- What is assumed, because no account was there to ask: names in RESOURCE_ATTRIBUTES are in upper case,
--- like all names that were created without quotes; numbers in attributes stay numbers; a log line is
--- in the event table once. THIS WAS NEVER RUN AGAINST SNOWFLAKE, only on an emulator.
+-- The views assume what no account could confirm: names in RESOURCE_ATTRIBUTES are in upper case, like all names that
+-- were created without quotes; numbers in attributes stay numbers; each log line is in the event table once. THIS WAS
+-- NEVER RUN AGAINST SNOWFLAKE, only on an emulator.
 
--- May read these views and nothing else.
+-- echo_monitor may read these views and nothing else.
 CREATE ROLE IF NOT EXISTS echo_monitor COMMENT = 'Reads how Echo in Snowflake is doing';
 
--- Administrators inherit it, as Snowflake recommends for every role of an application.
+-- Administrators inherit it, as Snowflake recommends for the roles of an application.
 GRANT ROLE echo_monitor TO ROLE sysadmin;
 
--- Not the warehouse of the service: looking at the cost would wake it, and be shared out as its cost.
+-- A separate warehouse: questions about the cost must not resume the warehouse of the service and add to its cost.
 CREATE WAREHOUSE IF NOT EXISTS echo_monitor_wh
 WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE
 COMMENT = 'Questions about Echo in Snowflake';
 
--- Beside the tables, in a schema of its own: echo_owner and echo_role have nothing to do with it.
+-- A separate schema, which echo_owner does not own and echo_role cannot use.
 CREATE SCHEMA IF NOT EXISTS echo_db.echo_observability COMMENT = 'How Echo in Snowflake is doing';
 
--- The views below are named without their schema, so that tests can make them in one of their own.
+-- The views are named without their schema, so that tests can create them in another one.
 USE SCHEMA echo_db.echo_observability;
 
--- Log lines of the service. All that follows reads these: the metrics and spans of the event table
--- say the same about requests, but only the log line has what a request cost in the store.
+-- The other views of requests read these log lines. The event table has metrics and spans too, but only a log line
+-- has the cost of the request in the store.
 CREATE OR REPLACE VIEW service_logs
 COMMENT = 'Log lines of the service'
 AS
@@ -61,8 +61,8 @@ WHERE
     AND resource_attributes:"snow.database.name"::VARCHAR = 'ECHO_DB'
     AND resource_attributes:"snow.schema.name"::VARCHAR = 'ECHO_SCHEMA';
 
--- One row per request, at the time of its answer: for questions that no other view answers, and to
--- find the request behind a complaint by its id. What did not reach the store has no store_ms.
+-- One row per request, at the time of its answer. Use it to find a request by its id, and for questions that no other
+-- view answers. A request that did not reach the store has no store_ms.
 CREATE OR REPLACE VIEW requests
 COMMENT = 'Requests, each with what it cost in the store'
 AS
@@ -85,8 +85,8 @@ SELECT
 FROM service_logs
 WHERE body = TO_VARIANT('request');
 
--- How long answers take, and how much of that is Snowflake. Percentiles of days do not add up to those
--- of a week: for another span, group requests the same way.
+-- The time until the answer, and the part of Snowflake in it. The percentiles of a week do not follow from those of its
+-- days: for another period, group requests in the same way.
 CREATE OR REPLACE VIEW latency_by_route
 COMMENT = 'Milliseconds within which half and 99 of 100 answers were given'
 AS
@@ -102,9 +102,9 @@ SELECT
 FROM requests
 GROUP BY day, method, route;
 
--- What was refused or failed, by the code of the problem document. From 500 on it is our fault or
--- Snowflake's; below, the client's. Share is of all answers of the route on that day, so that one
--- failure in ten stands out on a quiet route too.
+-- Refusals and failures, by the code of the problem document. From 500 on, the service or Snowflake is the cause; below
+-- 500, the client. share is the part of all answers of the route on that day, so that one failure in ten is visible on
+-- a quiet route too.
 CREATE OR REPLACE VIEW errors_by_route
 COMMENT = 'Answers from 400 on, by status and code'
 AS
@@ -120,8 +120,7 @@ FROM requests
 GROUP BY day, method, route, status, code
 QUALIFY status >= 400;
 
--- Who did what to which account, for those who have to know it afterwards. It is there for as long as
--- the event table keeps its rows.
+-- The actor, the event and the account that it changed, for as long as the event table keeps its rows.
 CREATE OR REPLACE VIEW audit_events
 COMMENT = 'Sign-ins, and changes of accounts, passwords and roles'
 AS
@@ -136,8 +135,8 @@ SELECT
 FROM service_logs
 WHERE body = TO_VARIANT('audit');
 
--- Sign-ins and their failures over time. Many failures on one account are somebody guessing its
--- password; on many accounts, somebody trying one password on all.
+-- Many failures on one account: an attacker guesses its password. Failures on many accounts: an attacker tries one
+-- password on all of them.
 CREATE OR REPLACE VIEW sign_ins
 COMMENT = 'Sign-ins by hour'
 AS
@@ -151,9 +150,9 @@ FROM audit_events
 WHERE event IN ('signed_in', 'sign_in_failed', 'sign_in_throttled')
 GROUP BY hour;
 
--- Statements of the service by its query tag, with the request that they belong to. Other tags in the
--- account may be any text, hence TRY. What the service asks at its start belongs to no request, and
--- has no route. On hybrid tables most statements are missing here.
+-- The statements of the service, found by their query tag, with their request. Other tags in the account can be any
+-- text, hence TRY_PARSE_JSON. A statement that the service sends at its start belongs to no request and has no route.
+-- Most statements on hybrid tables are missing.
 CREATE OR REPLACE VIEW statements
 COMMENT = 'Statements of the service in the query history'
 AS
@@ -189,9 +188,9 @@ LEFT JOIN snowflake.account_usage.query_attribution_history AS attribution
     ON tagged.query_id = attribution.query_id
 WHERE tagged.tag:app::VARCHAR = 'echo-in-snowflake';
 
--- What a route cost by Snowflake's own count. Where attributed_statements is below statements, the
--- others were too short, or the attribution is hours late: see the estimate below. Cloud services are
--- billed only as far as they are more than a tenth of a day's compute in the whole account.
+-- The cost of a route as Snowflake counts it. If attributed_statements is less than statements, the others were too
+-- short, or the attribution is still missing: see the estimate below. Snowflake bills cloud services only if they
+-- exceed a tenth of the day's compute in the whole account.
 CREATE OR REPLACE VIEW cost_by_route
 COMMENT = 'Statements and credits of a route, as Snowflake counts them'
 AS
@@ -207,13 +206,12 @@ SELECT
 FROM statements
 GROUP BY day, route;
 
--- What a route cost by our own count: the credits of the warehouse in an hour, shared out over the
--- routes by the time that their requests spent in the store. This has what the attribution leaves out,
--- short statements, hybrid tables and idle minutes, so that the sum is what was metered. It is an
--- estimate: store_ms has the network in it, and whatever else used the warehouse is charged to the
--- routes of that hour. Credits of an hour without any request have no route.
+-- An estimate: it divides the credits of the warehouse in an hour among the routes, by the time that their requests
+-- spent in the store. It includes short statements, hybrid tables and idle minutes, which the attribution excludes. So
+-- the sum equals the metered credits. It is not exact: store_ms includes the network, and other users of the warehouse
+-- are charged to the routes of that hour. Credits of an hour without a request have no route.
 CREATE OR REPLACE VIEW estimated_cost_by_route
-COMMENT = 'Credits of the warehouse by hour, shared out over routes by their time in the store'
+COMMENT = 'Credits of the warehouse by hour, divided among routes by their time in the store'
 AS
 WITH metered AS (
     SELECT
@@ -247,7 +245,7 @@ SELECT
 FROM metered
 LEFT JOIN used ON metered.hour = used.hour;
 
--- What the whole service cost: the two that run for it. cost.md computes the same beforehand.
+-- The cost of the whole service. cost.md computes it in advance.
 CREATE OR REPLACE VIEW credits_by_day
 COMMENT = 'Credits of the warehouse and of the compute pool'
 AS
@@ -267,11 +265,8 @@ FROM snowflake.account_usage.snowpark_container_services_history
 WHERE compute_pool_name = 'ECHO_POOL'
 GROUP BY compute_pool_name, DATE_TRUNC('day', CONVERT_TIMEZONE('UTC', start_time)::TIMESTAMP_NTZ);
 
--- echo_monitor finds the database …
 GRANT USAGE ON DATABASE echo_db TO ROLE echo_monitor;
--- … and the schema …
 GRANT USAGE ON SCHEMA echo_db.echo_observability TO ROLE echo_monitor;
--- … has what runs its questions …
 GRANT USAGE ON WAREHOUSE echo_monitor_wh TO ROLE echo_monitor;
--- … and reads the views, again after each run: a view that is replaced loses its grants.
+-- A replaced view loses its grants, so each run grants them again.
 GRANT SELECT ON ALL VIEWS IN SCHEMA echo_db.echo_observability TO ROLE echo_monitor;

@@ -1,25 +1,24 @@
 #!/usr/bin/env bash
-# Asks a deployed service whether it is there, as its callers would.
+# Checks that a deployed service answers its callers.
 #
 #   deploy/smoke.sh https://….snowflakecomputing.app
 #
-# Nobody comes past the gateway without a token of Snowflake. With one in SNOWFLAKE_PAT, of a user
-# whose role may call the service, it asks the service itself; without, only whether the gateway
-# stands before it.
+# The gateway lets no request pass without a token of Snowflake. If SNOWFLAKE_PAT holds the token of a user
+# whose role may call the service, this script asks the service. Otherwise it checks only the gateway.
 set -euo pipefail
 
-url=${1:?the address that deploy.sh printed}
+url=${1:?the address that go run ./deploy printed}
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 
 if [[ ${SNOWFLAKE_PAT:-} ]]; then
 	path=/api/v1/health want='^200$'
-	# On standard input: what is on a command line, every user of the machine can see.
+	# On standard input, because every user of the machine can read a command line.
 	header="header = \"X-SF-SPCS-Authorization: Snowflake Token=\\\"$SNOWFLAKE_PAT\\\"\""
 else
 	path=/ want='^(200|302|303|307|401|403)$' header=''
 fi
-# A new address takes a moment to be known everywhere.
+# A new address needs a moment until all name servers know it.
 for try in {1..12}; do
 	status=$(curl -sS --max-time 10 -o "$answer" -w '%{http_code}' --config - "$url$path" <<<"$header") || true
 	if [[ $status =~ $want ]]; then

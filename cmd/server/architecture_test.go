@@ -133,8 +133,14 @@ var importRules = []importRule{
 		why: "programs in Python are pinned and installed in one place",
 	},
 	{
-		pkg: "deploy",
-		why: "it holds tests of the files beside them only",
+		pkg:    "deploy",
+		others: []string{"github.com/spf13/pflag", "go.yaml.in/yaml/v3", "golang.org/x/term"},
+		why:    "a deployment runs other programs and knows nothing of the service's code",
+	},
+	{
+		pkg:    "deploy/platformtest",
+		others: []string{"github.com/stretchr/testify"},
+		why:    "the stand-in for the platform must not know the command that it judges",
 	},
 	{
 		pkg: "deploy/observabilitytest",

@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// gateway answers as that of Snowflake does, and hands on what has its token.
-func gateway(t *testing.T, health int) string {
+// newGateway starts a server that answers as Snowflake's gateway does: without a token with 401, with one as
+// the service behind it.
+func newGateway(t *testing.T, health int) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -25,24 +26,22 @@ func gateway(t *testing.T, health int) string {
 	return server.URL
 }
 
-func TestTheSmokeTestAsksAsACallerWould(t *testing.T) {
-	t.Setenv("SMOKE_PAUSE", "0")
+func TestTheSmokeTestAsksAsAClientDoes(t *testing.T) {
 	o := newOperator(t)
 	for name, tt := range map[string]struct {
 		pat, url string
 		code     int
 		says     string
 	}{
-		"without a token it sees the gateway":    {"", gateway(t, http.StatusOK), 0, "/: 401"},
-		"with one it asks the service":           {"a PAT", gateway(t, http.StatusOK), 0, `/api/v1/health: 200 {"status":"healthy"}`},
-		"a service that is not ready is said so": {"a PAT", gateway(t, http.StatusServiceUnavailable), 1, "was answered with 503"},
-		"nothing there is said so":               {"", "http://127.0.0.1:1", 1, "was answered with 000"},
+		"without a token it sees the gateway":       {"", newGateway(t, http.StatusOK), 0, "/: 401"},
+		"with a token it asks the service":          {"a PAT", newGateway(t, http.StatusOK), 0, `/api/v1/health: 200 {"status":"healthy"}`},
+		"it reports a service that is not ready":    {"a PAT", newGateway(t, http.StatusServiceUnavailable), 1, "was answered with 503"},
+		"it reports an address that nobody answers": {"a PAT", "http://127.0.0.1:1", 1, "was answered with 000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("SNOWFLAKE_PAT", tt.pat)
-			r := o.run("", "bash", "deploy/smoke.sh", tt.url)
-			assert.Equal(t, tt.code, r.code, r.out)
-			assert.Contains(t, r.out, tt.says)
+			r := o.run(map[string]string{"SMOKE_PAUSE": "0", "SNOWFLAKE_PAT": tt.pat}, "", "bash", "deploy/smoke.sh", tt.url)
+			assert.Equal(t, tt.code, r.Code, r.Out)
+			assert.Contains(t, r.Out, tt.says)
 		})
 	}
 }

@@ -29,20 +29,20 @@ func start(ctx context.Context) (err error) {
 	return err
 }
 
-// script returns the statements of observability.sql. Whole lines may be comments; no text in it holds
-// a semicolon.
+// script returns the statements of observability.sql. A comment must be a whole line, and no literal may contain a
+// semicolon.
 func script(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../observability.sql")
 	require.NoError(t, err)
-	var bare strings.Builder
+	var code strings.Builder
 	for line := range strings.Lines(string(text)) {
 		if !strings.HasPrefix(line, "--") {
-			bare.WriteString(line)
+			code.WriteString(line)
 		}
 	}
 	var all []string
-	for st := range strings.SplitSeq(bare.String(), ";") {
+	for st := range strings.SplitSeq(code.String(), ";") {
 		if st = strings.TrimSpace(st); st != "" {
 			all = append(all, st)
 		}
@@ -50,7 +50,7 @@ func script(t *testing.T) []string {
 	return all
 }
 
-// sources are shaped like what the views read, as far as they read it.
+// sources creates tables with the columns that the views read.
 var sources = []string{
 	`CREATE TABLE events (timestamp TIMESTAMP_NTZ, record_type VARCHAR, record OBJECT, record_attributes OBJECT, resource_attributes OBJECT, value VARIANT)`,
 	`CREATE TABLE query_history (query_id VARCHAR, query_tag VARCHAR, start_time TIMESTAMP_LTZ, execution_status VARCHAR, error_code VARCHAR,
@@ -60,7 +60,7 @@ var sources = []string{
 	`CREATE TABLE snowpark_container_services_history (compute_pool_name VARCHAR, start_time TIMESTAMP_LTZ, credits_used NUMBER(38, 9))`,
 }
 
-// account is a schema with the views of observability.sql on sources of its own.
+// account is a schema with the views of observability.sql and its own sources.
 type account struct {
 	t  *testing.T
 	db *sql.DB
@@ -92,8 +92,7 @@ func (a account) do(st string) {
 	require.NoError(a.t, err, st)
 }
 
-// line is a log line of the service. Snowflake puts its parts into columns, as "Monitoring Services"
-// of its documentation says.
+// line is a log line of the service. Snowflake puts its parts into columns (documentation, "Monitoring Services").
 type line struct {
 	Timestamp  string          `json:"timestamp"`
 	Severity   string          `json:"severity_text"`
@@ -101,11 +100,11 @@ type line struct {
 	Attributes json.RawMessage `json:"attributes"`
 }
 
-// ours are the resource attributes of the service.
+// ours is the resource attributes of the service.
 const ours = `{"snow.service.name": "ECHO_SERVICE", "snow.database.name": "ECHO_DB", "snow.schema.name": "ECHO_SCHEMA"}`
 
-// logs is the service writing lines.
-func (a account) logs(lines ...string) {
+// writeLog writes log lines of the service.
+func (a account) writeLog(lines ...string) {
 	a.t.Helper()
 	var values []string
 	for _, text := range lines {
@@ -113,21 +112,21 @@ func (a account) logs(lines ...string) {
 		require.NoError(a.t, json.Unmarshal([]byte(text), &l), text)
 		values = append(values, event(l.Timestamp, "LOG", `{"severity_text": "`+l.Severity+`"}`, string(l.Attributes), ours, l.Body))
 	}
-	a.happened(values...)
+	a.addEvents(values...)
 }
 
-// event returns the SELECT of a row of the event table.
+// event returns a SELECT of a row of the event table.
 func event(at, kind, record, attributes, resource, value string) string {
 	return fmt.Sprintf("SELECT '%s'::TIMESTAMP_NTZ, '%s', PARSE_JSON('%s'), PARSE_JSON('%s'), PARSE_JSON('%s'), TO_VARIANT('%s')",
 		at, kind, record, attributes, resource, value)
 }
 
-func (a account) happened(events ...string) {
+func (a account) addEvents(events ...string) {
 	a.t.Helper()
 	a.do("INSERT INTO events " + strings.Join(events, " UNION ALL "))
 }
 
-// rows returns what a query gives, each row as text with a space between its values; NULL is a dash.
+// rows returns the rows of a query as texts with a space between the values. NULL is a dash.
 func (a account) rows(query string) []string {
 	a.t.Helper()
 	rows, err := a.db.QueryContext(a.t.Context(), query)

@@ -18,7 +18,7 @@ func audit(at, event, actor, subject string) string {
 		at, event, actor, subject)
 }
 
-func TestLatencyIsThatOfARouteOnADay(t *testing.T) {
+func TestLatencyIsComputedForEachRouteAndDay(t *testing.T) {
 	a := open(t)
 	lines := []string{
 		request("2026-03-02T00:00:00Z", "GET", "/items/", 200, `,"duration_ms":7,"store_ms":3`),
@@ -27,7 +27,7 @@ func TestLatencyIsThatOfARouteOnADay(t *testing.T) {
 	for ms := range 101 {
 		lines = append(lines, request("2026-03-01T10:00:00Z", "GET", "/items/", 200, fmt.Sprintf(`,"duration_ms":%d,"store_ms":%g`, ms+1, float64(ms)/2)))
 	}
-	a.logs(lines...)
+	a.writeLog(lines...)
 
 	// Of 1 to 101 ms, 51 is the middle, and one answer in a hundred is slower than 100.
 	assert.Equal(t, []string{
@@ -37,7 +37,7 @@ func TestLatencyIsThatOfARouteOnADay(t *testing.T) {
 	}, a.rows("SELECT * FROM latency_by_route ORDER BY day, method"))
 }
 
-func TestErrorsAreToldByCodeWithTheirShareOfAllAnswers(t *testing.T) {
+func TestErrorsAreCountedByCodeWithTheirShareOfAllAnswers(t *testing.T) {
 	a := open(t)
 	lines := []string{
 		request("2026-03-01T10:00:00Z", "GET", "/items/:id", 404, `,"code":"not_found"`),
@@ -49,7 +49,7 @@ func TestErrorsAreToldByCodeWithTheirShareOfAllAnswers(t *testing.T) {
 	for range 5 {
 		lines = append(lines, request("2026-03-01T10:00:00Z", "GET", "/items/:id", 200, ""))
 	}
-	a.logs(lines...)
+	a.writeLog(lines...)
 
 	assert.Equal(t, []string{
 		"2026-03-01T00:00 GET /items/:id 404 not_found 1 0.125",
@@ -59,15 +59,15 @@ func TestErrorsAreToldByCodeWithTheirShareOfAllAnswers(t *testing.T) {
 	}, a.rows("SELECT * FROM errors_by_route ORDER BY day, method, status"))
 }
 
-func TestSignInsAndTheirFailuresAreCountedByTheHour(t *testing.T) {
+func TestSignInsAndTheirFailuresAreCountedByHour(t *testing.T) {
 	a := open(t)
-	a.logs(
+	a.writeLog(
 		audit("2026-03-01T10:00:00Z", "signed_in", "ann", "ann"),
 		audit("2026-03-01T10:59:59Z", "signed_in", "bob", "bob"),
 		audit("2026-03-01T10:10:00Z", "sign_in_failed", "", "ann"),
 		audit("2026-03-01T10:10:01Z", "sign_in_failed", "", "ann"),
 		audit("2026-03-01T10:10:02Z", "sign_in_failed", "", "bob"),
-		audit("2026-03-01T10:10:03Z", "sign_in_failed", "", ""), // an e-mail that nobody has
+		audit("2026-03-01T10:10:03Z", "sign_in_failed", "", ""), // an e-mail without an account
 		audit("2026-03-01T10:10:04Z", "sign_in_throttled", "", ""),
 		audit("2026-03-01T10:20:00Z", "user_created", "ann", "eve"),
 		audit("2026-03-01T11:00:00Z", "signed_in", "ann", "ann"),
@@ -82,9 +82,9 @@ func TestSignInsAndTheirFailuresAreCountedByTheHour(t *testing.T) {
 		a.rows("SELECT event, actor_id, subject_id, request_id FROM audit_events WHERE subject_id IN ('bob', 'eve') AND event <> 'signed_in' ORDER BY event"))
 }
 
-func TestARequestIsFoundByItsIdWithAllThatItsLineSays(t *testing.T) {
+func TestARequestIsFoundByItsIDWithAllFieldsOfItsLogLine(t *testing.T) {
 	a := open(t)
-	a.logs(`{"timestamp":"2026-03-01T10:20:30Z","severity_text":"WARN","body":"request","attributes":{"request_id":"r7","method":"GET","route":"/items/","status":503,` +
+	a.writeLog(`{"timestamp":"2026-03-01T10:20:30Z","severity_text":"WARN","body":"request","attributes":{"request_id":"r7","method":"GET","route":"/items/","status":503,` +
 		`"duration_ms":12.5,"trace_id":"t7","statements":2,"rows":9,"store_wait_ms":0.5,"store_ms":11.25,"account_id":"ann","code":"unavailable","error":"no route to host"}}`)
 
 	assert.Equal(t, []string{"2026-03-01T10:20 2026-03-01T10:00 2026-03-01T00:00 r7 t7 ann GET /items/ 503 unavailable no route to host 12.5 2 0.5 11.25"},
@@ -92,10 +92,10 @@ func TestARequestIsFoundByItsIdWithAllThatItsLineSays(t *testing.T) {
 	assert.Equal(t, []string{"WARN"}, a.rows("SELECT severity FROM service_logs"))
 }
 
-func TestWhatIsNotALogLineOfTheServiceIsNotCounted(t *testing.T) {
+func TestOnlyLogLinesOfTheServiceAreCounted(t *testing.T) {
 	a := open(t)
 	const record, attributes, at = `{"severity_text": "INFO"}`, `{"route": "/", "status": 500, "store_ms": 1}`, "2026-03-01T10:00:00Z"
-	a.happened(
+	a.addEvents(
 		event(at, "LOG", record, attributes, strings.Replace(ours, "ECHO_SERVICE", "OTHER", 1), "request"),
 		event(at, "LOG", record, attributes, strings.Replace(ours, "ECHO_DB", "OTHER", 1), "request"),
 		event(at, "LOG", record, attributes, strings.Replace(ours, "ECHO_SCHEMA", "OTHER", 1), "request"),
@@ -105,13 +105,13 @@ func TestWhatIsNotALogLineOfTheServiceIsNotCounted(t *testing.T) {
 	)
 	assert.Empty(t, a.rows("SELECT * FROM service_logs"))
 
-	a.happened(event(at, "LOG", record, `{"log.iostream": "stderr"}`, ours, "panic: not in JSON"))
+	a.addEvents(event(at, "LOG", record, `{"log.iostream": "stderr"}`, ours, "panic: not in JSON"))
 	assert.Len(t, a.rows("SELECT * FROM service_logs"), 1)
 	assert.Empty(t, a.rows("SELECT * FROM requests"))
 	assert.Empty(t, a.rows("SELECT * FROM audit_events"))
 }
 
-func TestARouteCostsWhatIsAttributedToItsStatements(t *testing.T) {
+func TestTheCostOfARouteIsTheSumOfTheCreditsOfItsStatements(t *testing.T) {
 	a := open(t)
 	tag := func(route, request string) string {
 		return fmt.Sprintf(`{"app":"echo-in-snowflake","v":"1.2.3","route":"%s","rid":"%s","trace":"t1"}`, route, request)
@@ -142,14 +142,14 @@ func TestARouteCostsWhatIsAttributedToItsStatements(t *testing.T) {
 		a.rows("SELECT * FROM statements WHERE request_id = 'r3'"))
 }
 
-func TestTheEstimateSharesOutWhatWasMeteredAndNoMore(t *testing.T) {
+func TestTheEstimateDividesTheMeteredCreditsAndNoMore(t *testing.T) {
 	a := open(t)
 	a.do(`INSERT INTO warehouse_metering_history VALUES
 		('ECHO_WH', '2026-03-01 12:00:00+02:00', 0.5), -- 10:00 in UTC
 		('ECHO_WH', '2026-03-01 11:00:00+00:00', 0.25),
 		('ECHO_WH', '2026-03-01 13:00:00+00:00', 1),
 		('OTHER_WH', '2026-03-01 10:00:00+00:00', 8)`)
-	a.logs(
+	a.writeLog(
 		request("2026-03-01T10:05:00Z", "GET", "/items/", 200, `,"statements":1,"store_ms":300`),
 		request("2026-03-01T10:59:59Z", "POST", "/items/", 201, `,"statements":2,"store_ms":450`),
 		request("2026-03-01T10:30:00Z", "POST", "/users/", 201, `,"statements":5,"store_ms":250`),
@@ -158,8 +158,8 @@ func TestTheEstimateSharesOutWhatWasMeteredAndNoMore(t *testing.T) {
 		request("2026-03-01T13:00:00Z", "GET", "/items/", 200, `,"statements":1,"store_ms":500`),
 	)
 
-	// In the first hour three quarters of the time were of one route; in the second, nobody asked;
-	// in the last, one route did.
+	// In the first hour one route had three quarters of the time; in the second there was no request; in the last
+	// there was one route.
 	assert.Equal(t, []string{
 		"2026-03-01T10:00 /items/ 2 3 0.75 0.375",
 		"2026-03-01T10:00 /users/ 1 5 0.25 0.125",
@@ -168,7 +168,7 @@ func TestTheEstimateSharesOutWhatWasMeteredAndNoMore(t *testing.T) {
 	}, a.rows("SELECT * FROM estimated_cost_by_route ORDER BY hour, route"))
 }
 
-func TestTheServiceCostsItsWarehouseAndItsComputePool(t *testing.T) {
+func TestTheServiceCostsItsWarehousesAndItsComputePool(t *testing.T) {
 	a := open(t)
 	a.do(`INSERT INTO warehouse_metering_history VALUES
 		('ECHO_WH', '2026-03-01 10:00:00+00:00', 0.5),

@@ -1,0 +1,124 @@
+// Command deploy creates the service in Snowpark Container Services, or upgrades it:
+//
+//	go run ./deploy
+//
+// The Snowflake CLI signs in, sends the statements and uploads; docker builds and pushes. The command can
+// be run again at any time: it keeps what exists and never replaces a secret. README.md is the guide.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+const usage = `Usage: go run ./deploy [options]
+
+%s
+It needs the Snowflake CLI (snow) and, unless --digest is given, docker. Run setup.sql first. The user
+needs the roles echo_deployer and echo_role.
+
+These variables describe an environment. Their defaults are in spec.yml or here:
+
+  ECHO_PREFIX          prefix of the names of all objects (echo)
+  ECHO_MIN_INSTANCES   minimum number of instances (2)
+  ECHO_MAX_INSTANCES   maximum number of instances (the minimum)
+  ECHO_CORS_ORIGINS    origins whose pages may call the API from a browser, separated by commas
+  ECHO_<KEY>           any key below env: in spec.yml, such as ECHO_LOG_LEVEL
+  FIRST_SUPERUSER_PASSWORD   if it is needed and not set, the command asks for it
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process
+	d := deployment{
+		getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		runProgram: (*exec.Cmd).Run, pause: 3 * time.Second,
+	}
+	os.Exit(d.run(ctx, os.Args[1:]))
+}
+
+// deployment is the command: its surroundings, its options and what it learns.
+type deployment struct {
+	getenv         func(string) string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	runProgram     func(*exec.Cmd) error
+	pause          time.Duration // between two questions to Snowflake
+
+	digest, connection         string
+	dryRun, temporary          bool
+	timeout                    uint   // seconds
+	prefix                     string // of the names of all objects
+	minInstances, maxInstances int
+
+	token string // SNOWFLAKE_TOKEN=… of a workflow
+	seen  []row  // the service and its containers, as isReady found them
+}
+
+var (
+	isDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString
+	isPrefix = regexp.MustCompile(`^[a-z][a-z0-9]*$`).MatchString
+)
+
+// configure sets the options. After --help it returns [pflag.ErrHelp].
+func (d *deployment) configure(args []string) error {
+	flags := pflag.NewFlagSet("deploy", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.Usage = func() {} // printed below
+	flags.StringVar(&d.digest, "digest", "", "deploy the image with this `sha256:…` from the repository; build none")
+	flags.BoolVar(&d.dryRun, "dry-run", false, "print every statement that would be sent, and send none")
+	flags.UintVar(&d.timeout, "timeout", 600, "maximum `seconds` until the service is ready")
+	flags.StringVarP(&d.connection, "connection", "c", "", "`name` of a connection of the CLI, instead of its default")
+	flags.BoolVarP(&d.temporary, "temporary-connection", "x", false,
+		"connect by SNOWFLAKE_… variables alone, as this option of the CLI does")
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unknown option %s", flags.Arg(0))
+	}
+	if errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintf(d.stdout, usage, flags.FlagUsages())
+	} else if err != nil {
+		fmt.Fprintf(d.stderr, usage, flags.FlagUsages())
+	}
+	if err != nil {
+		return err
+	}
+	if d.digest != "" && !isDigest(d.digest) {
+		return errors.New("--digest is sha256: and 64 hexadecimal digits")
+	}
+	if d.prefix = d.getenv("ECHO_PREFIX"); d.prefix == "" {
+		d.prefix = "echo"
+	}
+	if !isPrefix(d.prefix) {
+		return fmt.Errorf("ECHO_PREFIX is '%s': write lower-case letters and digits", d.prefix)
+	}
+	var errMin, errMax error
+	d.minInstances, errMin = d.instances("ECHO_MIN_INSTANCES", 2)
+	d.maxInstances, errMax = d.instances("ECHO_MAX_INSTANCES", d.minInstances)
+	if errMin != nil || errMax != nil || d.minInstances < 1 || d.maxInstances < 1 {
+		return errors.New("ECHO_MIN_INSTANCES and ECHO_MAX_INSTANCES are whole numbers from 1")
+	}
+	if d.maxInstances < d.minInstances {
+		return fmt.Errorf("ECHO_MAX_INSTANCES is %d, less than ECHO_MIN_INSTANCES, %d", d.maxInstances, d.minInstances)
+	}
+	_, err = d.renderSpec() // refuses a value that spec.yml cannot hold, before anything is sent
+	return err
+}
+
+func (d *deployment) instances(variable string, otherwise int) (int, error) {
+	if value := d.getenv(variable); value != "" {
+		return strconv.Atoi(value)
+	}
+	return otherwise, nil
+}

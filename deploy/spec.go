@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed spec.yml
+var spec string
+
+var (
+	isPlain  = regexp.MustCompile(`^[A-Za-z0-9@.,:/ _+-]*$`).MatchString
+	isOrigin = regexp.MustCompile(`^[][A-Za-z0-9.:/-]*$`).MatchString
+)
+
+// renderSpec returns spec.yml for this environment and image. Order and comments stay as they are.
+func (d *deployment) renderSpec() ([]byte, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(d.rename(spec)), &document); err != nil {
+		return nil, fmt.Errorf("spec.yml: %w", err)
+	}
+	image := find(&document, "spec", "containers", "image")
+	env := find(&document, "spec", "containers", "env")
+	endpoints := find(&document, "spec", "endpoints")
+	origins := find(&document, "spec", "endpoints", "corsSettings", "Access-Control-Allow-Origin")
+	if image == nil || env == nil || origins == nil {
+		return nil, errors.New("spec.yml lacks the image, env or corsSettings")
+	}
+	image.Value = d.rename("/echo_db/echo_schema/echo_repo/echo-in-snowflake@") + d.digest
+	for i := 0; i < len(env.Content); i += 2 {
+		name := "ECHO_" + env.Content[i].Value
+		value := d.getenv(name)
+		if !isPlain(value) {
+			return nil, fmt.Errorf("%s has characters that cannot stand in spec.yml", name)
+		}
+		if value != "" {
+			env.Content[i+1] = quoted(value)
+		}
+	}
+	origins.Content = nil
+	for _, value := range strings.Fields(strings.ReplaceAll(d.getenv("ECHO_CORS_ORIGINS"), ",", " ")) {
+		if !isOrigin(value) {
+			return nil, errors.New("ECHO_CORS_ORIGINS has characters that no origin has")
+		}
+		origins.Content = append(origins.Content, quoted(value))
+	}
+	if len(origins.Content) == 0 {
+		endpoint := endpoints.Content[0]
+		i := slices.IndexFunc(endpoint.Content, func(n *yaml.Node) bool { return n.Value == "corsSettings" })
+		endpoint.Content = slices.Delete(endpoint.Content, i, i+2)
+	}
+	var rendered bytes.Buffer
+	encoder := yaml.NewEncoder(&rendered)
+	encoder.SetIndent(2)
+	encoder.CompactSeqIndent() // as in spec.yml
+	err := encoder.Encode(&document)
+	return rendered.Bytes(), err
+}
+
+// find follows keys from node, and takes the first element of a list. It returns nil if a key is missing.
+func find(node *yaml.Node, keys ...string) *yaml.Node {
+	switch {
+	case len(keys) == 0:
+		return node
+	case node.Kind != yaml.MappingNode && len(node.Content) > 0:
+		return find(node.Content[0], keys...)
+	}
+	for i := 0; i < len(node.Content); i += 2 {
+		if node.Content[i].Value == keys[0] {
+			return find(node.Content[i+1], keys[1:]...)
+		}
+	}
+	return nil
+}
+
+func quoted(value string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Style: yaml.DoubleQuotedStyle}
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// build builds the image, pushes it and returns its digest.
+func (d *deployment) build(ctx context.Context) (digest string, err error) {
+	found, err := d.ask(ctx, deployer, d.sql("SHOW IMAGE REPOSITORIES LIKE 'echo_repo' IN SCHEMA echo_db.echo_schema"))
+	if err != nil {
+		return "", err
+	}
+	if d.dryRun {
+		d.say("-- here docker builds and pushes the image")
+		return "sha256:" + strings.Repeat("0", 64), nil
+	}
+	repository := named(found, d.rename("echo_repo"))["repository_url"]
+	if repository == "" {
+		return "", errors.New(d.rename("there is no image repository echo_repo in echo_db.echo_schema: run setup.sql first"))
+	}
+	version, err := d.output(ctx, "git", "describe", "--tags", "--always", "--dirty")
+	if err != nil {
+		return "", err
+	}
+	commit, err := d.output(ctx, "git", "rev-parse", "HEAD")
+	if err != nil {
+		return "", err
+	}
+	name := repository + "/echo-in-snowflake"
+	image := name + ":" + version
+	if err := d.execute(ctx, "", d.stderr, "docker", "build", "--platform", "linux/amd64",
+		"--build-arg", "VERSION="+version, "--build-arg", "REVISION="+commit, "-t", image, "."); err != nil {
+		return "", err
+	}
+	if err := d.snow(ctx, "", d.stderr, deployer, "spcs", "image-registry", "login"); err != nil {
+		return "", err
+	}
+	if err := d.execute(ctx, "", d.stderr, "docker", "push", image); err != nil {
+		return "", err
+	}
+	pushed, err := d.output(ctx, "docker", "image", "inspect",
+		"--format", "{{range .RepoDigests}}{{println .}}{{end}}", image)
+	if err != nil {
+		return "", err
+	}
+	for _, reference := range strings.Fields(pushed) {
+		if digest, ok := strings.CutPrefix(reference, name+"@"); ok && isDigest(digest) {
+			return digest, nil
+		}
+	}
+	return "", fmt.Errorf("docker does not say under which digest it pushed %s", image)
+}
+
+// upload creates the missing secrets and uploads the specification. It returns the version of the
+// specification, which is a hash of it and names its folder in the stage. Older versions stay there for
+// a rollback.
+func (d *deployment) upload(ctx context.Context) (version string, err error) {
+	existing, err := d.ask(ctx, deployer, d.sql("SHOW SECRETS IN SCHEMA echo_db.echo_schema"))
+	if err != nil {
+		return "", err
+	}
+	statements, err := d.createSecrets(ctx, existing)
+	if err != nil {
+		return "", err
+	}
+	rendered, err := d.renderSpec()
+	if err != nil {
+		return "", err
+	}
+	folder, err := os.MkdirTemp("", "echo-deploy-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(folder)
+	file := filepath.Join(folder, "spec.yml")
+	if err := os.WriteFile(file, rendered, 0o600); err != nil {
+		return "", err
+	}
+	if d.dryRun {
+		d.say("-- %s", strings.ReplaceAll(strings.TrimSpace(string(rendered)), "\n", "\n-- "))
+	}
+	version = fmt.Sprintf("%x", sha256.Sum256(rendered))[:16]
+	put := d.sql("PUT 'file://%s' @echo_db.echo_schema.echo_stage/%s AUTO_COMPRESS = FALSE OVERWRITE = TRUE",
+		filepath.ToSlash(file), version)
+	_, err = d.ask(ctx, deployer, append(statements, put)...)
+	return version, err
+}
+
+// createSecrets returns the statements that create the missing secrets and let the service read all.
+func (d *deployment) createSecrets(ctx context.Context, existing []row) (statements []string, err error) {
+	for _, secret := range []string{"echo_jwt", "echo_jwt_previous", "echo_first_password"} {
+		if len(named(existing, d.rename(secret))) == 0 {
+			value := random(32)
+			if d.dryRun {
+				value = "…"
+			} else if secret == "echo_first_password" {
+				if value, err = d.choosePassword(ctx); err != nil {
+					return nil, err
+				}
+			}
+			statements = append(statements, d.sql(
+				"CREATE SECRET IF NOT EXISTS echo_db.echo_schema."+secret+" TYPE = GENERIC_STRING SECRET_STRING = '%s'",
+				strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(value)))
+		}
+		statements = append(statements, d.sql("GRANT READ ON SECRET echo_db.echo_schema."+secret+" TO ROLE "+owner))
+	}
+	return statements, nil
+}
+
+// choosePassword returns the first superuser's password. It generates one if the answer is empty.
+func (d *deployment) choosePassword(ctx context.Context) (password string, err error) {
+	if password = d.getenv("FIRST_SUPERUSER_PASSWORD"); password == "" {
+		if password, err = d.readPassword(ctx); err != nil {
+			return "", err
+		}
+	}
+	if password == "" {
+		password = random(18)
+		// Before it is sent: if a later statement is refused, the secret exists, and is never replaced.
+		d.say("The password of the first superuser is %s ; it is not shown again.", password)
+	}
+	if n := utf8.RuneCountInString(password); n < 8 || n > 128 {
+		return "", errors.New("the password of the first superuser has to have 8 to 128 characters")
+	}
+	return password, nil
+}
+
+// readPassword reads a line of standard input. A terminal does not show it. It returns when ctx ends.
+func (d *deployment) readPassword(ctx context.Context) (string, error) {
+	read := func() (string, error) { return bufio.NewReader(d.stdin).ReadString('\n') }
+	if file, ok := d.stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		state, err := term.GetState(int(file.Fd()))
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = term.Restore(int(file.Fd()), state) }() // ReadPassword may still be running
+		fmt.Fprint(d.stderr, "Password of the first superuser (empty: one is generated): ")
+		defer fmt.Fprintln(d.stderr)
+		read = func() (string, error) {
+			line, err := term.ReadPassword(int(file.Fd()))
+			return string(line), err
+		}
+	}
+	lines := make(chan string, 1)
+	go func() {
+		defer close(lines)
+		if line, err := read(); err == nil {
+			lines <- strings.TrimSuffix(line, "\n")
+		}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", errInterrupted
+	case line, ok := <-lines:
+		if !ok {
+			return "", errors.New("there is nobody to ask for the password of the first superuser: set FIRST_SUPERUSER_PASSWORD")
+		}
+		return line, nil
+	}
+}
+
+func random(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b) // never fails
+	return base64.StdEncoding.EncodeToString(b)
+}
