@@ -29,30 +29,27 @@ var (
 	commands string // folder of the CLI
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(peertest.Prepared(m, install, uninstall, "the deployment was not tried with the Snowflake CLI: set ECHO_TEST_PEERS=1 for that"))
-}
+func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, install) }
 
-func uninstall() {
-	fakesnow.Close()
-	os.RemoveAll(commands)
-}
-
-func install(ctx context.Context) error {
+func install() (uninstall func(), err error) {
+	ctx := context.Background()
 	python, err := venv.Python(ctx, "snow", requirements, os.Stderr)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if commands, err = os.MkdirTemp("", "echo-in-snowflake-*"); err != nil {
-		return err
+		return nil, err
 	}
 	// A virtual environment that was moved has commands that do not find it.
 	snow := "#!/bin/sh\nexec '" + python + "' -m snowflake.cli._app \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(commands, "snow"), []byte(snow), 0o700); err != nil {
-		return err
+		return nil, err
 	}
 	fakesnow, err = emulator.Start(ctx, os.Stderr)
-	return err
+	return func() {
+		_ = fakesnow.Close()
+		_ = os.RemoveAll(commands)
+	}, err
 }
 
 // operator is somebody with the CLI and a connection to a platform.

@@ -22,9 +22,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(peertest.Run(m, peertest.Wanted(), "the local start was not tried: set ECHO_TEST_PEERS=1 for that"))
-}
+func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, nil) }
 
 func TestOneCommandRunsTheServiceOnAnEmulatorAndLeavesNoFiles(t *testing.T) {
 	service := choose(t)
