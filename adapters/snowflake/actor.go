@@ -5,52 +5,49 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// The one thing that this adapter decides about an actor: it exists, is active and has that Epoch.
-// A read selects what me holds beside its result and leaves the decision to admit; a write
-// carries the condition signedIn, which it touches no row without.
+// The actor of a statement must exist, be active and have its Epoch. Every statement checks this itself:
+// a read selects what actorRow holds beside its result, and queryAs decides; a write includes signedIn in
+// its WHERE clause and touches no row without it.
 const (
-	withMe   = "WITH me AS (SELECT epoch, is_active FROM users WHERE id = ?)"
-	signedIn = "EXISTS (SELECT 1 FROM users WHERE id = ? AND is_active AND epoch = ?)"
+	actorRow   = "actor AS (SELECT epoch, is_active FROM users WHERE id = ?)"
+	isSignedIn = "id = ? AND is_active AND epoch = ?"
+	signedIn   = "EXISTS (SELECT 1 FROM users WHERE " + isSignedIn + ")"
 )
 
-// asArgs are the values for signedIn.
-func asArgs(by domain.Actor) []any { return []any{by.ID, by.Epoch} }
+// actorArgs returns the values for isSignedIn and signedIn.
+func actorArgs(by domain.Actor) []any { return []any{by.ID, by.Epoch} }
 
-// Under READ_CONSISTENCY_MODE = SESSION a session may read the past, and a new one sees the present.
+// Under READ_CONSISTENCY_MODE = SESSION an open session may not see the latest commits; a new one does.
 var (
-	// A token is issued under an Epoch that was committed: who reads an earlier one reads the past.
+	// A token carries an Epoch that was committed. A session that reads an earlier one is behind.
 	errEarlierEpoch = fmt.Errorf("%w: the session sees an earlier epoch than the token's", domain.ErrSignedOut)
-	// An account that is not there was deleted, or is too new for this session.
+	// An account that is not found was deleted, or is too new for this session.
 	errNotSeen = fmt.Errorf("%w: the session does not see the account", domain.ErrSignedOut)
 )
 
-// queryAs is query for a statement that selects the columns of me first; row sees those behind them.
-// Errors: those of admit, too.
-func queryAs(ctx context.Context, q querier, by domain.Actor, st statement, row func(scan func(...any) error) error) error {
+// queryAs executes a read that selects the columns of actor first, and calls row for each row of the
+// result; row scans the columns after them. It returns ErrSignedOut if the actor is not signed in.
+func queryAs(ctx context.Context, c session.Conn, by domain.Actor, st session.Statement,
+	row func(scan func(...any) error) error) error {
 	var found bool
 	var epoch int64
 	var active sql.NullBool
-	err := query(ctx, q, st, func(scan func(...any) error) error {
+	err := c.Query(ctx, st, func(scan func(...any) error) error {
 		found = true
-		return row(func(behind ...any) error { return scan(append([]any{&epoch, &active}, behind...)...) })
+		return row(func(rest ...any) error { return scan(append([]any{&epoch, &active}, rest...)...) })
 	})
-	if err != nil {
-		return err
-	}
-	return admit(by, found, epoch, active.Bool)
-}
-
-// admit decides by what a read found of the actor.
-func admit(by domain.Actor, found bool, epoch int64, active bool) error {
 	switch {
+	case err != nil:
+		return err
 	case !found:
 		return errNotSeen
 	case epoch < by.Epoch:
 		return errEarlierEpoch
-	case epoch > by.Epoch || !active:
+	case epoch > by.Epoch || !active.Bool:
 		return domain.ErrSignedOut
 	}
 	return nil

@@ -2,59 +2,67 @@ package snowflake
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"strings"
+	"time"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-const (
-	itemColumns = "id, owner_id, title, description, version, created_at, updated_at"
+var items = table[domain.Item]{"items", []column[domain.Item]{
+	plain("id", func(i *domain.Item) *string { return &i.ID }),
+	plain("owner_id", func(i *domain.Item) *string { return &i.OwnerID }),
+	updatable(parsed("title", func(i *domain.Item) *domain.Title { return &i.Title }, domain.ParseTitle)),
+	updatable(optional("description",
+		func(i *domain.Item) *domain.Optional[domain.Description] { return &i.Description }, domain.ParseDescription)),
+	updatable(plain("version", func(i *domain.Item) *int64 { return &i.Version })),
+	timestamp("created_at", func(i *domain.Item) *time.Time { return &i.CreatedAt }),
+	updatable(timestamp("updated_at", func(i *domain.Item) *time.Time { return &i.UpdatedAt })),
+}}
 
-	// An item whose owner is gone does not exist any more, whatever is in the table.
-	ownedItems = "SELECT i.id, i.owner_id, i.title, i.description, i.version, i.created_at, i.updated_at" +
-		" FROM items i JOIN users o ON o.id = i.owner_id"
+// An item whose owner is gone does not exist any more, even if its row is still in the table.
+var (
+	ownedItems = `SELECT ` + items.list("i") + `
+		FROM items i
+		JOIN users o ON o.id = i.owner_id`
 	hasOwner = "owner_id IN (SELECT id FROM users)"
 )
 
-// Item implements [ports.Store].
+// Item implements [ports.ItemStore].
 func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
-	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (domain.Item, error) {
-		return itemOf(ctx, db, by, scope, id)
+	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.Item, error) {
+		return readItem(ctx, c, by, scope, id)
 	})
 }
 
-func itemOf(ctx context.Context, q querier, by domain.Actor, scope domain.ItemScope, id string) (domain.Item, error) {
-	st := statement{withMe + ", found AS (" + ownedItems + " WHERE i.id = ?)" +
-		" SELECT me.epoch, me.is_active, found.id, found.owner_id, found.title, found.description, found.version, found.created_at, found.updated_at" +
-		" FROM me LEFT JOIN found ON TRUE", []any{by.ID, id}}
-	i, err := one(ctx, q, by, st, (*itemRow).columns, (*itemRow).item)
+func readItem(ctx context.Context, c session.Conn, by domain.Actor, scope domain.ItemScope,
+	id string) (domain.Item, error) {
+	i, err := items.one(ctx, c, by, session.Statement{SQL: ownedItems + "\nWHERE i.id = ?", Args: []any{id}})
 	if err == nil && !scope.Includes(i.OwnerID) {
-		err = domain.ErrNotFound
+		return domain.Item{}, domain.ErrNotFound
 	}
 	return i, err
 }
 
-// Items implements [ports.Store].
-func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string, req domain.PageRequest) (domain.Page[domain.Item], error) {
-	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (domain.Page[domain.Item], error) {
-		list := statement{ownedItems + " WHERE i.owner_id = ?", []any{ownerID}}
-		return page(ctx, db, by, list, itemColumns, req, (*itemRow).columns, (*itemRow).item)
+// Items implements [ports.ItemStore].
+func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string,
+	req domain.PageRequest) (domain.Page[domain.Item], error) {
+	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.Page[domain.Item], error) {
+		rows := session.Statement{SQL: ownedItems + "\nWHERE i.owner_id = ?", Args: []any{ownerID}}
+		return items.page(ctx, c, by, rows, req)
 	})
 }
 
-// CreateItem implements [ports.Store].
+// CreateItem implements [ports.ItemStore].
 func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
-	st := statement{"INSERT INTO items (" + itemColumns + ")" +
-		" SELECT ?, u.id, ?, ?, ?, ?, ? FROM users u WHERE u.id = ? AND u.is_active AND u.epoch = ?",
-		append([]any{i.ID, i.Title.String(), nullable(i.Description), i.Version, i.CreatedAt, i.UpdatedAt}, asArgs(by)...)}.
-		and("(SELECT COUNT(*) FROM items WHERE id = ?) = 0", i.ID) // ids are in the order of time, so this reads little
-	return s.write(ctx, st, func(ctx context.Context, q querier) error {
-		_, err := itemOf(ctx, q, by, domain.OwnedBy(by.ID), i.ID)
+	st := items.insert(i, "FROM users\nWHERE "+isSignedIn, actorArgs(by)...).
+		// Ids grow with time, so this reads little.
+		And("(SELECT COUNT(*) FROM items WHERE id = ?) = 0", i.ID)
+	return s.write(ctx, st, func(ctx context.Context, c session.Conn) error {
+		_, err := readItem(ctx, c, by, domain.OwnedBy(by.ID), i.ID)
 		switch {
 		case err == nil:
-			return errDone // our own id: an earlier try of this same statement took effect
+			return errDone // its id is new: an earlier try of this statement took effect
 		case errors.Is(err, domain.ErrNotFound):
 			return nil
 		}
@@ -62,71 +70,39 @@ func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) 
 	})
 }
 
-// UpdateItem implements [ports.Store].
-func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, read int64) error {
-	st := statement{"UPDATE items SET title = ?, description = ?, version = ?, updated_at = ? WHERE id = ? AND version = ?",
-		[]any{next.Title.String(), nullable(next.Description), next.Version, next.UpdatedAt, next.ID, read}}
-	return s.write(ctx, within(st, scope).and(signedIn, asArgs(by)...), whyNoItem(by, scope, next.ID, domain.OnlyVersions(read)))
+// UpdateItem implements [ports.ItemStore].
+func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item,
+	version int64) error {
+	ifVersion := domain.OnlyVersions(version)
+	st := changeItem(items.update(next), by, scope, ifVersion)
+	return s.write(ctx, st, diagnoseItem(by, scope, next.ID, ifVersion))
 }
 
-// DeleteItem implements [ports.Store].
-func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions) error {
-	st := ofVersion(statement{"DELETE FROM items WHERE id = ?", []any{id}}, ifVersion)
-	return s.write(ctx, within(st, scope).and(signedIn, asArgs(by)...), whyNoItem(by, scope, id, ifVersion))
+// DeleteItem implements [ports.ItemStore].
+func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string,
+	ifVersion domain.Versions) error {
+	st := session.Statement{SQL: "DELETE FROM items\nWHERE id = ?", Args: []any{id}}
+	return s.write(ctx, changeItem(st, by, scope, ifVersion), diagnoseItem(by, scope, id, ifVersion))
 }
 
-// within confines a statement to the items in scope.
-func within(st statement, scope domain.ItemScope) statement {
+// changeItem adds the conditions of a change: the actor is signed in, and the item is in scope, has an
+// owner and a version that ifVersion allows.
+func changeItem(st session.Statement, by domain.Actor, scope domain.ItemScope,
+	ifVersion domain.Versions) session.Statement {
+	st = andVersion(st, ifVersion)
 	if owner, all := scope.Owner(); !all {
-		st = st.and("owner_id = ?", owner)
+		st = st.And("owner_id = ?", owner)
 	}
-	return st.and(hasOwner)
+	return st.And(hasOwner).And(signedIn, actorArgs(by)...)
 }
 
-// ofVersion adds the condition that ifVersion allows the row's version.
-func ofVersion(st statement, ifVersion domain.Versions) statement {
-	allowed, limited := ifVersion.Limit()
-	switch {
-	case !limited:
-		return st
-	case len(allowed) == 0:
-		return st.and("FALSE")
-	}
-	args := make([]any, len(allowed))
-	for i, v := range allowed {
-		args[i] = v
-	}
-	return st.and("version IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
-}
-
-// whyNoItem diagnoses why a change of an item touched none.
-func whyNoItem(by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions) func(context.Context, querier) error {
-	return func(ctx context.Context, q querier) error {
-		i, err := itemOf(ctx, q, by, scope, id)
+// diagnoseItem finds out why a change of an item touched no row.
+func diagnoseItem(by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions) diagnosis {
+	return func(ctx context.Context, c session.Conn) error {
+		i, err := readItem(ctx, c, by, scope, id)
 		if err == nil && !ifVersion.Allow(i.Version) {
 			err = domain.ErrStale
 		}
 		return err
 	}
-}
-
-// itemRow is a row as it comes: all columns are NULL where a join found nothing.
-type itemRow struct {
-	id, ownerID, title, description sql.NullString
-	version                         sql.NullInt64
-	createdAt, updatedAt            sql.NullTime
-}
-
-func (r *itemRow) columns() []any {
-	return []any{&r.id, &r.ownerID, &r.title, &r.description, &r.version, &r.createdAt, &r.updatedAt}
-}
-
-// item reports whether there is one at all.
-func (r *itemRow) item() (domain.Item, bool, error) {
-	title, titleErr := domain.ParseTitle(r.title.String)
-	description, descriptionErr := optional(r.description, domain.ParseDescription)
-	return domain.Item{
-		ID: r.id.String, OwnerID: r.ownerID.String, Title: title, Description: description,
-		Version: r.version.Int64, CreatedAt: r.createdAt.Time.UTC(), UpdatedAt: r.updatedAt.Time.UTC(),
-	}, r.id.Valid, errors.Join(titleErr, descriptionErr)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
 // The proof of the rules across rows: the statements that this adapter really sends, as the fake
@@ -157,13 +158,14 @@ func recorded(t *testing.T, accounts []domain.User, bootstrapped bool, calls map
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		server := serve(t, engine.Rules{})
+		server := newServer(t, engine.Rules{})
 		for _, u := range accounts {
 			st := insertUser(u)
-			server.Exec(st.text, u.ID, u.Email.String(), nil, u.PasswordHash, u.Active, u.Superuser, u.Version, u.Epoch, u.CreatedAt, u.UpdatedAt, u.Email.String())
+			st.Args[2] = nil // full_name, as the protocol sends its sql.NullString
+			server.Exec(st.SQL, st.Args...)
 		}
 		if bootstrapped {
-			server.Exec("UPDATE account_lock SET bootstrapped_at = ?", someTime)
+			server.Exec("UPDATE account_lock SET bootstrapped_at = ?", domaintest.Created)
 		}
 		db = server.Snapshot()
 		s := open(t, options(server))
@@ -182,6 +184,13 @@ func recorded(t *testing.T, accounts []domain.User, bootstrapped bool, calls map
 		writers = append(writers, w)
 	}
 	return db, writers
+}
+
+// account returns an account with this id and with the e-mail name@example.com.
+func account(id, name string, superuser bool) domain.User {
+	return domaintest.User(func(u *domain.User) {
+		u.ID, u.Email, u.Superuser = id, domaintest.Email(name+"@example.com"), superuser
+	})
 }
 
 // rows reads in a session of its own, which sees what is committed.
@@ -228,34 +237,28 @@ type theme struct {
 }
 
 func themes(t *testing.T) map[string]theme {
-	as := func(id, email string, superuser bool) domain.User {
-		u := user(id)
-		u.Superuser = superuser
-		u.Email = user(email).Email
-		return u
-	}
 	change := func(by, read domain.User, change func(*domain.User)) func(*Store) error {
 		next := read
 		change(&next)
-		next, _ = read.Revise(next, someTime)
+		next, _ = read.Revise(next, domaintest.Created)
 		return func(s *Store) error { return s.UpdateUser(t.Context(), by.Actor(), next, read) }
 	}
 	create := func(by domain.User, id, email string) func(*Store) error {
-		return func(s *Store) error { return s.CreateUser(t.Context(), by.Actor(), as(id, email, false)) }
+		return func(s *Store) error { return s.CreateUser(t.Context(), by.Actor(), account(id, email, false)) }
 	}
 	remove := func(by, u domain.User) func(*Store) error {
 		return func(s *Store) error { return s.DeleteUser(t.Context(), by.Actor(), u.ID, domain.Versions{}) }
 	}
 	first := func(id string) func(*Store) error {
-		return func(s *Store) error { _, err := s.CreateFirstSuperuser(t.Context(), as(id, id, true)); return err }
+		return func(s *Store) error { _, err := s.CreateFirstSuperuser(t.Context(), account(id, id, true)); return err }
 	}
 	operator := func(id, email string) func(*Store) error {
-		return func(s *Store) error { return s.CreateSuperuserForOperator(t.Context(), as(id, email, true)) }
+		return func(s *Store) error { return s.CreateSuperuserForOperator(t.Context(), account(id, email, true)) }
 	}
-	moves := func(u *domain.User) { u.Email = user("contested").Email }
+	moves := func(u *domain.User) { u.Email = domaintest.Email("contested@example.com") }
 	demoted := func(u *domain.User) { u.Superuser = false }
 	deactivated := func(u *domain.User) { u.Active = false }
-	a, b, c, ann, ben := as("a", "a", true), as("b", "b", true), as("c", "c", true), as("ann", "ann", false), as("ben", "ben", false)
+	a, b, c, ann, ben := account("a", "a", true), account("b", "b", true), account("c", "c", true), account("ann", "ann", false), account("ben", "ben", false)
 
 	return map[string]theme{
 		"two create an account with one e-mail": {[]domain.User{a}, true, map[string]func(*Store) error{
@@ -355,7 +358,7 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 		th := themes(t)["two instances start for the first time"]
 		db, writers := recorded(t, th.accounts, th.bootstrapped, th.calls)
 		for i := range writers {
-			writers[i].steps[1].sql = strings.Replace(writers[i].steps[1].sql, " WHERE bootstrapped_at IS NULL", "", 1)
+			writers[i].steps[1].sql = strings.Replace(writers[i].steps[1].sql, "WHERE bootstrapped_at IS NULL", "", 1)
 		}
 		p := proof{writers: writers, rule: th.rule}
 		p.run(db)
@@ -364,7 +367,7 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 }
 
 func TestOfTwoUpdatesOfOneVersionOneWins(t *testing.T) {
-	ann := user("ann")
+	ann := account("ann", "ann", false)
 	update := func(hash string) func(*Store) error {
 		next := ann
 		next.PasswordHash, next.Version, next.Epoch = hash, 2, 2

@@ -1,126 +1,129 @@
 package snowflake
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports/portstest"
 )
 
-func TestStoreOnStandardTablesOfTheFake(t *testing.T) {
-	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t, options(serve(t, engine.Rules{}))) })
-}
-
-func TestStoreOnHybridTablesOfTheFake(t *testing.T) {
-	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t, options(serve(t, hybrid))) })
-}
-
+// hybrid are hybrid tables, which enforce unique e-mails.
 var hybrid = engine.Rules{Unique: map[string]string{"users": "email"}}
 
-func TestStoreWhereAWaitingStatementReadsOtherRowsAsTheyWere(t *testing.T) {
-	portstest.TestStore(t, func(t *testing.T) ports.Store {
-		return open(t, options(serve(t, engine.Rules{SnapshotSubqueries: true})))
-	})
+func TestStoreKeepsItsContractOnTheFake(t *testing.T) {
+	for name, rules := range map[string]engine.Rules{
+		"on standard tables": {},
+		"on hybrid tables":   hybrid,
+		"if a statement that waited reads other rows as they were": {SnapshotSubqueries: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t, options(newServer(t, rules))) })
+		})
+	}
 }
 
-func TestHybridTablesAreDetectedAndNeedNoLockForAnEmail(t *testing.T) {
-	server := serve(t, hybrid)
-	s, err := Open(options(server))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = s.Close() })
-	found, err := s.Check(t.Context())
-	require.NoError(t, err)
-	assert.True(t, found.Hybrid)
-
-	admin := user("admin")
-	admin.Superuser = true
-	_, err = s.CreateFirstSuperuser(t.Context(), admin)
+func TestAnAccountOnHybridTablesIsCreatedByOneStatement(t *testing.T) {
+	server := newServer(t, hybrid)
+	s := open(t, options(server))
+	admin := domaintest.User(domaintest.Superuser)
+	_, err := s.CreateFirstSuperuser(t.Context(), admin)
 	require.NoError(t, err)
 	server.Reset()
-	require.NoError(t, s.CreateUser(t.Context(), admin.Actor(), user("ann")))
+	require.NoError(t, s.CreateUser(t.Context(), admin.Actor(), domaintest.User()))
 	assert.Equal(t, 1, server.Statements())
-
-	// Past the statement's own look, as if another had inserted it a moment before.
-	taken := user("bob")
-	taken.Email = user("ann").Email
-	st := insertUser(taken)
-	st.text = strings.Replace(st.text, "= 0", ">= 0", 1)
-	_, err = exec(t.Context(), s.db, st)
-	assert.ErrorIs(t, err, domain.ErrEmailTaken, "the engine's own refusal is understood")
 
 	server.Reset()
 	_, err = s.User(t.Context(), admin.Actor(), admin.ID)
 	require.NoError(t, err)
-	assert.Zero(t, server.Logins(), "sessions that read the latest writes were opened once and are kept")
+	assert.Zero(t, server.Logins(), "the sessions that read the latest writes are kept")
 }
 
-func TestSessionsOfHybridTablesReadTheLatestWrites(t *testing.T) {
-	server := serve(t, hybrid)
+func TestAnEmailThatTheHybridTableRefusesIsTaken(t *testing.T) {
+	server := newServer(t, hybrid)
 	s := open(t, options(server))
-	require.Len(t, logins(server), 1)
-	assert.NotContains(t, logins(server)[0].Body, "READ_LATEST_WRITES")
-	_, err := s.UserForSignIn(t.Context(), user("ann").Email)
+	admin := domaintest.User(domaintest.Superuser)
+	_, err := s.CreateFirstSuperuser(t.Context(), admin)
+	require.NoError(t, err)
+
+	// Without its own condition, as if another account got the e-mail a moment before.
+	st := insertUser(domaintest.User(domaintest.WithEmail(admin.Email)))
+	st.SQL = strings.Replace(st.SQL, "= 0", ">= 0", 1)
+	err = s.db.Write(t.Context(), func(ctx context.Context, c session.Conn) error {
+		_, err := c.Exec(ctx, st)
+		return err
+	})
+	assert.ErrorIs(t, emailTaken(err), domain.ErrEmailTaken)
+}
+
+func TestAnotherDuplicateKeyIsNotATakenEmail(t *testing.T) {
+	err := &session.DuplicateKeyError{Message: "A primary key already exists."}
+	assert.NotErrorIs(t, emailTaken(err), domain.ErrEmailTaken)
+}
+
+func TestSessionsOnHybridTablesReadTheLatestWrites(t *testing.T) {
+	server := newServer(t, hybrid)
+	s := open(t, options(server))
+	_, err := s.UserForSignIn(t.Context(), domaintest.Email("ann@example.com"))
 	require.ErrorIs(t, err, domain.ErrNotFound)
-	require.Len(t, logins(server), 2, "the session of the check is not used again")
-	assert.Contains(t, logins(server)[1].Body, `"READ_LATEST_WRITES":"true"`)
+	var logins []string
+	for _, r := range server.Requests() {
+		if r.Path == snowflaketest.LoginPath {
+			logins = append(logins, r.Body)
+		}
+	}
+	require.Len(t, logins, 2, "the session of the check is not reused")
+	assert.NotContains(t, logins[0], "READ_LATEST_WRITES")
+	assert.Contains(t, logins[1], `"READ_LATEST_WRITES":"true"`)
 }
 
 func TestCheckNamesWhatIsMissing(t *testing.T) {
 	t.Run("a table", func(t *testing.T) {
-		server := serve(t, engine.Rules{})
-		s := open(t, options(server))
-		server.Exec("DROP TABLE items")
-		_, err := s.Check(t.Context())
+		f := newFixture(t)
+		f.server.Exec("DROP TABLE items")
+		_, err := f.Check(t.Context())
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
-		assert.ErrorContains(t, err, "missing, or not visible to this role: table items: run setup.sql")
+		assert.ErrorContains(t, err, "missing, or not granted to this role: table items: run setup.sql")
 	})
 	t.Run("each column of each table", func(t *testing.T) {
-		server := serve(t, engine.Rules{})
-		s := open(t, options(server))
+		f := newFixture(t)
+		recreate := func(table string, columns []string) {
+			f.server.Exec("DROP TABLE " + table)
+			f.server.Exec("CREATE TABLE " + table + " (" + strings.Join(columns, " NUMBER(1, 0), ") + " NUMBER(1, 0))")
+		}
 		for table, columns := range needed {
-			for _, missing := range columns {
-				server.Exec("DROP TABLE " + table)
-				var rest []string
-				for _, c := range columns {
-					if c != missing {
-						rest = append(rest, c+" NUMBER(1, 0)")
-					}
-				}
-				server.Exec("CREATE TABLE " + table + " (" + strings.Join(rest, ", ") + ")")
-				_, err := s.Check(t.Context())
+			for i, missing := range columns {
+				var others []string
+				others = append(append(others, columns[:i]...), columns[i+1:]...)
+				recreate(table, others)
+				_, err := f.Check(t.Context())
 				assert.ErrorContains(t, err, ": column "+table+"."+missing+": run setup.sql")
-				server.Exec("DROP TABLE " + table)
-				server.Exec("CREATE TABLE " + table + " (" + strings.Join(columns, " NUMBER(1, 0), ") + " NUMBER(1, 0))")
+				recreate(table, columns)
 			}
 		}
-		_, err := s.Check(t.Context())
+		_, err := f.Check(t.Context())
 		assert.NoError(t, err)
 	})
 	t.Run("the row of the lock", func(t *testing.T) {
-		server := serve(t, engine.Rules{})
-		s := open(t, options(server))
-		server.Exec("DELETE FROM account_lock")
-		_, err := s.HadFirstSuperuser(t.Context())
+		f := newFixture(t)
+		f.server.Exec("DELETE FROM account_lock")
+		_, err := f.HadFirstSuperuser(t.Context())
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.ErrorContains(t, err, "account_lock has 0 rows and must have 1: run setup.sql")
 	})
 }
 
-func TestWithoutTheRowOfTheLockNothingIsWritten(t *testing.T) {
-	s := set(t)
-	s.server.Exec("DELETE FROM account_lock")
-	err := s.DeleteUser(t.Context(), s.admin.Actor(), s.ann.ID, domain.Versions{})
-	assert.ErrorIs(t, err, domain.ErrUnavailable)
-	assert.Len(t, s.server.Exec("SELECT id FROM users").Rows, 2)
-}
-
-func TestCheckSaysWhichConsistencyItFound(t *testing.T) {
+func TestCheckReportsTheConsistency(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rules    engine.Rules
 		mode     string
@@ -131,10 +134,7 @@ func TestCheckSaysWhichConsistencyItFound(t *testing.T) {
 		"SESSION with hybrid tables": {engine.Rules{StaleSessions: true, Unique: hybrid.Unique}, "SESSION", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := Open(options(serve(t, tt.rules)))
-			require.NoError(t, err)
-			t.Cleanup(func() { _ = s.Close() })
-			found, err := s.Check(t.Context())
+			found, err := openUnchecked(t, options(newServer(t, tt.rules))).Check(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, tt.mode, found.Consistency)
 			assert.Equal(t, tt.weakened, found.Weakened() != "")
@@ -142,14 +142,13 @@ func TestCheckSaysWhichConsistencyItFound(t *testing.T) {
 	}
 }
 
-// Under SESSION a session may not see an account's latest epoch, and must not take its newest token
-// for one that has ended.
-func TestATokenIsNeverRefusedForWhatASessionDoesNotSeeYet(t *testing.T) {
-	server := serve(t, engine.Rules{StaleSessions: true})
+// Under SESSION a session may not see the latest epoch of an account. It must not take the newest token for
+// one that has ended.
+func TestATokenIsNotRefusedBecauseTheSessionIsBehind(t *testing.T) {
+	server := newServer(t, engine.Rules{StaleSessions: true})
 	o := options(server)
 	writer := open(t, o)
-	admin := user("admin")
-	admin.Superuser = true
+	admin := domaintest.User(domaintest.Superuser)
 	_, err := writer.CreateFirstSuperuser(t.Context(), admin)
 	require.NoError(t, err)
 	reader := open(t, o) // its session opens here
@@ -165,7 +164,7 @@ func TestATokenIsNeverRefusedForWhatASessionDoesNotSeeYet(t *testing.T) {
 	assert.Equal(t, next, got)
 	assert.Equal(t, 1, server.Logins(), "one new session saw it")
 
-	ann := user("ann")
+	ann := domaintest.User()
 	require.NoError(t, writer.CreateUser(t.Context(), next.Actor(), ann))
 	got, err = reader.User(t.Context(), ann.Actor(), ann.ID)
 	require.NoError(t, err, "an account that is newer than the session")
@@ -175,6 +174,6 @@ func TestATokenIsNeverRefusedForWhatASessionDoesNotSeeYet(t *testing.T) {
 	forged.Epoch = 3
 	server.Reset()
 	_, err = reader.User(t.Context(), forged, admin.ID)
-	assert.ErrorIs(t, err, domain.ErrSignedOut, "what a new session does not see either is not there")
+	assert.ErrorIs(t, err, domain.ErrSignedOut, "a new session does not see it either")
 	assert.Equal(t, 1, server.Logins())
 }

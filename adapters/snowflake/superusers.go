@@ -2,62 +2,88 @@ package snowflake
 
 import (
 	"context"
-	"database/sql"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// CreateFirstSuperuser implements [ports.OperatorStore].
-func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
-	first := statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = ? WHERE bootstrapped_at IS NULL", []any{u.CreatedAt}}
-	err := s.locked(ctx, first, errDone, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
-	return err == nil, unlessDone(err) // done is what another instance has
-}
-
 // HadFirstSuperuser implements [ports.OperatorStore].
 func (s *Store) HadFirstSuperuser(ctx context.Context) (bool, error) {
-	return run(ctx, s, abandonedRead, func(ctx context.Context, db *sql.DB) (bool, error) {
+	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (bool, error) {
 		var rows, marked int
-		err := query(ctx, db, statement{text: "SELECT COUNT(*), COUNT(bootstrapped_at) FROM account_lock"},
-			func(scan func(...any) error) error { return scan(&rows, &marked) })
+		st := session.Statement{SQL: "SELECT COUNT(*), COUNT(bootstrapped_at)\nFROM account_lock"}
+		err := c.Query(ctx, st, func(scan func(...any) error) error { return scan(&rows, &marked) })
 		if err == nil && rows != 1 {
-			err = errLockRow(rows)
+			err = lockRowsError(rows)
 		}
 		return marked > 0, err
 	})
 }
 
-// CreateSuperuserForOperator implements [ports.Store].
-func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
-	mark := statement{"UPDATE account_lock SET n = n + 1, bootstrapped_at = COALESCE(bootstrapped_at, ?)", []any{u.CreatedAt}}
-	return s.locked(ctx, mark, errLockRow(0), func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, u) })
+// CreateFirstSuperuser implements [ports.OperatorStore].
+func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
+	lock := session.Statement{
+		SQL: `UPDATE account_lock
+			SET n = n + 1, bootstrapped_at = ?
+			WHERE bootstrapped_at IS NULL`,
+		Args: []any{u.CreatedAt},
+	}
+	err := s.withLock(ctx, lock, func(ctx context.Context, tx session.Conn, locked int64) error {
+		if locked == 0 {
+			return errDone // there was a first superuser
+		}
+		return addUser(ctx, tx, u)
+	})
+	return err == nil, unlessDone(err)
 }
 
-// addUser adds u under the lock.
-func addUser(ctx context.Context, tx *sql.Tx, u domain.User) error {
-	n, err := exec(ctx, tx, insertUser(u))
+// CreateSuperuserForOperator implements [ports.OperatorStore].
+func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
+	lock := session.Statement{
+		SQL: `UPDATE account_lock
+			SET n = n + 1, bootstrapped_at = COALESCE(bootstrapped_at, ?)`,
+		Args: []any{u.CreatedAt},
+	}
+	return s.withLock(ctx, lock, func(ctx context.Context, tx session.Conn, locked int64) error {
+		if locked == 0 {
+			return lockRowsError(0)
+		}
+		return addUser(ctx, tx, u)
+	})
+}
+
+// addUser adds u in a transaction that holds the account lock.
+func addUser(ctx context.Context, tx session.Conn, u domain.User) error {
+	n, err := tx.Exec(ctx, insertUser(u))
 	if err == nil && n == 0 {
 		err = domain.ErrEmailTaken
 	}
-	return err
+	return emailTaken(err)
 }
 
-// ResetPasswordForOperator implements [ports.Store].
-func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, read int64) error {
-	st := statement{"UPDATE users SET password_hash = ?, version = ?, epoch = ?, updated_at = ? WHERE id = ? AND version = ?",
-		[]any{next.PasswordHash, next.Version, next.Epoch, next.UpdatedAt, next.ID, read}}
-	return s.write(ctx, st, func(ctx context.Context, q querier) error {
-		version, found := int64(0), false
-		err := query(ctx, q, statement{"SELECT version FROM users WHERE id = ?", []any{next.ID}}, func(scan func(...any) error) error {
+// ResetPasswordForOperator implements [ports.OperatorStore].
+func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {
+	st := session.Statement{
+		SQL: `UPDATE users
+			SET password_hash = ?, version = ?, epoch = ?, updated_at = ?
+			WHERE id = ?
+			AND version = ?`,
+		Args: []any{next.PasswordHash, next.Version, next.Epoch, next.UpdatedAt, next.ID, version},
+	}
+	return s.write(ctx, st, func(ctx context.Context, c session.Conn) error {
+		var current int64
+		found := false
+		st := session.Statement{SQL: "SELECT version\nFROM users\nWHERE id = ?", Args: []any{next.ID}}
+		err := c.Query(ctx, st, func(scan func(...any) error) error {
 			found = true
-			return scan(&version)
+			return scan(&current)
 		})
 		switch {
 		case err != nil:
 			return err
 		case !found:
 			return domain.ErrNotFound
-		case version != read:
+		case current != version:
 			return domain.ErrStale
 		}
 		return nil

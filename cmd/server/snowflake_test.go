@@ -25,6 +25,7 @@ import (
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
@@ -59,9 +60,9 @@ func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) s
 		fakesnow := emulator.Emulator{Host: host, Port: port}
 		require.NoError(t, fakesnow.CreateTables(context.Background(), "e2e", schema))
 	}
-	store, err := snowflake.Open(snowflake.Options{
+	store, err := snowflake.Open(session.Options{
 		Account: "test", Host: host, Port: port, Protocol: "http", Database: "e2e", Schema: schema,
-		Auth: snowflake.Auth{User: "u", Password: "p"}, RequestTimeout: cfg.RequestTimeout, Connections: 8,
+		Auth: session.Auth{User: "u", Password: "p"}, RequestTimeout: cfg.RequestTimeout, Connections: 8,
 	})
 	require.NoError(t, err)
 	return storage{Store: store, close: store.Close}
@@ -70,8 +71,7 @@ func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) s
 // fakeSnowflake starts a fake of Snowflake with the tables of setup.sql.
 func fakeSnowflake(t testing.TB, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
-	server := snowflaketest.New(rules)
-	t.Cleanup(server.Close)
+	server := snowflaketest.New(t, rules)
 	for _, st := range echoinsnowflake.Tables() {
 		server.Exec(st)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -126,7 +127,7 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 		return storage{}, configError{err}
 	}
 	c := cfg.Snowflake
-	store, err := snowflake.Open(snowflake.Options{
+	store, err := snowflake.Open(session.Options{
 		Account: c.Account, Host: c.Host, Port: c.Port, Protocol: c.Protocol,
 		Database: c.Database, Schema: c.Schema, Warehouse: c.Warehouse, Role: c.Role,
 		Auth: auth, RequestTimeout: cfg.RequestTimeout, Connections: c.Connections, Version: version(),
@@ -137,7 +138,7 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 	}
 	check := func(ctx context.Context, log *zap.Logger) error {
 		found, err := store.Check(ctx)
-		if errors.Is(err, snowflake.ErrLoginRefused) {
+		if errors.Is(err, session.ErrLoginRefused) {
 			// Whoever mends that needs some minutes, and Snowflake locks users who try too often.
 			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(60))
 		}
@@ -154,21 +155,21 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 	return storage{store, check, store.Close}, nil
 }
 
-func snowflakeAuth(cfg config.Config) (snowflake.Auth, error) {
+func snowflakeAuth(cfg config.Config) (session.Auth, error) {
 	c := cfg.Snowflake
 	switch c.AuthType {
 	case config.AuthKeyPair:
-		key, err := snowflake.ParsePrivateKey(c.PrivateKey.Reveal())
+		key, err := session.ParsePrivateKey(c.PrivateKey.Reveal())
 		if err != nil {
-			return snowflake.Auth{}, fmt.Errorf("SNOWFLAKE_PRIVATE_KEY: %w", err)
+			return session.Auth{}, fmt.Errorf("SNOWFLAKE_PRIVATE_KEY: %w", err)
 		}
-		return snowflake.Auth{User: c.User, PrivateKey: key}, nil
+		return session.Auth{User: c.User, PrivateKey: key}, nil
 	case config.AuthPAT:
-		return snowflake.Auth{User: c.User, PAT: c.PAT.Reveal()}, nil
+		return session.Auth{User: c.User, PAT: c.PAT.Reveal()}, nil
 	case config.AuthPassword:
-		return snowflake.Auth{User: c.User, Password: c.Password.Reveal()}, nil
+		return session.Auth{User: c.User, Password: c.Password.Reveal()}, nil
 	default:
-		return snowflake.Auth{TokenPath: c.OAuthTokenPath}, nil
+		return session.Auth{TokenPath: c.OAuthTokenPath}, nil
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -27,7 +28,7 @@ import (
 func env(name string) string { return os.Getenv("SNOWFLAKE_TEST_" + name) }
 
 var (
-	options snowflake.Options
+	options session.Options
 	db      *sql.DB // of the driver alone, in the schema under test
 )
 
@@ -43,18 +44,18 @@ func prepare() (drop func(), err error) {
 		Database: env("DATABASE"), Warehouse: env("WAREHOUSE"), Role: env("ROLE"),
 		LoginTimeout: time.Minute, //lint:ignore SA1019 nothing else bounds a login
 	}
-	auth := snowflake.Auth{User: env("USER"), Password: env("PASSWORD")}
+	auth := session.Auth{User: env("USER"), Password: env("PASSWORD")}
 	switch {
 	case env("PAT") != "":
 		config.Authenticator, config.Token = sf.AuthTypePat, env("PAT")
-		auth = snowflake.Auth{User: env("USER"), PAT: env("PAT")}
+		auth = session.Auth{User: env("USER"), PAT: env("PAT")}
 	case env("PRIVATE_KEY") != "":
-		key, err := snowflake.ParsePrivateKey(env("PRIVATE_KEY"))
+		key, err := session.ParsePrivateKey(env("PRIVATE_KEY"))
 		if err != nil {
 			return nil, fmt.Errorf("SNOWFLAKE_TEST_PRIVATE_KEY: %w", err)
 		}
 		config.Authenticator, config.PrivateKey = sf.AuthTypeJwt, key
-		auth = snowflake.Auth{User: env("USER"), PrivateKey: key}
+		auth = session.Auth{User: env("USER"), PrivateKey: key}
 	}
 	schema := env("SCHEMA")
 	if schema == "" || env("DATABASE") == "" {
@@ -81,7 +82,7 @@ func prepare() (drop func(), err error) {
 			return nil, fmt.Errorf("%s: %w", st, err)
 		}
 	}
-	options = snowflake.Options{
+	options = session.Options{
 		Account: env("ACCOUNT"), Host: env("HOST"), Port: port, Protocol: env("PROTOCOL"), Database: env("DATABASE"), Schema: schema, Warehouse: env("WAREHOUSE"), Role: env("ROLE"),
 		Auth: auth, RequestTimeout: 30 * time.Second, Connections: 8, Version: "test",
 	}

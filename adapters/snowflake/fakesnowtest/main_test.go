@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/emulator"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
@@ -50,9 +51,9 @@ func open(t testing.TB) *snowflake.Store {
 
 func openIn(t testing.TB, schema string, timeout time.Duration) *snowflake.Store {
 	t.Helper()
-	s, err := snowflake.Open(snowflake.Options{
+	s, err := snowflake.Open(session.Options{
 		Account: "fakesnow", Host: fakesnow.Host, Port: fakesnow.Port, Protocol: "http", Database: "contract", Schema: schema,
-		Auth: snowflake.Auth{User: "u", Password: "p"}, RequestTimeout: timeout, Connections: 8, Version: "test",
+		Auth: session.Auth{User: "u", Password: "p"}, RequestTimeout: timeout, Connections: 8, Version: "test",
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })

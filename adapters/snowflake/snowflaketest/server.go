@@ -1,11 +1,11 @@
 package snowflaketest
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
@@ -17,6 +17,7 @@ type Server struct {
 	// Snowflake documentation: five minutes, when it blocks others.
 	VanishAfter time.Duration
 
+	t      testing.TB
 	addr   string
 	server *http.Server
 	ended  chan struct{} // closed by Close
@@ -35,9 +36,11 @@ type Server struct {
 	open      map[net.Conn]bool
 }
 
-// New starts a server on a free port of this machine, over plain HTTP.
-func New(rules engine.Rules) *Server {
+// New starts a server on a free port of this machine, over plain HTTP. It closes when t ends.
+func New(t testing.TB, rules engine.Rules) *Server {
+	t.Helper()
 	s := &Server{
+		t:           t,
 		VanishAfter: 5 * time.Minute,
 		addr:        "127.0.0.1:0",
 		ended:       make(chan struct{}),
@@ -48,14 +51,16 @@ func New(rules engine.Rules) *Server {
 	}
 	s.changed = sync.NewCond(&s.mu)
 	s.Start()
+	t.Cleanup(s.Close)
 	return s
 }
 
 // Start makes the server reachable again after Stop, at the same address.
 func (s *Server) Start() {
+	s.t.Helper()
 	listener, err := net.Listen("tcp", s.addr)
 	if err != nil {
-		panic(err) // the port was taken meanwhile
+		s.t.Fatalf("listen on %s: %v", s.addr, err) // after Stop another process may have taken the port
 	}
 	s.addr = listener.Addr().String()
 	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ConnState: s.track}
@@ -96,13 +101,14 @@ func (s *Server) Port() int {
 	return n
 }
 
-// Exec executes a statement past the protocol, in a new session. It panics on an error.
+// Exec executes a statement in a new session, without the protocol. An error ends the test.
 func (s *Server) Exec(sql string, args ...any) engine.Result {
+	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	result, err := s.db.Open().Do(sql, args...)
 	if err != nil {
-		panic(fmt.Sprintf("%s: %v", sql, err))
+		s.t.Fatalf("%s: %v", sql, err)
 	}
 	s.changed.Broadcast()
 	return result

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +29,7 @@ func TestMain(m *testing.M) {
 // start serves a table t with a row "one", whose n is 1.
 func start(t *testing.T, rules engine.Rules) *snowflaketest.Server {
 	t.Helper()
-	s := snowflaketest.New(rules)
-	t.Cleanup(s.Close)
+	s := snowflaketest.New(t, rules)
 	s.Exec("CREATE TABLE t (id VARCHAR(36) NOT NULL, n NUMBER(19, 0), b BOOLEAN, at TIMESTAMP_NTZ(6))")
 	s.Exec("INSERT INTO t (id, n) VALUES ('one', 1)")
 	return s
@@ -343,12 +343,39 @@ func TestWhatATestExecutesIsCurrent(t *testing.T) {
 	result, err := copied.Open().Do("SELECT n FROM t")
 	require.NoError(t, err)
 	assert.Len(t, result.Rows, 1)
-	assert.Panics(t, func() { s.Exec("nonsense") })
+}
+
+// recorder is a test whose failures another test looks at.
+type recorder struct {
+	testing.TB
+	failures []string
+}
+
+func (r *recorder) Helper()        {}
+func (r *recorder) Cleanup(func()) {}
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+	runtime.Goexit()
+}
+
+func TestAStatementThatFailsEndsTheTestThatExecutesIt(t *testing.T) {
+	r := &recorder{TB: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s := snowflaketest.New(r, engine.Rules{})
+		defer s.Close()
+		s.Exec("SELECT id FROM nothing")
+		t.Error("the test went on")
+	}()
+	<-done
+	require.Len(t, r.failures, 1)
+	assert.Contains(t, r.failures[0], "SELECT id FROM nothing: 002003 (42S02)")
 }
 
 func TestAnEndedServerLeavesNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	s := snowflaketest.New(engine.Rules{})
+	s := snowflaketest.New(t, engine.Rules{})
 	s.Exec("CREATE TABLE t (id VARCHAR(36), n NUMBER(19, 0))")
 	s.Exec("INSERT INTO t (id, n) VALUES ('one', 1)")
 	db := client(t, s)

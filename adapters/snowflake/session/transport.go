@@ -1,4 +1,4 @@
-package snowflake
+package session
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 	sf "github.com/snowflakedb/gosnowflake/v2"
 )
 
-// transport is what the driver sends its requests with. Given one, the driver makes no calls of its
-// own for the revocation of certificates either, which inside Snowflake nothing would answer.
+// transport sends the driver's requests. Because it is given one, the driver makes no requests of its own
+// to check whether certificates are revoked; inside Snowflake nothing would answer these.
 type transport struct{ next http.RoundTripper }
 
 func newTransport() transport {
@@ -31,57 +31,70 @@ func newTransport() transport {
 	}}
 }
 
-// longestFarewell bounds requests that nobody waits for: the cancellation of a statement, the end of
-// a session. A server that hangs must not keep connections for those.
-const longestFarewell = time.Second
+// cleanupTimeout limits requests that no caller waits for: the cancellation of a statement and the end of
+// a session. A server that hangs must not keep connections for these.
+const cleanupTimeout = time.Second
 
 const queryPath = "/queries/v1/query-request"
 
-// RoundTrip implements [http.RoundTripper]. A statement whose answer was cut off is sent once more at
-// once: its request id tells Snowflake that it is the same, so that it is not executed twice.
+// RoundTrip implements [http.RoundTripper]. It immediately repeats a statement whose reply was lost, once.
+// The request id stays the same, so that Snowflake does not execute the statement twice.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method != http.MethodPost {
-		return t.next.RoundTrip(req) // parts of a large result, which come from elsewhere
+		return t.next.RoundTrip(req) // parts of a large result, from cloud storage
 	}
-	c := callOf(req.Context())
+	c := callFrom(req.Context())
 	if c == nil {
-		return t.farewell(req)
+		return t.cleanup(req)
 	}
 	resp, err := t.send(req, c)
 	if err == nil || req.URL.Path != queryPath || req.GetBody == nil || req.Context().Err() != nil ||
 		errors.As(err, new(notSent)) || errors.As(err, new(badStatus)) {
 		return resp, err
 	}
-	c.lost.Store(true)
-	again := req.Clone(req.Context())
-	if again.Body, err = req.GetBody(); err != nil {
+	c.replyLost.Store(true)
+	repetition, err := repeat(req)
+	if err != nil {
 		return nil, err
 	}
-	// As the driver itself marks a repetition.
-	q := again.URL.Query()
+	return t.send(repetition, c)
+}
+
+// repeat returns a copy of req, marked as the driver marks a retry.
+func repeat(req *http.Request) (*http.Request, error) {
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	repetition := req.Clone(req.Context())
+	repetition.Body = body
+	q := repetition.URL.Query()
 	q.Set("retryCount", "1")
 	q.Set("retryReason", "0")
 	q.Set("clientStartTime", strconv.FormatInt(time.Now().UnixMilli(), 10))
 	q.Set("request_guid", sf.NewUUID().String())
-	again.URL.RawQuery = q.Encode()
-	return t.send(again, c)
+	repetition.URL.RawQuery = q.Encode()
+	return repetition, nil
 }
 
-// send sends req and reads the whole answer. It tells, if that fails, whether anything of this call
-// left at all.
+// send sends req and reads the whole reply. An error is notSent if no request of the call left this
+// process, or if the gateway refused it with 429.
 func (t transport) send(req *http.Request, c *call) (*http.Response, error) {
 	unsent := func(err error) error {
-		if c.lost.Load() {
-			return err // an earlier request of the call did
+		if c.replyLost.Load() {
+			return err // an earlier request of the call was sent
 		}
 		return notSent{err}
 	}
 	if c.requests.Add(1) > requestsPerCall {
+		if req.Body != nil {
+			_ = req.Body.Close() // as every RoundTripper must
+		}
 		return nil, unsent(fmt.Errorf("the driver wanted more than %d requests for one call", requestsPerCall))
 	}
 	var wrote atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	resp, err := t.whole(req.WithContext(ctx))
+	resp, err := t.readAll(req.WithContext(ctx))
 	switch {
 	case err != nil && !wrote.Load():
 		return nil, unsent(err)
@@ -95,8 +108,8 @@ func (t transport) send(req *http.Request, c *call) (*http.Response, error) {
 	return resp, nil
 }
 
-// whole reads the answer to its end, so that one that breaks off is an error here.
-func (t transport) whole(req *http.Request) (*http.Response, error) {
+// readAll reads the reply to its end, so that a reply that breaks off is an error here.
+func (t transport) readAll(req *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -104,7 +117,7 @@ func (t transport) whole(req *http.Request) (*http.Response, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode == http.StatusOK && !json.Valid(body) {
-		err = errors.New("the answer is not whole")
+		err = errors.New("the reply is incomplete")
 	}
 	if err != nil {
 		return nil, err
@@ -113,20 +126,20 @@ func (t transport) whole(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func (t transport) farewell(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(req.Context(), longestFarewell)
+func (t transport) cleanup(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), cleanupTimeout)
 	defer cancel()
-	return t.whole(req.WithContext(ctx))
+	return t.readAll(req.WithContext(ctx))
 }
 
-// requestsPerCall bounds what one call of the driver may send: one request is usual, and a session
-// that expires over and over made it send thousands.
+// requestsPerCall limits the requests of one call of the driver. One is usual. For a session that expires
+// again and again the driver sent thousands.
 const requestsPerCall = 6
 
-// call is what the requests of one call of the driver know of each other.
+// call is what the requests of one call of the driver share.
 type call struct {
-	requests atomic.Int32
-	lost     atomic.Bool // an answer was, so that a statement may have taken effect
+	requests  atomic.Int32
+	replyLost atomic.Bool // so that a statement may have taken effect
 }
 
 type callKey struct{}
@@ -136,8 +149,8 @@ func withCall(ctx context.Context) context.Context {
 	return context.WithValue(ctx, callKey{}, new(call))
 }
 
-// callOf returns nil outside of a call: for what the driver sends by itself.
-func callOf(ctx context.Context) *call {
+// callFrom returns nil outside of a call, for requests that the driver sends on its own.
+func callFrom(ctx context.Context) *call {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return c
 }

@@ -1,4 +1,4 @@
-package snowflake
+package session
 
 import (
 	"crypto/ed25519"
@@ -20,7 +20,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 )
 
-func TestTheQueryTagSaysWhichRoutePaid(t *testing.T) {
+func TestTheQueryTagNamesTheRoute(t *testing.T) {
 	ctx := requestinfo.NewContext(t.Context(), &requestinfo.Info{RequestID: "r1", Route: "/api/v1/items/:id", TraceID: "t1"})
 	assert.Equal(t, `{"app":"echo-in-snowflake","v":"v1.2.3","route":"/api/v1/items/:id","rid":"r1","trace":"t1"}`, queryTag(ctx, "v1.2.3"))
 	assert.Equal(t, `{"app":"echo-in-snowflake","v":"v1","route":"","rid":"","trace":""}`, queryTag(t.Context(), "v1"))
@@ -33,7 +33,7 @@ func TestTheQueryTagIsBounded(t *testing.T) {
 	assert.True(t, json.Valid([]byte(tag)))
 }
 
-func TestASessionIsBoundedByTheRequest(t *testing.T) {
+func TestASessionLimitsStatementsAndLocksToTheRequest(t *testing.T) {
 	for timeout, want := range map[time.Duration][2]string{
 		10 * time.Second:       {"10", "4"},
 		time.Second:            {"1", "1"},
@@ -68,7 +68,7 @@ func TestTheTokenFileIsReadAtEachLoginAndTrimmed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	login := func() (string, error) {
 		var c sf.Config
-		err := Auth{TokenPath: path}.current(&c)
+		err := Auth{TokenPath: path}.readToken(&c)
 		return c.Token, err
 	}
 	_, err := login()

@@ -1,4 +1,4 @@
-package snowflake
+package session
 
 import (
 	"cmp"
@@ -17,48 +17,48 @@ import (
 	notraces "go.opentelemetry.io/otel/trace/noop"
 )
 
+// scope names the source of spans and metrics.
 const scope = "github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 
-// newTracer returns what makes the spans of statements. The driver sends on to Snowflake which span a
-// statement belongs to, and of BEGIN and what ends the transaction, which span that is in.
+// newTracer returns the tracer for statements. The driver tells Snowflake the span of each statement.
 func newTracer(traces trace.TracerProvider) trace.Tracer {
 	return cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).Tracer(scope)
 }
 
-// span opens the span of a statement. Its text may be seen: all values are bound to it, save the place
-// of a page.
-func (c *conn) span(ctx context.Context, text string) (context.Context, trace.Span) {
-	name, _, _ := strings.Cut(text, " ")
+// startSpan opens the span of a statement. The span shows the statement's text, which holds no values of
+// users: these are bound.
+func (c *conn) startSpan(ctx context.Context, text string) (context.Context, trace.Span) {
+	name := strings.Fields(text)[0]
 	if name == "WITH" {
 		name = "SELECT"
 	}
 	ctx, span := c.connector.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
 	if span.IsRecording() {
 		config := &c.connector.config
-		span.SetAttributes(semconv.DBSystemNameKey.String("snowflake"), semconv.DBNamespace(config.Database+"|"+config.Schema),
+		span.SetAttributes(
+			semconv.DBSystemNameKey.String("snowflake"), semconv.DBNamespace(config.Database+"|"+config.Schema),
 			semconv.DBOperationName(name), semconv.DBQueryText(text))
 	}
 	return ctx, span
 }
 
-// endSpan closes what span opened; answer is what the driver made of the statement.
-func endSpan(span trace.Span, answer any, err error) {
+// endSpan ends the span of a statement. reply is the driver's.
+func endSpan(span trace.Span, reply any, err error) {
 	if !span.IsRecording() {
 		return
 	}
-	if id := queryID(answer, err); id != "" {
+	if id := queryID(reply, err); id != "" {
 		span.SetAttributes(attribute.String("snowflake.query_id", id))
 	}
 	if err != nil {
 		span.SetStatus(codes.Error, "")
-		span.SetAttributes(errorOf(err)...)
+		span.SetAttributes(errorType(err)...)
 	}
 	span.End()
 }
 
-// errorOf says what kind an error is: by Snowflake's number, or else by its Go type. Messages quote
-// values.
-func errorOf(err error) []attribute.KeyValue {
+// errorType describes an error by Snowflake's number, or by its Go type. A message could quote values.
+func errorType(err error) []attribute.KeyValue {
 	var refused *sf.SnowflakeError
 	if !errors.As(err, &refused) {
 		return []attribute.KeyValue{semconv.ErrorType(err)}
@@ -67,21 +67,21 @@ func errorOf(err error) []attribute.KeyValue {
 	return []attribute.KeyValue{semconv.ErrorTypeKey.String(number), semconv.DBResponseStatusCode(number)}
 }
 
-// queryID is the id under which QUERY_HISTORY knows a statement.
-func queryID(answer any, err error) string {
+// queryID returns the id of a statement in QUERY_HISTORY.
+func queryID(reply any, err error) string {
 	var refused *sf.SnowflakeError
 	if errors.As(err, &refused) {
 		return refused.QueryID
 	}
-	if answered, ok := answer.(interface{ GetQueryID() string }); ok && err == nil {
-		return answered.GetQueryID()
+	if r, ok := reply.(interface{ GetQueryID() string }); ok && err == nil {
+		return r.GetQueryID()
 	}
 	return ""
 }
 
-// register has metrics read, whenever they are collected, from what s counts anyway. The names are
-// those of OpenTelemetry's semantic conventions where those have one.
-func (s *Store) register(metrics metric.MeterProvider) error {
+// registerMetrics reports the state of the pool, the limiter and the breaker whenever metrics are
+// collected. The names are those of OpenTelemetry's semantic conventions where these have one.
+func (d *DB) registerMetrics(metrics metric.MeterProvider) error {
 	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(scope)
 	var failed error
 	sum := func(name, unit, description string) metric.Int64ObservableUpDownCounter {
@@ -90,10 +90,10 @@ func (s *Store) register(metrics metric.MeterProvider) error {
 		return s
 	}
 	connections := sum("db.client.connection.count", "{connection}", "Connections by state.")
-	most := sum("db.client.connection.max", "{connection}", "Connections at most.")
+	limit := sum("db.client.connection.max", "{connection}", "The most connections allowed.")
 	waiting := sum("db.client.connection.pending_requests", "{request}", "Operations that wait for a connection.")
 	breaker, err := meter.Int64ObservableGauge("echo.breaker.state",
-		metric.WithDescription("Whether Snowflake is called: 0 always, 1 once, to see, 2 not at all."))
+		metric.WithDescription("State of the circuit breaker: 0 closed, 1 half-open, 2 open."))
 	if failed = errors.Join(failed, err); failed != nil {
 		return failed
 	}
@@ -102,13 +102,13 @@ func (s *Store) register(metrics metric.MeterProvider) error {
 	used := metric.WithAttributes(name, semconv.DBClientConnectionStateUsed)
 	idle := metric.WithAttributes(name, semconv.DBClientConnectionStateIdle)
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		stats := s.db.Stats()
+		stats := d.pool.Stats()
 		o.ObserveInt64(connections, int64(stats.InUse), used)
 		o.ObserveInt64(connections, int64(stats.Idle), idle)
-		o.ObserveInt64(most, int64(stats.MaxOpenConnections), pool)
-		o.ObserveInt64(waiting, s.queue.waiting(), pool)
-		o.ObserveInt64(breaker, int64(s.breaker.State()))
+		o.ObserveInt64(limit, int64(stats.MaxOpenConnections), pool)
+		o.ObserveInt64(waiting, d.limiter.Waiting(), pool)
+		o.ObserveInt64(breaker, int64(d.breaker.State()))
 		return nil
-	}, connections, most, waiting, breaker)
+	}, connections, limit, waiting, breaker)
 	return err
 }

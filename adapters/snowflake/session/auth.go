@@ -1,4 +1,4 @@
-package snowflake
+package session
 
 import (
 	"crypto/rsa"
@@ -12,20 +12,20 @@ import (
 	sf "github.com/snowflakedb/gosnowflake/v2"
 )
 
-// Auth is how to sign in to Snowflake. Exactly one of TokenPath, Password, PrivateKey and PAT is
-// set; User is needed beside all but TokenPath.
+// Auth is how to sign in to Snowflake. Exactly one of TokenPath, Password, PrivateKey and PAT is set. All
+// but TokenPath need User.
 type Auth struct {
-	// TokenPath names the file of an OAuth token, which is read anew at each login, for the platform
-	// replaces it while the service runs.
+	// TokenPath is the file of an OAuth token. It is read at each login, because the platform replaces the
+	// token while the service runs.
 	TokenPath string
 
 	User       string
 	Password   string
-	PrivateKey *rsa.PrivateKey // whose public half the user has
+	PrivateKey *rsa.PrivateKey // the user has its public half
 	PAT        string          // programmatic access token
 }
 
-// prepare enters what stays the same for every login.
+// prepare sets what is the same for every login.
 func (a Auth) prepare(c *sf.Config) {
 	c.User, c.Password = a.User, a.Password
 	switch {
@@ -40,12 +40,12 @@ func (a Auth) prepare(c *sf.Config) {
 	}
 }
 
-// current enters what a login needs of its moment.
-func (a Auth) current(c *sf.Config) error {
+// readToken sets the token for one login, if it comes from a file.
+func (a Auth) readToken(c *sf.Config) error {
 	if a.TokenPath == "" {
 		return nil
 	}
-	// The driver could read the file itself, but would send a trailing newline along.
+	// The driver can read the file too, but it sends a trailing newline.
 	token, err := os.ReadFile(a.TokenPath)
 	if err != nil {
 		return fmt.Errorf("the OAuth token: %w", err)
@@ -56,12 +56,12 @@ func (a Auth) current(c *sf.Config) error {
 	return nil
 }
 
-// ParsePrivateKey reads an RSA key in PEM, PKCS #8 (RFC 5958), not encrypted. No error shows any of
-// it.
+// ParsePrivateKey reads an unencrypted RSA key in PEM, PKCS #8 (RFC 5958). Its errors show no part of the
+// key.
 func ParsePrivateKey(text string) (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, errors.New("is not PEM: it has to begin with -----BEGIN PRIVATE KEY-----")
+		return nil, errors.New("is not PEM: it must begin with -----BEGIN PRIVATE KEY-----")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {

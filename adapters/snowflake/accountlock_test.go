@@ -1,0 +1,127 @@
+package snowflake
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	sf "github.com/snowflakedb/gosnowflake/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
+)
+
+// holdLock takes the account lock in a transaction of another client, which does not end it.
+func holdLock(t *testing.T, f *fixture) (release func()) {
+	t.Helper()
+	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
+		Account: "fake", Host: f.server.Host(), Port: f.server.Port(), Protocol: "http", User: "other", Password: "p",
+		Database: "d", Schema: "s",
+	}))
+	t.Cleanup(func() { _ = db.Close() })
+	tx, err := db.BeginTx(context.Background(), nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(context.Background(), takeLock.SQL)
+	require.NoError(t, err)
+	return func() { _ = tx.Rollback() }
+}
+
+func TestAKilledClientThatHoldsTheLockBlocksOnlyWritesThatNeedIt(t *testing.T) {
+	const vanishAfter, deadline = 1500 * time.Millisecond, 500 * time.Millisecond
+	f := newFixture(t)
+	f.server.VanishAfter = vanishAfter
+	killed := time.Now()
+	holdLock(t, f)
+
+	assert.ErrorIs(t, f.createUser(endsIn(t, deadline)), domain.ErrContended)
+	start := time.Now()
+	assert.NoError(t, f.read(t.Context()))
+	assert.NoError(t, f.CreateItem(t.Context(), f.ann.Actor(), domaintest.Item(f.ann)))
+	signedOut := f.ann
+	signedOut.PasswordHash, signedOut.Version, signedOut.Epoch = "next", 2, 2
+	assert.NoError(t, f.UpdateUser(t.Context(), f.ann.Actor(), signedOut, f.ann))
+	assert.Less(t, time.Since(start), deadline)
+
+	created := func() bool { return f.createUser(endsIn(t, deadline)) == nil }
+	require.Eventually(t, created, 10*time.Second, time.Millisecond)
+	assert.GreaterOrEqual(t, time.Since(killed), vanishAfter)
+	assert.Equal(t, 3, f.users())
+}
+
+func TestWritesThatWaitForTheLockTakeNoConnectionFromReads(t *testing.T) {
+	f := newFixture(t, func(o *session.Options) { o.Connections = 2 })
+	release := holdLock(t, f)
+	var all sync.WaitGroup
+	ctx := endsIn(t, 10*time.Second)
+	for range 20 {
+		all.Go(func() { assert.NoError(t, f.createUser(ctx)) })
+	}
+	require.Eventually(t, func() bool { return f.server.Waiters() == 1 }, 10*time.Second, time.Millisecond)
+	for range 10 {
+		require.NoError(t, f.read(t.Context()))
+	}
+	assert.Equal(t, 1, f.server.Waiters())
+	release()
+	all.Wait()
+	assert.Equal(t, 22, f.users())
+}
+
+func TestWithoutTheRowOfTheLockNoAccountIsDeleted(t *testing.T) {
+	f := newFixture(t)
+	f.server.Exec("DELETE FROM account_lock")
+	err := f.DeleteUser(t.Context(), f.admin.Actor(), f.ann.ID, domain.Versions{})
+	assert.ErrorIs(t, err, domain.ErrUnavailable)
+	assert.Equal(t, 2, f.users())
+}
+
+// loseReplies returns an interceptor that loses the replies of the first n statements that contain text.
+func loseReplies(n int64, text string) func(*snowflaketest.Request) *snowflaketest.Fault {
+	var left atomic.Int64
+	left.Store(n)
+	return func(r *snowflaketest.Request) *snowflaketest.Fault {
+		if strings.Contains(r.SQL, text) && left.Add(-1) >= 0 {
+			return &snowflaketest.Fault{After: true, Drop: true}
+		}
+		return nil
+	}
+}
+
+func TestAWriteTakesEffectOnceIfItsReplyIsLost(t *testing.T) {
+	f := newFixture(t)
+	for name, write := range map[string]func(domain.User, domain.Item) error{
+		"INSERT INTO items": func(_ domain.User, i domain.Item) error { return f.CreateItem(t.Context(), f.ann.Actor(), i) },
+		"COMMIT":            func(u domain.User, _ domain.Item) error { return f.CreateUser(t.Context(), f.admin.Actor(), u) },
+	} {
+		f.server.Intercept(loseReplies(1, name))
+		assert.NoError(t, write(domaintest.User(), domaintest.Item(f.ann)), name)
+		f.server.Intercept(loseReplies(2, name))
+		assert.ErrorIs(t, write(domaintest.User(), domaintest.Item(f.ann)), domain.ErrOutcomeUnknown, name)
+	}
+	f.server.Intercept(nil)
+	assert.Equal(t, 4, f.users())
+	assert.Len(t, f.server.Exec("SELECT id FROM items").Rows, 3)
+}
+
+func TestAnAccountIsDeletedWithItsItemsOrNotAtAll(t *testing.T) {
+	f := newFixture(t)
+	f.server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
+		if strings.HasPrefix(r.SQL, "DELETE FROM items") {
+			return &snowflaketest.Fault{Code: "1003"}
+		}
+		return nil
+	})
+	require.Error(t, f.DeleteUser(t.Context(), f.admin.Actor(), f.ann.ID, domain.Versions{}))
+	f.server.Intercept(nil)
+	assert.Equal(t, 2, f.users())
+	require.NoError(t, f.DeleteUser(t.Context(), f.admin.Actor(), f.ann.ID, domain.Versions{}))
+	assert.Equal(t, 1, f.users())
+	assert.Empty(t, f.server.Exec("SELECT id FROM items").Rows)
+}
