@@ -2,6 +2,6 @@ SwaggerUIBundle({
   dom_id: '#swagger-ui',
   url: 'openapi.json',
   deepLinking: true,
-  persistAuthorization: false, // a token ends with the page
-  validatorUrl: null, // the document stays here
+  persistAuthorization: false, // the browser forgets the token with the page
+  validatorUrl: null, // do not send the document to a validator
 })

@@ -1,4 +1,4 @@
 Redoc.init('openapi.json', {
-  disableSearch: true, // its index is built in a worker made of a blob, which the page may not start
+  disableSearch: true, // the search needs a worker from a blob, which the page's policy forbids
   theme: { colors: { primary: { main: '#0a5fb4' } } },
 }, document.getElementById('redoc'))

@@ -1,11 +1,12 @@
-// Package static holds the pages and what they look like, as files. What is in braces in an HTML
-// file is filled in by whoever serves it; no page loads anything from elsewhere, and no script or
-// style is written into a page. Code does not live here.
+// Package static holds the pages of the service, with their styles, scripts and images, as embedded
+// files. The HTTP adapter replaces the placeholders in double braces. A page loads files of this service
+// only, and contains no script and no style itself, because its content security policy forbids both.
+// Go code does not belong here.
 package static
 
 import "embed"
 
-// Files are the pages, their styles, scripts and images, all at the top level.
+// Files holds all files, without folders.
 //
 //go:embed *.html *.css *.js *.svg
 var Files embed.FS

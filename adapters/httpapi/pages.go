@@ -20,13 +20,14 @@ import (
 	swagger "github.com/swaggest/swgui/v5/static"
 )
 
-// What a page may load (CSP): nothing from elsewhere, and no script that is written into it. Only
-// ReDoc also writes styles into its page.
+// The content security policies of the pages. A page loads files of this service only, and no script
+// inside a page runs. ReDoc needs 'unsafe-inline', because it writes styles into its page.
 const (
 	nothingElse = "; default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-	indexPolicy = "style-src 'self'; img-src 'self'" + nothingElse
+	indexPolicy = "script-src 'self'; style-src 'self'; img-src 'self'" + nothingElse
 	docsPolicy  = "script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'" + nothingElse
-	redocPolicy = "script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'" + nothingElse
+	redocPolicy = "script-src 'self'; connect-src 'self'; img-src 'self' data:;" +
+		" style-src 'self' 'unsafe-inline'" + nothingElse
 )
 
 const (
@@ -36,17 +37,17 @@ const (
 	mimeSVG  = "image/svg+xml"
 )
 
-// asset is an answer that is the same for everybody.
+// asset is a file that every client gets unchanged.
 type asset struct {
 	path      string
 	mediaType string
 	content   func() []byte
-	gzipped   bool   // content is
-	policy    string // in place of the Content-Security-Policy that every reply has
+	gzipped   bool   // whether content is compressed
+	policy    string // replaces the Content-Security-Policy of all other replies
 }
 
-// registerPages serves the pages, all that they load, and the document. The names of their files
-// are relative to the pages, so that these work behind a gateway under any host name.
+// registerPages registers the pages, the files that they load, and the API document. No link names a
+// host, so the pages work behind a gateway under any host name.
 func (s *Server) registerPages(open *openRoutes) error {
 	var failed error
 	read := func(fsys fs.FS, name string) []byte {
@@ -56,8 +57,8 @@ func (s *Server) registerPages(open *openRoutes) error {
 	}
 	as := func(content []byte) func() []byte { return func() []byte { return content } }
 	file := func(fsys fs.FS, name string) func() []byte { return as(read(fsys, name)) }
-	// Not html/template: it calls methods by name, for which the linker has to keep all methods of
-	// all types (11.7 MB).
+	// Not html/template: it calls methods by name. The linker would have to keep all methods of all
+	// types, which makes the binary 11.7 MB larger.
 	fill := strings.NewReplacer(
 		"{{name}}", html.EscapeString(s.Name),
 		"{{version}}", html.EscapeString(s.Version),
@@ -69,13 +70,16 @@ func (s *Server) registerPages(open *openRoutes) error {
 	for _, a := range []asset{
 		{path: "/", mediaType: mimeHTML, content: page("index.html"), policy: indexPolicy},
 		{path: "/static/style.css", mediaType: mimeCSS, content: file(s.Pages, "style.css")},
+		{path: "/static/index.js", mediaType: mimeJS, content: file(s.Pages, "index.js")},
 		{path: "/static/tool.css", mediaType: mimeCSS, content: file(s.Pages, "tool.css")},
 		{path: "/static/favicon.svg", mediaType: mimeSVG, content: file(s.Pages, "favicon.svg")},
 		{path: s.Prefix + "/openapi.json", mediaType: echo.MIMEApplicationJSON, content: as(s.contract.json)},
 		{path: docs, mediaType: mimeHTML, content: page("docs.html"), policy: docsPolicy},
 		{path: docs + "/docs.js", mediaType: mimeJS, content: file(s.Pages, "docs.js")},
-		{path: docs + "/swagger-ui.css", mediaType: mimeCSS, content: file(swagger.FS, "swagger-ui.css.gz"), gzipped: true},
-		{path: docs + "/swagger-ui-bundle.js", mediaType: mimeJS, content: file(swagger.FS, "swagger-ui-bundle.js.gz"), gzipped: true},
+		{path: docs + "/swagger-ui.css", mediaType: mimeCSS,
+			content: file(swagger.FS, "swagger-ui.css.gz"), gzipped: true},
+		{path: docs + "/swagger-ui-bundle.js", mediaType: mimeJS,
+			content: file(swagger.FS, "swagger-ui-bundle.js.gz"), gzipped: true},
 		{path: reference, mediaType: mimeHTML, content: page("redoc.html"), policy: redocPolicy},
 		{path: reference + "/redoc.js", mediaType: mimeJS, content: file(s.Pages, "redoc.js")},
 		{path: reference + "/redoc.standalone.js", mediaType: mimeJS, content: redocScript, gzipped: true},
@@ -85,10 +89,11 @@ func (s *Server) registerPages(open *openRoutes) error {
 	return failed
 }
 
-// redocScript is compressed when somebody first asks for it: a megabyte takes about 10 ms.
+// redocScript returns ReDoc's script, compressed. The first call compresses it, which takes about 10 ms
+// for this megabyte.
 var redocScript = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
-	// The level exists and a buffer takes everything: nothing here can fail.
+	// No error is possible: the level is valid, and writing to a buffer never fails.
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	_, _ = io.WriteString(w, redoc.JavaScript)
 	_ = w.Close()
@@ -96,11 +101,11 @@ var redocScript = sync.OnceValue(func() []byte {
 })
 
 func (a asset) handler() echo.HandlerFunc {
-	// Weak, for it is the same whether the content is sent compressed or not (RFC 9110 §8.8.1).
+	// The tag is weak, because the compressed and the plain reply share it (RFC 9110 §8.8.1).
 	etagOf := sync.OnceValue(func() string { return fmt.Sprintf(`W/"%x"`, sha256.Sum256(a.content())) })
 	return func(c echo.Context) error {
 		r, h := c.Request(), c.Response().Header()
-		h.Set(echo.HeaderCacheControl, "no-cache") // keep it, and ask whether it is still this one
+		h.Set(echo.HeaderCacheControl, "no-cache") // browsers keep it and revalidate it
 		etag := etagOf()
 		h.Set(headerETag, etag)
 		if a.policy != "" {
@@ -128,7 +133,8 @@ func (a asset) handler() echo.HandlerFunc {
 	}
 }
 
-// acceptsGzip takes a gzip with a weight for a no: to send it plain is always right.
+// acceptsGzip reports whether Accept-Encoding names gzip without a weight. It treats gzip with a weight
+// as not accepted, because a plain reply is always correct.
 func acceptsGzip(r *http.Request) bool {
 	codings := strings.Split(strings.Join(r.Header.Values(echo.HeaderAcceptEncoding), ","), ",")
 	return slices.ContainsFunc(codings, func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), "gzip") })

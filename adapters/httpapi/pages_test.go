@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"path"
 	"regexp"
 	"strings"
@@ -24,8 +23,8 @@ import (
 
 const hostile = `"Snow" & <script>alert(1)</script>`
 
-// pages is a Server that has only pages: no use case stands behind it.
-func pages(t *testing.T) *Server {
+// newPages returns a Server that serves only pages. It has no use cases.
+func newPages(t *testing.T) *Server {
 	s, err := New(Options{
 		Log: zap.NewNop(), Pages: static.Files,
 		Name: hostile, Version: "1.2.3<i>", Storage: "mem&ory", Prefix: "/v9", RequestTimeout: time.Second,
@@ -35,22 +34,11 @@ func pages(t *testing.T) *Server {
 	return s
 }
 
-// ask sends a request with the given headers, a name and a value in turn.
-func ask(s *Server, method, target string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, nil)
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
-	return w
-}
-
-// Every file that a page can load, with its media type; the policy is empty where it is that of
-// every reply.
+// wantedAssets are all files that a page can load. An empty policy means the policy of all other replies.
 var wantedAssets = map[string]struct{ mediaType, policy string }{
 	"/":                             {"text/html; charset=UTF-8", indexPolicy},
 	"/static/style.css":             {"text/css; charset=utf-8", ""},
+	"/static/index.js":              {"text/javascript; charset=utf-8", ""},
 	"/static/tool.css":              {"text/css; charset=utf-8", ""},
 	"/static/favicon.svg":           {"image/svg+xml", ""},
 	"/v9/openapi.json":              {"application/json", ""},
@@ -63,11 +51,11 @@ var wantedAssets = map[string]struct{ mediaType, policy string }{
 	"/v9/redoc/redoc.standalone.js": {"text/javascript; charset=utf-8", ""},
 }
 
-func TestEveryPageAndAssetSaysWhatItIsAndWhatItMayLoad(t *testing.T) {
-	s := pages(t)
+func TestEveryPageAndAssetHasItsMediaTypeAndPolicy(t *testing.T) {
+	s := newPages(t)
 	for target, wanted := range wantedAssets {
 		t.Run(target, func(t *testing.T) {
-			w := ask(s, http.MethodGet, target)
+			w := send(s, http.MethodGet, target, nil)
 			require.Equal(t, http.StatusOK, w.Code)
 			assert.Equal(t, wanted.mediaType, w.Header().Get(echo.HeaderContentType))
 			assert.Equal(t, "nosniff", w.Header().Get(echo.HeaderXContentTypeOptions))
@@ -80,7 +68,7 @@ func TestEveryPageAndAssetSaysWhatItIsAndWhatItMayLoad(t *testing.T) {
 	}
 }
 
-func TestAPageLoadsNothingFromElsewhereAndRunsNoScriptWrittenIntoIt(t *testing.T) {
+func TestAPageLoadsOnlyOwnFilesAndRunsNoInlineScript(t *testing.T) {
 	for _, policy := range []string{indexPolicy, docsPolicy, redocPolicy} {
 		allowed := map[string]string{}
 		for directive := range strings.SplitSeq(policy, "; ") {
@@ -104,9 +92,9 @@ func TestAPageLoadsNothingFromElsewhereAndRunsNoScriptWrittenIntoIt(t *testing.T
 }
 
 func TestHEADDescribesThePageThatGETSends(t *testing.T) {
-	s := pages(t)
+	s := newPages(t)
 	for target := range wantedAssets {
-		get, head := ask(s, http.MethodGet, target), ask(s, http.MethodHead, target)
+		get, head := send(s, http.MethodGet, target, nil), send(s, http.MethodHead, target, nil)
 		get.Header().Del(echo.HeaderXRequestID)
 		head.Header().Del(echo.HeaderXRequestID)
 		assert.Equal(t, get.Code, head.Code, target)
@@ -114,14 +102,16 @@ func TestHEADDescribesThePageThatGETSends(t *testing.T) {
 	}
 }
 
-func TestALibraryIsSentCompressedToWhoeverTakesItAndPlainToOthers(t *testing.T) {
-	s := pages(t)
-	for _, target := range []string{"/v9/docs/swagger-ui.css", "/v9/docs/swagger-ui-bundle.js", "/v9/redoc/redoc.standalone.js"} {
+func TestALibraryIsCompressedOnlyForClientsThatAcceptGzip(t *testing.T) {
+	s := newPages(t)
+	for _, target := range []string{
+		"/v9/docs/swagger-ui.css", "/v9/docs/swagger-ui-bundle.js", "/v9/redoc/redoc.standalone.js",
+	} {
 		t.Run(target, func(t *testing.T) {
-			plain := ask(s, http.MethodGet, target)
+			plain := send(s, http.MethodGet, target, nil)
 			assert.Empty(t, plain.Header().Get(echo.HeaderContentEncoding))
 			for _, accepted := range []string{"gzip", "deflate, GZIP, br"} {
-				w := ask(s, http.MethodGet, target, echo.HeaderAcceptEncoding, accepted)
+				w := send(s, http.MethodGet, target, nil, echo.HeaderAcceptEncoding, accepted)
 				assert.Equal(t, "gzip", w.Header().Get(echo.HeaderContentEncoding))
 				r, err := gzip.NewReader(w.Body)
 				require.NoError(t, err)
@@ -130,46 +120,46 @@ func TestALibraryIsSentCompressedToWhoeverTakesItAndPlainToOthers(t *testing.T) 
 				assert.True(t, bytes.Equal(plain.Body.Bytes(), unpacked), "compressed and plain must be the same file")
 			}
 			for _, refused := range []string{"br", "gzip;q=0", "identity"} {
-				w := ask(s, http.MethodGet, target, echo.HeaderAcceptEncoding, refused)
+				w := send(s, http.MethodGet, target, nil, echo.HeaderAcceptEncoding, refused)
 				assert.Empty(t, w.Header().Get(echo.HeaderContentEncoding), refused)
-				assert.Equal(t, echo.HeaderAcceptEncoding, w.Header().Get(echo.HeaderVary), "a cache must not mix the two up")
+				assert.Equal(t, echo.HeaderAcceptEncoding, w.Header().Get(echo.HeaderVary), "a cache must keep the two apart")
 			}
 		})
 	}
 }
 
-func TestAPageThatABrowserStillHasIsNotSentAgain(t *testing.T) {
-	s := pages(t)
+func TestAPageThatABrowserHasCachedIsNotSentAgain(t *testing.T) {
+	s := newPages(t)
 	for target, wanted := range wantedAssets {
-		first := ask(s, http.MethodGet, target)
+		first := send(s, http.MethodGet, target, nil)
 		etag := first.Header().Get(headerETag)
 		require.NotEmpty(t, etag, target)
 		assert.Equal(t, "no-cache", first.Header().Get(echo.HeaderCacheControl), target)
 
 		for _, match := range []string{etag, `"other", ` + etag} {
-			again := ask(s, http.MethodGet, target, "If-None-Match", match)
+			again := send(s, http.MethodGet, target, nil, "If-None-Match", match)
 			assert.Equal(t, http.StatusNotModified, again.Code, target)
 			assert.Empty(t, again.Body.Bytes(), target)
 			if wanted.policy != "" {
 				assert.Equal(t, wanted.policy, again.Header().Get(echo.HeaderContentSecurityPolicy), target)
 			}
 		}
-		assert.Equal(t, http.StatusOK, ask(s, http.MethodGet, target, "If-None-Match", `W/"other"`).Code, target)
+		assert.Equal(t, http.StatusOK, send(s, http.MethodGet, target, nil, "If-None-Match", `W/"other"`).Code, target)
 	}
 }
 
-func TestPagesNameTheServiceAndCannotBeWrittenIntoByItsName(t *testing.T) {
-	s := pages(t)
+func TestPagesEscapeTheNameOfTheService(t *testing.T) {
+	s := newPages(t)
 	for target, wanted := range wantedAssets {
 		if wanted.policy == "" {
 			continue
 		}
-		body := ask(s, http.MethodGet, target).Body.String()
+		body := send(s, http.MethodGet, target, nil).Body.String()
 		assert.Contains(t, body, "&#34;Snow&#34; &amp; &lt;script&gt;alert(1)&lt;/script&gt;", target)
 		assert.NotContains(t, body, hostile, target)
 		assert.NotContains(t, body, "{{", target)
 	}
-	index := ask(s, http.MethodGet, "/").Body.String()
+	index := send(s, http.MethodGet, "/", nil).Body.String()
 	assert.Contains(t, index, "1.2.3&lt;i&gt;")
 	assert.Contains(t, index, "mem&amp;ory")
 }
@@ -177,30 +167,30 @@ func TestPagesNameTheServiceAndCannotBeWrittenIntoByItsName(t *testing.T) {
 var reference = regexp.MustCompile(`(?:href|src)="([^"]*)"`)
 
 func TestEveryLinkOfAPageLeadsSomewhere(t *testing.T) {
-	s := pages(t)
+	s := newPages(t)
 	for target, wanted := range wantedAssets {
 		if wanted.policy == "" {
 			continue
 		}
-		references := reference.FindAllStringSubmatch(ask(s, http.MethodGet, target).Body.String(), -1)
+		references := reference.FindAllStringSubmatch(send(s, http.MethodGet, target, nil).Body.String(), -1)
 		require.NotEmpty(t, references, target)
 		for _, r := range references {
 			to := r[1]
 			if !strings.HasPrefix(to, "/") {
 				to = path.Join(path.Dir(target), to)
 			}
-			assert.Equal(t, http.StatusOK, ask(s, http.MethodGet, to).Code, "%s refers to %s", target, r[1])
+			assert.Equal(t, http.StatusOK, send(s, http.MethodGet, to, nil).Code, "%s refers to %s", target, r[1])
 		}
 	}
 }
 
-func TestThePublishedDocumentSaysWhereAndWhatTheServiceIs(t *testing.T) {
+func TestThePublishedDocumentNamesTheServiceAndItsPrefix(t *testing.T) {
 	var published struct {
 		Info    struct{ Title string }
 		Servers []struct{ URL string }
 		Paths   map[string]any
 	}
-	require.NoError(t, json.Unmarshal(ask(pages(t), http.MethodGet, "/v9/openapi.json").Body.Bytes(), &published))
+	require.NoError(t, json.Unmarshal(send(newPages(t), http.MethodGet, "/v9/openapi.json", nil).Body.Bytes(), &published))
 	assert.Equal(t, hostile, published.Info.Title)
 	require.Len(t, published.Servers, 1)
 	assert.Equal(t, "/v9", published.Servers[0].URL)

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 
@@ -13,7 +11,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// costs is the README's table: the requests to Snowflake that a call of the API makes once its
+// costs is the table of docs/snowflake-store.md: the requests to Snowflake that a call of the API makes once its
 // connection is open.
 func costs(t *testing.T, admin client) []struct {
 	call string
@@ -58,7 +56,7 @@ func costs(t *testing.T, admin client) []struct {
 	}
 }
 
-func TestEachCallCostsWhatTheREADMESays(t *testing.T) {
+func TestEachCallCostsWhatItsTableSays(t *testing.T) {
 	r, server := startOnSnowflake(t)
 	table := "| call | requests to Snowflake |\n|---|---|\n"
 	for _, c := range costs(t, r.admin(t)) {
@@ -83,11 +81,7 @@ func TestEachCallCostsWhatTheREADMESays(t *testing.T) {
 	assert.Empty(t, server.Requests())
 	table += "| /livez, /readyz | 0 |\n"
 
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	_, rest, _ := strings.Cut(string(readme), "<!-- cost -->\n")
-	got, _, _ := strings.Cut(rest, "<!-- /cost -->")
-	assert.Equal(t, table, got, "put the expected table into README.md")
+	checkTable(t, "docs/snowflake-store.md", "cost", table)
 }
 
 func TestAConnectionLogsInOnce(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,17 +19,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startBrowser starts Chromium without a window; the context is what its tabs are made from.
+// startBrowser starts Chromium without a window and returns the context that [openTab] needs.
 func startBrowser(t *testing.T) context.Context {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(findChromium(t)),
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("hide-scrollbars", false), // they take room, as on most desktops
+		chromedp.Flag("hide-scrollbars", false), // they need space, as on most desktops
 	)
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium has no sandbox for root
+		options = append(options, chromedp.NoSandbox) // Chromium refuses its sandbox for root
 	}
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
@@ -49,27 +48,29 @@ func findChromium(t *testing.T) string {
 			return path
 		}
 	}
-	require.Fail(t, "there is no Chromium on PATH", "apt-get install chromium, or say in CHROME where it is")
+	require.Fail(t, "Chromium is not on PATH", "run apt-get install chromium, or set CHROME to its path")
 	return ""
 }
 
-// tab is one page in the browser, and what went wrong on it.
+// tab is one page in the browser, with the problems that it had.
 type tab struct {
 	context.Context
-	mu      sync.Mutex
-	trouble []string
+	mu   sync.Mutex
+	seen []string
 }
 
-// openTab opens a tab that shares nothing with others. Trouble is every request that leaves origin,
-// every error on the console and every violation of the page's policy.
+// openTab opens a tab that shares nothing with other tabs. A problem is a request to another origin, an
+// error on the console, or a violation of the page's policy.
 func openTab(t *testing.T, browser context.Context, origin string) *tab {
 	p := &tab{}
-	ctx, cancel := context.WithTimeout(browser, patience)
+	ctx, cancel := context.WithTimeout(browser, maxWait)
 	t.Cleanup(cancel)
 	p.Context, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(func(event any) {
 		switch e := event.(type) {
 		case *network.EventRequestWillBeSent:
-			if url := e.Request.URL; !strings.HasPrefix(url, origin+"/") && !strings.HasPrefix(url, "data:") && !strings.HasPrefix(url, "blob:") {
+			url := e.Request.URL
+			own := strings.HasPrefix(url, origin+"/") || strings.HasPrefix(url, "data:") || strings.HasPrefix(url, "blob:")
+			if !own {
 				p.note("request: %s", url)
 			}
 		case *log.EventEntryAdded:
@@ -93,26 +94,26 @@ func openTab(t *testing.T, browser context.Context, origin string) *tab {
 func (p *tab) note(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble = append(p.trouble, fmt.Sprintf(format, args...))
+	p.seen = append(p.seen, fmt.Sprintf(format, args...))
 }
 
-func (p *tab) troubles() []string {
+func (p *tab) problems() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.trouble)
+	return slices.Clone(p.seen)
 }
 
-// expectTrouble waits for one that contains text.
-func (p *tab) expectTrouble(t *testing.T, text string) {
+// expectProblem waits for a problem that contains text.
+func (p *tab) expectProblem(t *testing.T, text string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		return slices.ContainsFunc(p.troubles(), func(trouble string) bool { return strings.Contains(trouble, text) })
-	}, patience, 10*time.Millisecond)
+		return slices.ContainsFunc(p.problems(), func(problem string) bool { return strings.Contains(problem, text) })
+	}, maxWait, 10*time.Millisecond)
 }
 
 func (p *tab) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	require.NoError(t, chromedp.Do(p, steps...), "%s", p.troubles())
+	require.NoError(t, chromedp.Do(p, steps...), "%s", p.problems())
 }
 
 func evaluate[T any](t *testing.T, p *tab, expression string) T {
@@ -122,15 +123,15 @@ func evaluate[T any](t *testing.T, p *tab, expression string) T {
 	return value
 }
 
-// press clicks on an element as soon as it is there. It does so by script: a mouse misses what moves
-// while the page is still being laid out.
+// press clicks an element as soon as it is visible. It clicks by script, because a mouse click can miss
+// an element that moves while the page loads.
 func press(selector string) chromedp.Action[chromedp.Void] {
 	return chromedp.Steps(
 		chromedp.WaitVisible(chromedp.CSS(selector)),
 		chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector(%q).click()", selector)))
 }
 
-// retype puts text in place of what a field holds, key by key: scripts do not notice it otherwise.
+// retype replaces the text of a field, key by key, because scripts do not notice other changes.
 func retype(selector, text string) chromedp.Action[chromedp.Void] {
 	return chromedp.Steps(
 		chromedp.Focus(chromedp.CSS(selector)),
@@ -138,8 +139,8 @@ func retype(selector, text string) chromedp.Action[chromedp.Void] {
 		chromedp.KeyEvent(text))
 }
 
-// look sets the width of the window, and whether people prefer light or dark pages.
-func look(width int64, scheme string) chromedp.Action[chromedp.Void] {
+// resize sets the size of the window in pixels, and the preferred colour scheme (light or dark).
+func resize(width, height int64, scheme string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
@@ -147,17 +148,19 @@ func look(width int64, scheme string) chromedp.Action[chromedp.Void] {
 		if err != nil {
 			return err
 		}
-		return chromedp.Do(ctx, chromedp.EmulateViewport(width, 900))
+		return chromedp.Do(ctx, chromedp.EmulateViewport(width, height))
 	})
 }
 
-// keep saves a picture of the tab in the folder that ECHO_SCREENSHOTS names, for people to look at.
-func (p *tab) keep(t *testing.T, name string) {
-	folder := os.Getenv("ECHO_SCREENSHOTS")
-	if folder == "" {
-		return
+// screenshot returns what the window shows, without scrollbars, as PNG.
+func (p *tab) screenshot(t *testing.T) []byte {
+	t.Helper()
+	hide := func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetScrollbarsHidden, emulation.SetScrollbarsHiddenParams{Hidden: true})
+		return err
 	}
+	p.do(t, chromedp.Func(hide))
 	picture, err := chromedp.Run(p, chromedp.CaptureScreenshot())
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
+	return picture
 }

@@ -1,5 +1,5 @@
-// Package browsertest looks at the pages of the running program with a real browser: whether they
-// work under their own content security policy, and whether they load anything from elsewhere. It
-// has only tests. They need Chromium, and so run with ECHO_TEST_PEERS=1 and in CI, where a missing
-// Chromium is a failure. Whatever can be seen without a browser is tested elsewhere.
+// Package browsertest tries the pages of the running program in a real browser. It checks that they work
+// under their own content security policies and load nothing from other hosts. It contains only tests.
+// They need Chromium and curl, so they run only with ECHO_TEST_PEERS=1 or CI set, and then a missing
+// program is a failure. A property that needs no browser is tested elsewhere.
 package browsertest

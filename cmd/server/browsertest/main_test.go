@@ -16,16 +16,17 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
-// patience bounds each step that waits for another process.
-const patience = time.Minute
+// maxWait bounds each step that waits for another process.
+const maxWait = time.Minute
 
 func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, nil) }
 
-// startServer builds the program, runs it with nothing configured but its address, and returns its
-// URL. When the test ends, it has to stop as it should.
+// startServer builds the program, runs it with only its address configured, and returns its URL. When
+// the test ends, the program must stop with exit code 0.
 func startServer(t *testing.T) string {
 	binary := filepath.Join(t.TempDir(), "server")
-	build, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput()
+	// Without the state of the repository, the version on the screenshots does not change with each commit.
+	build, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "..").CombinedOutput()
 	require.NoError(t, err, "%s", build)
 
 	server := exec.Command(binary)
@@ -46,7 +47,7 @@ func startServer(t *testing.T) string {
 				Body       string
 				Attributes struct{ URL string }
 			}
-			_ = json.Unmarshal(lines.Bytes(), &line) // a line that is not JSON is for the reader
+			_ = json.Unmarshal(lines.Bytes(), &line) // a line that is not JSON stays empty
 			switch line.Body {
 			case "listening":
 				address = line.Attributes.URL
@@ -58,20 +59,20 @@ func startServer(t *testing.T) string {
 		ended <- server.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGTERM) // fails when it has ended already, which is said below
+		_ = server.Process.Signal(syscall.SIGTERM) // an early end fails below
 		select {
 		case err := <-ended:
 			assert.NoError(t, err, "SIGTERM should end the server with exit code 0")
-		case <-time.After(patience):
+		case <-time.After(maxWait):
 			_ = server.Process.Kill()
-			assert.Fail(t, "the server did not end after SIGTERM", "%v", <-ended)
+			assert.Fail(t, "the server did not stop after SIGTERM", "%v", <-ended)
 		}
 	})
 	select {
 	case u := <-url:
 		require.NotEmpty(t, u, "the server ended before it was ready")
 		return u
-	case <-time.After(patience):
+	case <-time.After(maxWait):
 		require.Fail(t, "the server did not become ready")
 		return ""
 	}

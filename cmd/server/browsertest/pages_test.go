@@ -1,7 +1,15 @@
 package browsertest
 
 import (
+	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -9,34 +17,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var update = flag.Bool("update", false, "write the screenshots of the README into docs/images")
+
+// maxImage is the size limit of a screenshot in the repository, in bytes.
+const maxImage = 150_000
+
 func TestThePagesInABrowser(t *testing.T) {
-	url, browser := startServer(t), startBrowser(t)
+	origin, browser := startServer(t), startBrowser(t)
 
-	t.Run("what a page's policy forbids is noticed", func(t *testing.T) {
-		p := openTab(t, browser, url)
-		p.do(t, chromedp.Navigate(url+"/"))
-		require.Empty(t, p.troubles())
+	t.Run("a violation of a page's policy is a problem", func(t *testing.T) {
+		p := openTab(t, browser, origin)
+		p.do(t, chromedp.Navigate(origin+"/"))
+		require.Empty(t, p.problems())
 		evaluate[bool](t, p, `document.body.setAttribute("style", "color: red"), true`)
-		p.expectTrouble(t, "style-src")
+		p.expectProblem(t, "style-src")
 	})
 
-	t.Run("what a script complains about is noticed", func(t *testing.T) {
-		p := openTab(t, browser, url)
-		p.do(t, chromedp.Navigate(url+"/"))
-		require.Empty(t, p.troubles())
+	t.Run("an error on the console is a problem", func(t *testing.T) {
+		p := openTab(t, browser, origin)
+		p.do(t, chromedp.Navigate(origin+"/"))
+		require.Empty(t, p.problems())
 		evaluate[bool](t, p, `console.error("it is broken"), true`)
-		p.expectTrouble(t, "it is broken")
+		p.expectProblem(t, "it is broken")
 	})
 
-	t.Run("a request to elsewhere is noticed", func(t *testing.T) {
+	t.Run("a request to another host is a problem", func(t *testing.T) {
 		p := openTab(t, browser, "http://here.invalid")
-		p.do(t, chromedp.Navigate(url+"/"))
-		p.expectTrouble(t, url+"/static/style.css")
+		p.do(t, chromedp.Navigate(origin+"/"))
+		p.expectProblem(t, origin+"/static/style.css")
 	})
 
 	t.Run("Swagger UI signs in, creates an item and lists it", func(t *testing.T) {
-		p := openTab(t, browser, url)
-		p.do(t, chromedp.Navigate(url+"/api/v1/docs"),
+		p := openTab(t, browser, origin)
+		p.do(t, chromedp.Navigate(origin+"/api/v1/docs"),
 			press(".btn.authorize"),
 			chromedp.SendKeys(chromedp.CSS("#oauth_username"), "admin@example.com"),
 			chromedp.SendKeys(chromedp.CSS("#oauth_password"), "changethis"),
@@ -52,8 +65,45 @@ func TestThePagesInABrowser(t *testing.T) {
 		listed := p.try(t, "listItems")
 		assert.Contains(t, listed, "Details\n200")
 		assert.Contains(t, listed, title)
-		assert.Empty(t, p.troubles())
+		assert.Empty(t, p.problems())
 	})
+
+	t.Run("the first requests work behind another host and path", func(t *testing.T) {
+		gateway := startGateway(t, origin, "/behind/a/gateway")
+		p := openTab(t, browser, gateway)
+		p.do(t, chromedp.Navigate(gateway+"/behind/a/gateway/"))
+		commands := evaluate[string](t, p, `document.querySelector("pre").innerText`)
+		assert.Contains(t, commands, "api="+gateway+"/behind/a/gateway/api/v1\n")
+		output, err := exec.Command("sh", "-ec", commands).CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		assert.Contains(t, string(output), "HTTP/1.1 201 Created")
+		assert.Contains(t, string(output), `"data":[{`)
+		assert.Contains(t, string(output), `"title":"Snow shovel"`)
+		assert.Contains(t, string(output), `"email":"ann@example.com"`)
+		assert.NotContains(t, string(output), `"code":`, "no command may be refused")
+		assert.Empty(t, p.problems())
+	})
+
+	// The port of this test is random. The picture shows the default.
+	const defaultAddress = `document.getElementById("address").textContent = "http://127.0.0.1:8000"`
+	for name, page := range map[string]struct {
+		path, ready, change string
+		height              int64
+	}{
+		"start-page": {"/", `//h1[text() = "Echo in Snowflake"]`, defaultAddress, 1080},
+		"swagger-ui": {"/api/v1/docs", `//*[@id = "operations-items-listItems"]`, `""`, 1080},
+	} {
+		t.Run("the screenshot "+name+" has at most 150 kB", func(t *testing.T) {
+			p := openTab(t, browser, origin)
+			p.do(t, resize(1280, page.height, "light"), chromedp.Navigate(origin+page.path), chromedp.WaitVisible(page.ready))
+			evaluate[string](t, p, page.change)
+			picture := p.screenshot(t)
+			assert.LessOrEqual(t, len(picture), maxImage)
+			if *update {
+				require.NoError(t, os.WriteFile("../../../docs/images/"+name+".png", picture, 0o644))
+			}
+		})
+	}
 
 	for name, page := range map[string]struct{ path, ready string }{
 		"index": {"/", `//h1[text() = "Echo in Snowflake"]`},
@@ -63,21 +113,21 @@ func TestThePagesInABrowser(t *testing.T) {
 		for _, width := range []int64{1280, 390} {
 			for _, scheme := range []string{"light", "dark"} {
 				t.Run(fmt.Sprintf("%s renders %s on %d pixels", name, scheme, width), func(t *testing.T) {
-					p := openTab(t, browser, url)
-					p.do(t, look(width, scheme), chromedp.Navigate(url+page.path), chromedp.WaitVisible(page.ready))
+					p := openTab(t, browser, origin)
+					p.do(t, resize(width, 900, scheme), chromedp.Navigate(origin+page.path), chromedp.WaitVisible(page.ready))
 					room := evaluate[int64](t, p, "document.documentElement.clientWidth")
 					assert.LessOrEqual(t, room, width)
-					assert.LessOrEqual(t, evaluate[int64](t, p, "document.documentElement.scrollWidth"), room, "it must not scroll sideways")
-					p.keep(t, fmt.Sprintf("%s-%d-%s", name, width, scheme))
-					assert.Empty(t, p.troubles())
+					assert.LessOrEqual(t, evaluate[int64](t, p, "document.documentElement.scrollWidth"), room,
+						"the page must not scroll sideways")
+					assert.Empty(t, p.problems())
 				})
 			}
 		}
 	}
 }
 
-// try opens an operation of the items in Swagger UI, executes it and returns the answer that it
-// shows, its status included.
+// try opens an operation of the items in Swagger UI, executes it, and returns the reply that the page
+// shows, with its status.
 func (p *tab) try(t *testing.T, operation string, fillIn ...chromedp.Action[chromedp.Void]) string {
 	t.Helper()
 	at := "#operations-items-" + operation
@@ -87,4 +137,15 @@ func (p *tab) try(t *testing.T, operation string, fillIn ...chromedp.Action[chro
 	answer, err := chromedp.Run(p, chromedp.Text(chromedp.CSS(at+" .live-responses-table")))
 	require.NoError(t, err)
 	return answer
+}
+
+// startGateway starts a proxy that serves origin under path and under another host name. It returns
+// the origin of the proxy.
+func startGateway(t *testing.T, origin, path string) string {
+	t.Helper()
+	target, err := url.Parse(origin)
+	require.NoError(t, err)
+	gateway := httptest.NewServer(http.StripPrefix(path, httputil.NewSingleHostReverseProxy(target)))
+	t.Cleanup(gateway.Close)
+	return strings.Replace(gateway.URL, "127.0.0.1", "localhost", 1)
 }
