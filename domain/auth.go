@@ -2,9 +2,9 @@ package domain
 
 import "time"
 
-// Actor is whoever asks, as a verified token says. A store makes it true: what an Actor asks for
-// takes effect only while that account exists, is active and has that Epoch. The zero Actor is
-// always refused.
+// Actor is the account that makes a request, as its verified token says. The store checks it: a call
+// takes effect only if that account exists, is active and has that Epoch. The zero Actor is always
+// refused.
 type Actor struct {
 	ID        string
 	Epoch     int64
@@ -17,11 +17,11 @@ type Token struct {
 	ExpiresIn time.Duration
 }
 
-// Event is something that an audit has to know: who did what to which account.
+// Event is an entry of the audit log: which account did what to which account.
 type Event struct {
 	Name      string // one of the Event constants
-	ActorID   string // empty when nobody is signed in
-	SubjectID string // the account that it happened to; empty when unknown
+	ActorID   string // empty if no account is signed in
+	SubjectID string // the account that was affected; empty if unknown
 }
 
 // The names of events.

@@ -1,7 +1,7 @@
-// Package domain holds what the service is about: accounts, items, the actor who asks, and the
-// errors that all layers share. It depends on the standard library only and knows nothing of HTTP,
-// SQL, tokens or logs.
+// Package domain holds accounts, items, the actor of a request and the errors that all layers share. It
+// imports only the standard library and knows nothing of HTTP, SQL, token formats or logs.
 //
-// A value in hand is valid: [Email], [Password], [FullName], [Title] and [Description] come only
-// from their parsers. The use cases live below, in domain/auth, domain/users and domain/items.
+// Values are parsed once: only a parser returns an [Email], a [Password], a [FullName], a [Title] or a
+// [Description], so a value of these types is valid. The use cases are in domain/auth, domain/users and
+// domain/items.
 package domain

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Email is an address in lower case: a plain local@host in ASCII, without quotes, comments or
-// display name. Accounts are told apart by it.
+// Email is a plain address, local@host, in lower case and ASCII, without quotes, comments or a display
+// name. Each account has a different one.
 type Email struct{ s string }
 
-// RFC 5321 §4.5.3.1: 64 octets before the @; 254 in all is what fits into a path of 256.
+// Limits in bytes, from RFC 5321 §4.5.3.1. Its path of 256 bytes includes the brackets around the address.
 const (
 	maxEmail     = 254
 	maxLocalPart = 64
 )
 
-// A dot-atom (RFC 5322 §3.2.3) before the @, labels (RFC 1123 §2.1) behind it.
+// The part before the @ is a dot-atom (RFC 5322 §3.2.3). The part after it is labels (RFC 1123 §2.1).
 const (
 	atom  = "[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 	label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -25,7 +25,7 @@ const (
 
 var emailSyntax = regexp.MustCompile(fmt.Sprintf(`^%[1]s(\.%[1]s)*@%[2]s(\.%[2]s)*$`, atom, label))
 
-// ParseEmail checks s and returns it in lower case.
+// ParseEmail returns s in lower case. Its errors are written for the client.
 func ParseEmail(s string) (Email, error) {
 	for i := range len(s) {
 		if s[i] >= 0x80 {

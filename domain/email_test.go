@@ -11,7 +11,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestParseEmailTakesPlainAddressesAndLowersThem(t *testing.T) {
+func TestParseEmailReturnsPlainAddressesInLowerCase(t *testing.T) {
 	local64 := strings.Repeat("l", 64)
 	label63 := strings.Repeat("a", 63)
 	for in, want := range map[string]string{
@@ -42,17 +42,17 @@ func TestParseEmailRefuses(t *testing.T) {
 		longLocal = "must have at most 64 characters before the @"
 	)
 	for name, c := range map[string]struct{ in, message string }{
-		"nothing":                              {"", notPlain},
+		"an empty address":                     {"", notPlain},
 		"an address without @":                 {"example.com", notPlain},
-		"an address without local part":        {"@example.com", notPlain},
-		"an address without host":              {"name@", notPlain},
+		"an address without a local part":      {"@example.com", notPlain},
+		"an address without a host":            {"name@", notPlain},
 		"two @":                                {"a@b@example.com", notPlain},
 		"a display name":                       {"Name <name@example.com>", notPlain},
 		"quotes":                               {`"name"@example.com`, notPlain},
 		"a comment":                            {"name(comment)@example.com", notPlain},
 		"a literal host":                       {"name@[127.0.0.1]", notPlain},
-		"a space in front":                     {" name@example.com", notPlain},
-		"a newline behind":                     {"name@example.com\n", notPlain},
+		"a leading space":                      {" name@example.com", notPlain},
+		"a trailing newline":                   {"name@example.com\n", notPlain},
 		"a control character":                  {"na\x00me@example.com", notPlain},
 		"a backslash":                          {`na\me@example.com`, notPlain},
 		"a local part that begins with a dot":  {".name@example.com", notPlain},
@@ -65,14 +65,14 @@ func TestParseEmailRefuses(t *testing.T) {
 		"a label that ends with a hyphen":      {"name@example-.com", notPlain},
 		"a last label that begins with hyphen": {"name@example.-com", notPlain},
 		"a last label that ends with a hyphen": {"name@example.com-", notPlain},
-		"a label that is a hyphen":             {"name@-", notPlain},
+		"a label that is only a hyphen":        {"name@-", notPlain},
 		"an underscore in the host":            {"name@ex_ample.com", notPlain},
 		"a label of 64 characters":             {"name@" + strings.Repeat("a", 64) + ".com", notPlain},
 		"a local part of 65 characters":        {strings.Repeat("l", 65) + "@example.com", longLocal},
 		"255 characters":                       {addressOfLength(255), tooLong},
 		"a host that is not ASCII":             {"name@bücher.example", notASCII},
 		"a local part that is not ASCII":       {"nämé@example.com", notASCII},
-		"a letter that lowers into ASCII":      {"name@\u212Aelvin.example", notASCII},
+		"a letter whose lower case is ASCII":   {"name@\u212Aelvin.example", notASCII},
 		"invalid UTF-8":                        {"name\xff@example.com", notASCII},
 		"a lone continuation byte":             {"name\x80@example.com", notASCII},
 	} {
@@ -91,7 +91,9 @@ func addressOfLength(n int) string {
 }
 
 func FuzzParseEmail(f *testing.F) {
-	for _, seed := range []string{"name@example.com", "A.B+c@X-y.Z", `"q"@h`, "a@b\n", "é@x", "a@\u212A", "@", "", addressOfLength(254)} {
+	for _, seed := range []string{
+		"name@example.com", "A.B+c@X-y.Z", `"q"@h`, "a@b\n", "é@x", "a@\u212A", "@", "", addressOfLength(254),
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -101,14 +103,14 @@ func FuzzParseEmail(f *testing.F) {
 			return
 		}
 		assert.LessOrEqual(t, len(e.String()), 254)
-		assert.Equal(t, strings.ToLower(s), e.String(), "only the letter case changes")
+		assert.Equal(t, strings.ToLower(s), e.String(), "only the letter case may change")
 		for _, spelling := range []string{e.String(), strings.ToUpper(s)} {
 			again, err := domain.ParseEmail(spelling)
 			assert.NoError(t, err)
-			assert.Equal(t, e, again, "letter case tells no accounts apart")
+			assert.Equal(t, e, again, "letter case does not distinguish accounts")
 		}
 		standard, err := mail.ParseAddress(s)
-		require.NoError(t, err, "what is plain is also an address of RFC 5322")
+		require.NoError(t, err, "a plain address is also an address of RFC 5322")
 		assert.Equal(t, s, standard.Address)
 	})
 }

@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// Kind says what class of failure an [Error] is. The zero Kind is Internal, so that an error which
-// nobody classified fails closed.
+// Kind is the class of an [Error]. The zero Kind is Internal: an error without a class must not tell the
+// client anything.
 type Kind uint8
 
-// The kinds of failure, with the HTTP status that each becomes at the edge.
+// The kinds, each with the HTTP status that the HTTP adapter answers.
 const (
-	Internal        Kind = iota // 500: a fault of ours
+	Internal        Kind = iota // 500: the fault is in the service
 	Invalid                     // 422: the input breaks a rule
-	Unauthenticated             // 401: nobody that we know is asking
-	Forbidden                   // 403: the one who asks may not do this
+	Unauthenticated             // 401: the caller has no valid credentials
+	Forbidden                   // 403: the caller may not do this
 	NotFound                    // 404
-	Conflict                    // 409: the state of something else forbids it
-	Stale                       // 412: it changed since it was read
-	TooMany                     // 429: slow down
-	Unavailable                 // 503: try again
+	Conflict                    // 409: another entity prevents the change
+	Stale                       // 412: the entity has changed since it was read
+	TooMany                     // 429: the caller must slow down
+	Unavailable                 // 503: the caller may try again
 )
 
-// Error is the one error type that crosses a port. Two errors are the same for [errors.Is] when
-// their Code is; wrap with %w to add a cause.
+// Error is the only error type that crosses a port. [errors.Is] compares the Code. Wrap it with %w, or
+// with [Error.WithCause] to add what only the log should see.
 type Error struct {
 	Kind    Kind
 	Code    string // stable, for programs
 	Message string // for people; never holds a secret
 	Fields  []FieldError
-	// RetryAfter is how long to wait before it is worth trying again; only TooMany and
-	// Unavailable use it, and zero leaves the choice to the edge.
+	// RetryAfter is how long the client should wait before it tries again. Only TooMany and
+	// Unavailable use it. If it is zero, the HTTP adapter chooses.
 	RetryAfter time.Duration
 }
 
@@ -49,24 +49,30 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code
 }
 
-// The errors that ports and use cases promise by name.
+// The errors that the contracts of ports name. Clients see both texts, and programs rely on the code.
 var (
-	ErrSignedOut         = &Error{Kind: Unauthenticated, Code: "signed_out", Message: "this token is no longer valid: sign in again"}
-	ErrInvalidToken      = &Error{Kind: Unauthenticated, Code: "invalid_token", Message: "this token is not valid: sign in again"}
-	ErrBadCredentials    = &Error{Kind: Unauthenticated, Code: "bad_credentials", Message: "incorrect e-mail or password"}
-	ErrWrongPassword     = &Error{Kind: Forbidden, Code: "wrong_password", Message: "the current password is not correct"}
-	ErrSuperuserRequired = &Error{Kind: Forbidden, Code: "superuser_required", Message: "only a superuser may do this"}
-	ErrCannotDeleteSelf  = &Error{Kind: Forbidden, Code: "cannot_delete_self", Message: "superusers cannot delete their own account: another superuser has to"}
-	ErrNotFound          = &Error{Kind: NotFound, Code: "not_found", Message: "there is nothing with this id"}
-	ErrEmailTaken        = &Error{Kind: Conflict, Code: "email_taken", Message: "another account has this e-mail address"}
-	ErrLastSuperuser     = &Error{Kind: Conflict, Code: "last_superuser", Message: "at least one active superuser must remain"}
-	ErrStale             = &Error{Kind: Stale, Code: "stale", Message: "it was changed meanwhile: read it again and repeat the change"}
-	ErrTooManyAttempts   = &Error{Kind: TooMany, Code: "too_many_attempts", Message: "too many attempts: wait before the next one"}
-	ErrBusy              = &Error{Kind: Unavailable, Code: "busy", Message: "too much work is waiting: try again"}
-	ErrContended         = &Error{Kind: Unavailable, Code: "contended", Message: "others kept changing it: try again"}
-	ErrUnavailable       = &Error{Kind: Unavailable, Code: "unavailable", Message: "the store did not answer in time: try again"}
-	ErrOutcomeUnknown    = &Error{Kind: Unavailable, Code: "outcome_unknown", Message: "the store did not confirm the change: read before you repeat it"}
+	ErrSignedOut         = newError(Unauthenticated, "signed_out", "this token is no longer valid: sign in again")
+	ErrInvalidToken      = newError(Unauthenticated, "invalid_token", "this token is not valid: sign in again")
+	ErrBadCredentials    = newError(Unauthenticated, "bad_credentials", "incorrect e-mail or password")
+	ErrWrongPassword     = newError(Forbidden, "wrong_password", "the current password is not correct")
+	ErrSuperuserRequired = newError(Forbidden, "superuser_required", "only a superuser may do this")
+	ErrCannotDeleteSelf  = newError(Forbidden, "cannot_delete_self",
+		"superusers cannot delete their own account: ask another superuser")
+	ErrNotFound        = newError(NotFound, "not_found", "there is nothing with this id")
+	ErrEmailTaken      = newError(Conflict, "email_taken", "another account has this e-mail address")
+	ErrLastSuperuser   = newError(Conflict, "last_superuser", "at least one active superuser must remain")
+	ErrStale           = newError(Stale, "stale", "it has changed since you read it: read it again and try again")
+	ErrTooManyAttempts = newError(TooMany, "too_many_attempts", "too many attempts: wait before the next one")
+	ErrBusy            = newError(Unavailable, "busy", "too much work is waiting: try again")
+	ErrContended       = newError(Unavailable, "contended", "too many concurrent changes: try again")
+	ErrUnavailable     = newError(Unavailable, "unavailable", "the store did not answer in time: try again")
+	ErrOutcomeUnknown  = newError(Unavailable, "outcome_unknown",
+		"the store did not confirm the change: read before you repeat it")
 )
+
+func newError(k Kind, code, message string) *Error {
+	return &Error{Kind: k, Code: code, Message: message}
+}
 
 // WithRetryAfter returns a copy of e that asks the client to wait for d.
 func (e *Error) WithRetryAfter(d time.Duration) *Error {
@@ -75,10 +81,10 @@ func (e *Error) WithRetryAfter(d time.Duration) *Error {
 	return &c
 }
 
-// WithCause wraps e around the cause that only the log should see.
+// WithCause returns e with the cause that only the log should see. [errors.Is] matches both.
 func (e *Error) WithCause(cause error) error { return fmt.Errorf("%w: %w", e, cause) }
 
-// KindOf returns the Kind of the first *Error in err's chain, and Internal when there is none.
+// KindOf returns the Kind of the first *Error that err wraps, or Internal if there is none.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -87,10 +93,10 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// Checks collects what is wrong with several fields, so that a client learns of all at once.
+// Checks collects the faults of several fields, so that one reply names all of them.
 type Checks struct{ fields []FieldError }
 
-// Check parses raw with parse and notes a failure under the field's name.
+// Check returns what parse makes of raw. It adds the error of parse to c under the name of the field.
 func Check[T any](c *Checks, field, raw string, parse func(string) (T, error)) T {
 	v, err := parse(raw)
 	if err != nil {
@@ -99,7 +105,7 @@ func Check[T any](c *Checks, field, raw string, parse func(string) (T, error)) T
 	return v
 }
 
-// CheckOptional is Check for a value that may be absent; what is absent is not parsed.
+// CheckOptional is [Check] for a value that may be absent. It does not parse an absent value.
 func CheckOptional[T any](c *Checks, field string, raw Optional[string], parse func(string) (T, error)) Optional[T] {
 	s, ok := raw.Get()
 	if !ok {
@@ -108,7 +114,7 @@ func CheckOptional[T any](c *Checks, field string, raw Optional[string], parse f
 	return Some(Check(c, field, s, parse))
 }
 
-// Err returns an Invalid error that names every field at fault, or nil.
+// Err returns the error of [InvalidFields] with every fault, or nil if there is none.
 func (c *Checks) Err() error {
 	if len(c.fields) == 0 {
 		return nil
@@ -116,7 +122,7 @@ func (c *Checks) Err() error {
 	return InvalidFields(c.fields...)
 }
 
-// InvalidFields is the error of kind Invalid for the given fields.
+// InvalidFields returns an error of Kind Invalid that says what is wrong with each field.
 func InvalidFields(fields ...FieldError) *Error {
 	return &Error{Kind: Invalid, Code: "invalid", Message: "some fields are not valid", Fields: fields}
 }

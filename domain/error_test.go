@@ -13,15 +13,15 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestErrorsAreTheSameWhenTheirCodeIs(t *testing.T) {
-	custom := &domain.Error{Kind: domain.Conflict, Code: domain.ErrStale.Code, Message: "in other words"}
+func TestErrorsWithTheSameCodeAreTheSame(t *testing.T) {
+	custom := &domain.Error{Kind: domain.Conflict, Code: domain.ErrStale.Code, Message: "another message"}
 	assert.ErrorIs(t, custom, domain.ErrStale)
 	assert.ErrorIs(t, fmt.Errorf("update: %w", domain.ErrStale), domain.ErrStale)
-	assert.NotErrorIs(t, domain.ErrEmailTaken, domain.ErrLastSuperuser, "two of one kind")
+	assert.NotErrorIs(t, domain.ErrEmailTaken, domain.ErrLastSuperuser, "same Kind, different Code")
 	assert.NotErrorIs(t, domain.ErrStale, io.EOF)
 }
 
-func TestPromisedErrorsHaveCodesOfTheirOwn(t *testing.T) {
+func TestEveryErrorHasItsKindAndAUniqueCode(t *testing.T) {
 	seen := map[string]bool{}
 	for kind, errs := range map[domain.Kind][]*domain.Error{
 		domain.Unauthenticated: {domain.ErrSignedOut, domain.ErrInvalidToken, domain.ErrBadCredentials},
@@ -42,20 +42,20 @@ func TestPromisedErrorsHaveCodesOfTheirOwn(t *testing.T) {
 }
 
 func TestKindOf(t *testing.T) {
-	t.Run("finds an error that was wrapped", func(t *testing.T) {
+	t.Run("finds a wrapped error", func(t *testing.T) {
 		assert.Equal(t, domain.NotFound, domain.KindOf(fmt.Errorf("read: %w", domain.ErrNotFound)))
 	})
-	t.Run("takes the first of several", func(t *testing.T) {
+	t.Run("returns the Kind of the first of several errors", func(t *testing.T) {
 		assert.Equal(t, domain.Unavailable, domain.KindOf(domain.ErrUnavailable.WithCause(domain.ErrNotFound)))
 	})
-	t.Run("is Internal for what nobody classified", func(t *testing.T) {
+	t.Run("is Internal for an error without a Kind", func(t *testing.T) {
 		assert.Equal(t, domain.Internal, domain.KindOf(io.EOF))
 		assert.Equal(t, domain.Internal, domain.KindOf(&domain.Error{Code: "new"}))
 		assert.Equal(t, domain.Internal, domain.Kind(0))
 	})
 }
 
-func TestAfterAsksToWaitWithoutChangingTheOriginal(t *testing.T) {
+func TestWithRetryAfterChangesOnlyACopy(t *testing.T) {
 	err := domain.ErrBusy.WithRetryAfter(3 * time.Second)
 	want := *domain.ErrBusy
 	want.RetryAfter = 3 * time.Second
@@ -64,7 +64,7 @@ func TestAfterAsksToWaitWithoutChangingTheOriginal(t *testing.T) {
 	assert.Zero(t, domain.ErrBusy.RetryAfter)
 }
 
-func TestBecauseKeepsBothTheErrorAndItsCause(t *testing.T) {
+func TestWithCauseKeepsTheErrorAndItsCause(t *testing.T) {
 	err := domain.ErrUnavailable.WithCause(io.ErrUnexpectedEOF)
 	assert.ErrorIs(t, err, domain.ErrUnavailable)
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
@@ -73,9 +73,9 @@ func TestBecauseKeepsBothTheErrorAndItsCause(t *testing.T) {
 }
 
 func TestChecks(t *testing.T) {
-	t.Run("name every field at fault in the order of the checks", func(t *testing.T) {
+	t.Run("name every faulty field in the order of the checks", func(t *testing.T) {
 		var c domain.Checks
-		domain.Check(&c, "email", "nobody", domain.ParseEmail)
+		domain.Check(&c, "email", "ann", domain.ParseEmail)
 		title := domain.Check(&c, "title", "fine", domain.ParseTitle)
 		domain.CheckOptional(&c, "full_name", domain.Some("\x00"), domain.ParseFullName)
 		assert.Equal(t, "fine", title.String())
@@ -89,12 +89,12 @@ func TestChecks(t *testing.T) {
 			{Field: "full_name", Message: "must not contain the character NUL"},
 		}, err.Fields)
 	})
-	t.Run("are no error when all is well", func(t *testing.T) {
+	t.Run("return no error if every field is valid", func(t *testing.T) {
 		var c domain.Checks
 		domain.Check(&c, "title", "fine", domain.ParseTitle)
 		assert.NoError(t, c.Err())
 	})
-	t.Run("do not parse what is absent", func(t *testing.T) {
+	t.Run("do not parse an absent value", func(t *testing.T) {
 		var c domain.Checks
 		got := domain.CheckOptional(&c, "title", domain.Optional[string]{}, func(string) (domain.Title, error) {
 			return domain.Title{}, errors.New("parsed")
@@ -102,7 +102,7 @@ func TestChecks(t *testing.T) {
 		assert.Equal(t, domain.Optional[domain.Title]{}, got)
 		assert.NoError(t, c.Err())
 	})
-	t.Run("parse what is present though empty", func(t *testing.T) {
+	t.Run("parse a present value that is empty", func(t *testing.T) {
 		var c domain.Checks
 		got := domain.CheckOptional(&c, "description", domain.Some(""), domain.ParseDescription)
 		assert.Equal(t, domain.Some(domain.Description{}), got)

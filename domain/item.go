@@ -2,21 +2,26 @@ package domain
 
 import "time"
 
-// Item is a thing that an account owns.
-type Item struct {
-	ID          string // UUIDv7, lower case
-	OwnerID     string
+// NewItem holds the fields of an item that its creator chooses.
+type NewItem struct {
 	Title       Title
 	Description Optional[Description]
-	// Version rises by one with every change and is the ETag.
+}
+
+// Item is a thing that an account owns.
+type Item struct {
+	ID      string // UUIDv7, lower case
+	OwnerID string
+	NewItem
+	// Version increases by one with every change. It is the ETag.
 	Version   int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
 
-// Revise returns i changed to what next holds, with Version and UpdatedAt set, and whether
-// anything differs at all; if not, i comes back as it was.
-func (i Item) Revise(next Item, now time.Time) (Item, bool) {
+// Revise returns next as the version that follows i: it sets Version and UpdatedAt. If next equals i, it
+// returns i and false.
+func (i Item) Revise(next Item, now time.Time) (revised Item, differs bool) {
 	if next == i {
 		return i, false
 	}
@@ -25,41 +30,37 @@ func (i Item) Revise(next Item, now time.Time) (Item, bool) {
 	return next, true
 }
 
-// NewItem is what it takes to create an item.
-type NewItem struct {
-	Title       Title
-	Description Optional[Description]
-}
-
-// ItemPatch is what may be changed of an item.
+// ItemPatch holds new values for the fields of an item that may change. An absent field stays as it is.
 type ItemPatch struct {
 	Title       Optional[Title]
 	Description Optional[Optional[Description]]
 }
 
-// ApplyTo returns i with the patched fields replaced; Version is [Item.Revise]'s.
+// ApplyTo returns i with the fields that p holds. [Item.Revise] sets Version and UpdatedAt.
 func (p ItemPatch) ApplyTo(i Item) Item {
 	i.Title = p.Title.Or(i.Title)
 	i.Description = p.Description.Or(i.Description)
 	return i
 }
 
-// ItemScope is the decision whose items an actor may reach. The zero ItemScope reaches none.
+// ItemScope says which items a call may reach: those of one owner, or all. A use case decides it, and a
+// store filters by it. The zero ItemScope reaches none.
 type ItemScope struct {
 	ownerID string
 	all     bool
 }
 
-// OwnedBy reaches the items of one account.
+// OwnedBy returns the scope of one account's items.
 func OwnedBy(userID string) ItemScope { return ItemScope{ownerID: userID} }
 
-// AllItems reaches the items of all accounts.
+// AllItems returns the scope of all accounts' items.
 func AllItems() ItemScope { return ItemScope{all: true} }
 
-// Owner returns whose items are within reach, if not everyone's. Of the zero Scope that is nobody.
-func (s ItemScope) Owner() (id string, everyones bool) { return s.ownerID, s.all }
+// Owner returns the only owner whose items are in scope, or all if there is no such limit. The zero scope
+// returns an empty id, which no account has.
+func (s ItemScope) Owner() (id string, all bool) { return s.ownerID, s.all }
 
-// Includes reports whether the items of ownerID are within reach.
+// Includes reports whether the items of ownerID are in scope.
 func (s ItemScope) Includes(ownerID string) bool {
 	return s.all || s.ownerID != "" && s.ownerID == ownerID
 }

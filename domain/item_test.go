@@ -6,89 +6,91 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
-var (
-	newTitle       = must(domain.ParseTitle("New"))
-	newDescription = domain.Some(must(domain.ParseDescription("New")))
-	noDescription  domain.Optional[domain.Description]
-)
+// book is an item that tests change copies of.
+var book = domaintest.Item(ann, domaintest.WithDescription("Old"), func(i *domain.Item) { i.Version = 5 })
 
-func someItem() domain.Item {
-	return domain.Item{
-		ID: "i", OwnerID: "u", Title: must(domain.ParseTitle("Old")), Description: domain.Some(must(domain.ParseDescription("Old"))),
-		Version: 5, CreatedAt: created, UpdatedAt: created,
-	}
-}
+var noDescription domain.Optional[domain.Description]
+
+func withoutDescription(i *domain.Item) { i.Description = noDescription }
 
 func TestItemRevise(t *testing.T) {
 	for name, change := range map[string]func(*domain.Item){
-		"a new title":             func(i *domain.Item) { i.Title = newTitle },
-		"a new description":       func(i *domain.Item) { i.Description = newDescription },
-		"a description that goes": func(i *domain.Item) { i.Description = noDescription },
+		"a new title":           domaintest.WithTitle("New"),
+		"a new description":     domaintest.WithDescription("New"),
+		"a removed description": withoutDescription,
 	} {
-		t.Run(name+" is a new version", func(t *testing.T) {
-			next := someItem()
+		t.Run(name+" makes a new version", func(t *testing.T) {
+			next := book
 			change(&next)
 			want := next
-			want.Version, want.UpdatedAt = 6, now
+			want.Version, want.UpdatedAt = 6, domaintest.Later
 
-			got, differs := someItem().Revise(next, now)
+			got, differs := book.Revise(next, domaintest.Later)
 			assert.True(t, differs)
 			assert.Equal(t, want, got)
 		})
 	}
-	t.Run("no change is no new version", func(t *testing.T) {
-		got, differs := someItem().Revise(someItem(), now)
+	t.Run("without a change there is no new version", func(t *testing.T) {
+		got, differs := book.Revise(book, domaintest.Later)
 		assert.False(t, differs)
-		assert.Equal(t, someItem(), got)
+		assert.Equal(t, book, got)
 	})
 }
 
 func TestItemPatch(t *testing.T) {
-	for field, c := range map[string]struct {
-		patch  domain.ItemPatch
-		change func(*domain.Item)
+	for name, c := range map[string]struct {
+		patch domain.ItemPatch
+		want  func(*domain.Item)
 	}{
-		"nothing":                 {domain.ItemPatch{}, func(*domain.Item) {}},
-		"the title":               {domain.ItemPatch{Title: domain.Some(newTitle)}, func(i *domain.Item) { i.Title = newTitle }},
-		"the description":         {domain.ItemPatch{Description: domain.Some(newDescription)}, func(i *domain.Item) { i.Description = newDescription }},
-		"a description that goes": {domain.ItemPatch{Description: domain.Some(noDescription)}, func(i *domain.Item) { i.Description = noDescription }},
+		"an empty patch changes nothing": {domain.ItemPatch{}, func(*domain.Item) {}},
+		"a title replaces only the title": {
+			domain.ItemPatch{Title: domain.Some(domaintest.Title("New"))}, domaintest.WithTitle("New"),
+		},
+		"a description replaces only the description": {
+			domain.ItemPatch{Description: domain.Some(domaintest.Description("New"))},
+			domaintest.WithDescription("New"),
+		},
+		"an absent description removes only the description": {
+			domain.ItemPatch{Description: domain.Some(noDescription)}, withoutDescription,
+		},
 	} {
-		t.Run("replaces "+field+" alone", func(t *testing.T) {
-			want := someItem()
-			c.change(&want)
-			assert.Equal(t, want, c.patch.ApplyTo(someItem()))
+		t.Run(name, func(t *testing.T) {
+			want := book
+			c.want(&want)
+			assert.Equal(t, want, c.patch.ApplyTo(book))
 		})
 	}
 }
 
-func TestScope(t *testing.T) {
-	t.Run("says whose items it reaches", func(t *testing.T) {
+func TestItemScope(t *testing.T) {
+	t.Run("Owner names the owner or says that there is no limit", func(t *testing.T) {
 		for scope, want := range map[domain.ItemScope]struct {
-			owner     string
-			everyones bool
+			owner string
+			all   bool
 		}{
 			{}:                  {"", false},
 			domain.OwnedBy("u"): {"u", false},
 			domain.AllItems():   {"", true},
 		} {
-			owner, everyones := scope.Owner()
+			owner, all := scope.Owner()
 			assert.Equal(t, want.owner, owner)
-			assert.Equal(t, want.everyones, everyones)
+			assert.Equal(t, want.all, all)
 		}
 	})
-	t.Run("zero reaches nobody's items", func(t *testing.T) {
+	t.Run("the zero scope includes no items", func(t *testing.T) {
 		assert.False(t, domain.ItemScope{}.Includes("u"))
 		assert.False(t, domain.ItemScope{}.Includes(""))
-		assert.Equal(t, domain.ItemScope{}, domain.OwnedBy(""), "of nobody")
+		assert.Equal(t, domain.ItemScope{}, domain.OwnedBy(""))
 	})
-	t.Run("of one account reaches its items only", func(t *testing.T) {
+	t.Run("the scope of one account includes only its items", func(t *testing.T) {
 		assert.True(t, domain.OwnedBy("u").Includes("u"))
 		assert.False(t, domain.OwnedBy("u").Includes("v"))
 		assert.False(t, domain.OwnedBy("u").Includes(""))
 	})
-	t.Run("of everyone reaches all", func(t *testing.T) {
+	t.Run("the scope of all items includes every owner", func(t *testing.T) {
 		assert.True(t, domain.AllItems().Includes("u"))
 	})
 }

@@ -16,7 +16,7 @@ func TestOptional(t *testing.T) {
 		assert.Zero(t, v)
 		assert.Equal(t, 7, domain.Optional[int]{}.Or(7))
 	})
-	t.Run("a value is present even when it is zero", func(t *testing.T) {
+	t.Run("a zero value can be present", func(t *testing.T) {
 		v, ok := domain.Some(0).Get()
 		assert.True(t, ok)
 		assert.Zero(t, v)
@@ -25,9 +25,10 @@ func TestOptional(t *testing.T) {
 	t.Run("a present zero value differs from an absent one", func(t *testing.T) {
 		assert.NotEqual(t, domain.Optional[string]{}, domain.Some(""))
 	})
-	t.Run("a patch tells leaving, clearing and setting apart", func(t *testing.T) {
+	t.Run("a patch distinguishes leaving, clearing and setting a field", func(t *testing.T) {
 		old := domain.Some("old")
-		leave, clear, set := domain.Optional[domain.Optional[string]]{}, domain.Some(domain.Optional[string]{}), domain.Some(domain.Some("new"))
+		var leave domain.Optional[domain.Optional[string]]
+		clear, set := domain.Some(domain.Optional[string]{}), domain.Some(domain.Some("new"))
 		assert.Equal(t, old, leave.Or(old))
 		assert.Equal(t, domain.Optional[string]{}, clear.Or(old))
 		assert.Equal(t, domain.Some("new"), set.Or(old))
@@ -35,5 +36,6 @@ func TestOptional(t *testing.T) {
 }
 
 func TestOptionalPrintsAsItsValue(t *testing.T) {
-	assert.Equal(t, "[5 none \"é\"]", fmt.Sprintf("[%v %v %q]", domain.Some(5), domain.Optional[int]{}, domain.Some("é")))
+	printed := fmt.Sprintf("[%v %v %q]", domain.Some(5), domain.Optional[int]{}, domain.Some("é"))
+	assert.Equal(t, `[5 none "é"]`, printed)
 }

@@ -4,19 +4,19 @@ import "time"
 
 // PageRequest asks for one page of a list, newest first: CreatedAt descending, then ID descending.
 type PageRequest struct {
-	Skip  int // rows to pass over, ≥ 0; not together with After
-	Limit int // rows at most, 1 to 1000
+	Skip  int // rows before the page, ≥ 0; zero if After is present
+	Limit int // largest number of rows, 1 to 1000
 	After Optional[Position]
-	Count bool // whether the total is wanted, which costs
+	Count bool // the page should have a Total, which costs time
 }
 
-// Position is a place in a list: behind the row that it names, whether or not that still exists.
+// Position is the place of a row in a list. It stays valid after the row is deleted.
 type Position struct {
 	CreatedAt time.Time
 	ID        string
 }
 
-// Before reports whether a row at p comes before one at q in a list.
+// Before reports whether a row at p is listed before a row at q.
 func (p Position) Before(q Position) bool {
 	if c := p.CreatedAt.Compare(q.CreatedAt); c != 0 {
 		return c > 0
@@ -33,6 +33,6 @@ func (i Item) Position() Position { return Position{i.CreatedAt, i.ID} }
 // Page is one page of a list.
 type Page[T any] struct {
 	Rows  []T           // never nil
-	Total Optional[int] // of all rows, not only those behind After; present when asked for
-	More  bool          // whether rows follow
+	Total Optional[int] // number of all rows, also of those before the page; present if Count was set
+	More  bool          // rows follow after the page
 }

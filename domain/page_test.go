@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
-func TestPositionsRunNewestFirstAndByIDWhereTimesAreEqual(t *testing.T) {
-	elsewhere := time.FixedZone("elsewhere", 3600)
+func TestPositionsAreOrderedNewestFirstAndThenByID(t *testing.T) {
+	now, zone := domaintest.Created, time.FixedZone("another zone", 3600)
 	inOrder := []domain.Position{
 		{now.Add(time.Microsecond), "a"},
-		{now.In(elsewhere), "c"}, // the same instant as those that follow
+		{now.In(zone), "c"}, // the same instant as the next two
 		{now, "b"},
 		{now, "a"},
 		{now.Add(-time.Microsecond), "z"},
@@ -25,7 +26,7 @@ func TestPositionsRunNewestFirstAndByIDWhereTimesAreEqual(t *testing.T) {
 	}
 }
 
-func TestRowsKnowTheirPosition(t *testing.T) {
-	assert.Equal(t, domain.Position{CreatedAt: created, ID: "u"}, someUser().Position())
-	assert.Equal(t, domain.Position{CreatedAt: created, ID: "i"}, someItem().Position())
+func TestThePositionOfARowIsItsCreationAndID(t *testing.T) {
+	assert.Equal(t, domain.Position{CreatedAt: domaintest.Created, ID: ann.ID}, ann.Position())
+	assert.Equal(t, domain.Position{CreatedAt: domaintest.Created, ID: book.ID}, book.Position())
 }

@@ -9,19 +9,18 @@ import (
 	"sync"
 )
 
-// Lengths of a new password in Unicode code points. There is no composition rule and no
-// normalisation (NIST SP 800-63B §5.1.1.2): a password is compared exactly as sent.
+// Lengths of a new password in Unicode code points. As NIST SP 800-63B §5.1.1.2 advises, no kinds of
+// characters are required. Passwords are compared exactly as sent, without normalisation.
 const (
 	MinPassword = 8
 	MaxPassword = 128
 )
 
-// Password is one that an account may be given. It prints as a placeholder; Reveal is for the
-// hasher.
+// Password is a password that the rules allow for an account. It prints as a placeholder.
 type Password struct{ s string }
 
-// ParsePassword refuses what is too short, too long or among the commonest, in any letter case.
-// Its errors never repeat the password.
+// ParsePassword returns s as a password. It refuses a password that is too short, too long, or in the list
+// of common passwords in any letter case. Its errors never repeat the password.
 func ParsePassword(s string) (Password, error) {
 	if err := checkText(s, MinPassword, MaxPassword); err != nil {
 		return Password{}, err
@@ -32,10 +31,10 @@ func ParsePassword(s string) (Password, error) {
 	return Password{s}, nil
 }
 
-// Reveal returns the password itself.
+// Reveal returns the password itself, for the hasher.
 func (p Password) Reveal() string { return p.s }
 
-// Format keeps every verb from showing it.
+// Format prints a placeholder for every verb, so that no log shows the password.
 func (Password) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[password]") }
 
 //go:embed common_passwords.txt

@@ -12,7 +12,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestParsePasswordKeepsWhatWasSent(t *testing.T) {
+func TestParsePasswordReturnsThePasswordUnchanged(t *testing.T) {
 	for _, s := range []string{
 		"correct horse battery",
 		" \tspaces are kept ",
@@ -30,29 +30,29 @@ func TestParsePasswordKeepsWhatWasSent(t *testing.T) {
 func TestParsePasswordRefuses(t *testing.T) {
 	const tooCommon = "is one of the commonest passwords: choose another"
 	for name, c := range map[string]struct{ in, message string }{
-		"nothing":                      {"", "must have 8 to 128 characters, has 0"},
-		"7 characters":                 {"x1fY!zq", "must have 8 to 128 characters, has 7"},
-		"7 characters of 28 bytes":     {strings.Repeat("🦆", 7), "must have 8 to 128 characters, has 7"},
-		"129 characters":               {strings.Repeat("ab", 64) + "c", "must have 8 to 128 characters, has 129"},
-		"NUL":                          {"correct\x00horse", "must not contain the character NUL"},
-		"invalid UTF-8":                {"correct\xffhorse", "must be valid UTF-8"},
-		"a common one":                 {"password1", tooCommon},
-		"a common one in another case": {"PassWord1", tooCommon},
-		"a common one beyond ASCII":    {"ПЇЅПЇЅПЇЅПЇЅПЇЅПЇЅ", tooCommon},
-		"a template's placeholder":     {"ChangeThis", tooCommon},
+		"an empty password":             {"", "must have 8 to 128 characters, has 0"},
+		"7 characters":                  {"x1fY!zq", "must have 8 to 128 characters, has 7"},
+		"7 characters of 28 bytes":      {strings.Repeat("🦆", 7), "must have 8 to 128 characters, has 7"},
+		"129 characters":                {strings.Repeat("ab", 64) + "c", "must have 8 to 128 characters, has 129"},
+		"NUL":                           {"correct\x00horse", "must not contain the character NUL"},
+		"invalid UTF-8":                 {"correct\xffhorse", "must be valid UTF-8"},
+		"a common password":             {"password1", tooCommon},
+		"a common password in capitals": {"PassWord1", tooCommon},
+		"a common password in Cyrillic": {"ПЇЅПЇЅПЇЅПЇЅПЇЅПЇЅ", tooCommon},
+		"a placeholder of a template":   {"ChangeThis", tooCommon},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := domain.ParsePassword(c.in)
 			require.EqualError(t, err, c.message)
 			assert.Zero(t, p)
 			if c.in != "" {
-				assert.NotContains(t, err.Error(), c.in, "the error repeats the password")
+				assert.NotContains(t, err.Error(), c.in, "the error must not repeat the password")
 			}
 		})
 	}
 }
 
-func TestEveryPasswordOfTheListIsRefusedAndItsCommentsAreNone(t *testing.T) {
+func TestParsePasswordRefusesEveryLineOfTheListExceptComments(t *testing.T) {
 	list, err := os.ReadFile("common_passwords.txt")
 	require.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
@@ -66,10 +66,13 @@ func TestEveryPasswordOfTheListIsRefusedAndItsCommentsAreNone(t *testing.T) {
 	}
 }
 
-func TestPasswordDoesNotPrint(t *testing.T) {
+func TestPasswordsAreNeverPrinted(t *testing.T) {
 	p, err := domain.ParsePassword("correct horse battery")
 	require.NoError(t, err)
-	for _, value := range []any{p, &p, domain.NewUser{Password: p}, []domain.Password{p}, domain.Some(p), domain.UserPatch{Password: domain.Some(p)}} {
+	for _, value := range []any{
+		p, &p, domain.NewUser{Password: p}, []domain.Password{p}, domain.Some(p),
+		domain.UserPatch{Password: domain.Some(p)},
+	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			printed := fmt.Sprintf(verb, value)
 			assert.NotContains(t, printed, "horse", "%s of %T", verb, value)

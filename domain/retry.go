@@ -3,16 +3,18 @@ package domain
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 )
 
-// maxTries is how often [Retry] runs an attempt. Each loss to a concurrent change means that another
+// maxTries is how often [RetryStale] runs an attempt. Each loss to a concurrent change means that another
 // change succeeded, so up to 32 concurrent changes all succeed.
 const maxTries = 32
 
-// RetryUnlessVersioned runs attempt, which reads, changes and writes. If ifVersion allows every Version
-// it retries ErrStale as [RetryStale] does; otherwise it runs attempt once.
+// RetryUnlessVersioned runs attempt, which reads, changes and writes an entity. If ifVersion allows every
+// Version it retries as [RetryStale] does. Otherwise it runs attempt once, because the client must decide
+// whether its change still makes sense.
 func RetryUnlessVersioned(ctx context.Context, ifVersion Versions, attempt func() error) error {
 	if _, limited := ifVersion.Limit(); limited {
 		return attempt()
@@ -20,15 +22,20 @@ func RetryUnlessVersioned(ctx context.Context, ifVersion Versions, attempt func(
 	return RetryStale(ctx, attempt)
 }
 
-// RetryStale is [Retry] for an attempt that reads, changes and writes, and that fails with [ErrStale] if
-// a concurrent change was faster.
+// RetryStale runs attempt, which reads, changes and writes an entity, until it succeeds or fails with an
+// error other than [ErrStale], which means that a concurrent change came between. It pauses for a random
+// time between tries. It returns [ErrContended] after 32 tries, or shortly before ctx ends.
 func RetryStale(ctx context.Context, attempt func() error) error {
-	return Retry(ctx, ErrStale, attempt)
+	return retry(ctx, ErrStale, maxTries, attempt)
 }
 
-// Retry runs attempt until it fails with another error than retryable, or succeeds. It pauses for a
-// random time between tries. It returns [ErrContended] after 32 tries, or shortly before ctx ends.
-func Retry(ctx context.Context, retryable error, attempt func() error) error {
+// RetryContended runs attempt, which waits for a lock of a store, until it succeeds or fails with an error
+// other than [ErrContended]. It pauses as RetryStale does. It returns ErrContended shortly before ctx ends.
+func RetryContended(ctx context.Context, attempt func() error) error {
+	return retry(ctx, ErrContended, math.MaxInt, attempt)
+}
+
+func retry(ctx context.Context, retryable error, maxTries int, attempt func() error) error {
 	const minPause, maxPause = time.Millisecond, 64 * time.Millisecond
 	limit := 4 * time.Millisecond
 	for try := 1; ; try++ {
@@ -49,7 +56,8 @@ func Retry(ctx context.Context, retryable error, attempt func() error) error {
 	}
 }
 
-// contended returns err itself if it is ErrContended, so that the log has its cause.
+// contended returns ErrContended. It returns err itself if that is ErrContended already, because err may
+// wrap a cause for the log.
 func contended(err error) error {
 	if errors.Is(err, ErrContended) {
 		return err

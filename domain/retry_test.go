@@ -15,40 +15,41 @@ import (
 
 func TestRetryStale(t *testing.T) {
 	const (
-		least = time.Millisecond
-		most  = least + 64*time.Millisecond
+		minPause = time.Millisecond
+		maxPause = minPause + 64*time.Millisecond
 	)
-	test := func(name string, f func(*testing.T)) {
-		t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+	// run uses a fake clock, which moves only while all goroutines wait.
+	run := func(name string, test func(*testing.T)) {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 	}
-	test("tries once when it succeeds or fails for another reason", func(t *testing.T) {
+	run("runs an attempt once if it succeeds or fails with another error", func(t *testing.T) {
 		for _, want := range []error{nil, io.EOF, domain.ErrNotFound, domain.ErrContended} {
-			attempts := 0
-			err := domain.RetryStale(t.Context(), func() error { attempts++; return want })
+			tries := 0
+			err := domain.RetryStale(t.Context(), func() error { tries++; return want })
 			assert.Equal(t, want, err)
-			assert.Equal(t, 1, attempts)
+			assert.Equal(t, 1, tries)
 		}
 	})
-	test("tries again while it is stale and returns what comes then", func(t *testing.T) {
+	run("repeats a stale attempt and returns its first other result", func(t *testing.T) {
 		for _, want := range []error{nil, io.EOF} {
-			attempts := 0
+			tries := 0
 			err := domain.RetryStale(t.Context(), func() error {
-				if attempts++; attempts < 5 {
+				if tries++; tries < 5 {
 					return fmt.Errorf("update: %w", domain.ErrStale)
 				}
 				return want
 			})
 			assert.Equal(t, want, err)
-			assert.Equal(t, 5, attempts)
+			assert.Equal(t, 5, tries)
 		}
 	})
-	test("runs an attempt 32 times at most", func(t *testing.T) {
+	run("runs an attempt 32 times at most", func(t *testing.T) {
 		tries := 0
 		err := domain.RetryStale(t.Context(), func() error { tries++; return domain.ErrStale })
 		assert.Equal(t, domain.ErrContended, err)
 		assert.Equal(t, 32, tries)
 	})
-	test("pauses at random, longer each time up to a limit", func(t *testing.T) {
+	run("pauses for random times that grow up to a limit", func(t *testing.T) {
 		const calls = 10
 		longest, distinct := time.Duration(0), map[time.Duration]bool{}
 		for range calls {
@@ -60,17 +61,17 @@ func TestRetryStale(t *testing.T) {
 				return domain.ErrStale
 			})
 			for i, pause := range pauses[1:] {
-				assert.GreaterOrEqual(t, pause, least)
-				assert.Less(t, pause, min(least+4*time.Millisecond<<i, most))
+				assert.GreaterOrEqual(t, pause, minPause)
+				assert.Less(t, pause, min(minPause+4*time.Millisecond<<i, maxPause))
 				longest = max(longest, pause)
 				distinct[pause] = true
 			}
 		}
-		// All pauses are in the lower half by chance less often than once in 2^250 runs.
-		assert.Greater(t, longest, most/2)
+		// The chance that all pauses are in the lower half is below 1 in 2^250.
+		assert.Greater(t, longest, maxPause/2)
 		assert.Greater(t, len(distinct), calls*15)
 	})
-	test("gives up shortly before the deadline and begins nothing that cannot end in time", func(t *testing.T) {
+	run("gives up shortly before the deadline", func(t *testing.T) {
 		for range 100 {
 			deadline := time.Now().Add(200 * time.Millisecond)
 			ctx, cancel := context.WithDeadline(t.Context(), deadline)
@@ -81,12 +82,12 @@ func TestRetryStale(t *testing.T) {
 			})
 			cancel()
 			assert.Equal(t, domain.ErrContended, err)
-			assert.Equal(t, left, time.Until(deadline), "it does not wait when it has given up")
-			assert.GreaterOrEqual(t, left, least)
-			assert.Less(t, left, 2*most)
+			assert.Equal(t, left, time.Until(deadline), "it must not wait after it has given up")
+			assert.GreaterOrEqual(t, left, minPause)
+			assert.Less(t, left, 2*maxPause)
 		}
 	})
-	test("gives up immediately when its context is cancelled", func(t *testing.T) {
+	run("gives up immediately if its context is cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
 		time.AfterFunc(100*time.Millisecond, cancel)
@@ -94,4 +95,52 @@ func TestRetryStale(t *testing.T) {
 		assert.Equal(t, domain.ErrContended, err)
 		assert.Equal(t, 100*time.Millisecond, time.Since(start))
 	})
+}
+
+func TestRetryContended(t *testing.T) {
+	t.Run("returns the cause of the contention", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			err := domain.RetryContended(ctx, func() error { return domain.ErrContended.WithCause(io.EOF) })
+			assert.ErrorIs(t, err, domain.ErrContended)
+			assert.ErrorIs(t, err, io.EOF)
+		})
+	})
+	t.Run("is limited by the deadline alone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			tries := 0
+			err := domain.RetryContended(ctx, func() error { tries++; return domain.ErrContended })
+			assert.ErrorIs(t, err, domain.ErrContended)
+			assert.Greater(t, tries, 100)
+			assert.NoError(t, ctx.Err())
+		})
+	})
+}
+
+func TestRetryUnlessVersioned(t *testing.T) {
+	for name, c := range map[string]struct {
+		ifVersion domain.Versions
+		tries     int
+		err       error
+	}{
+		"repeats a stale attempt for every version":      {domain.Versions{}, 2, nil},
+		"runs an attempt for certain versions only once": {domain.OnlyVersions(1), 1, domain.ErrStale},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				err := domain.RetryUnlessVersioned(t.Context(), c.ifVersion, func() error {
+					if tries++; tries < 2 {
+						return domain.ErrStale
+					}
+					return nil
+				})
+				assert.Equal(t, c.err, err)
+				assert.Equal(t, c.tries, tries)
+			})
+		})
+	}
 }

@@ -14,37 +14,37 @@ const (
 	MaxDescription = 5000
 )
 
-// FullName is a person's name as they write it, at most [MaxFullName] code points.
+// FullName is the name of a person, at most [MaxFullName] code points. It may be empty.
 type FullName struct{ s string }
 
-// ParseFullName checks s and keeps it exactly as it is.
+// ParseFullName returns s unchanged.
 func ParseFullName(s string) (FullName, error) {
 	return FullName{s}, checkText(s, 0, MaxFullName)
 }
 
 func (n FullName) String() string { return n.s }
 
-// Title names an item: 1 to [MaxTitle] code points.
+// Title is the name of an item, 1 to [MaxTitle] code points.
 type Title struct{ s string }
 
-// ParseTitle checks s and keeps it exactly as it is.
+// ParseTitle returns s unchanged.
 func ParseTitle(s string) (Title, error) {
 	return Title{s}, checkText(s, 1, MaxTitle)
 }
 
 func (t Title) String() string { return t.s }
 
-// Description says more about an item, at most [MaxDescription] code points.
+// Description is a longer text about an item, at most [MaxDescription] code points. It may be empty.
 type Description struct{ s string }
 
-// ParseDescription checks s and keeps it exactly as it is.
+// ParseDescription returns s unchanged.
 func ParseDescription(s string) (Description, error) {
 	return Description{s}, checkText(s, 0, MaxDescription)
 }
 
 func (d Description) String() string { return d.s }
 
-// checkText refuses what a Snowflake VARCHAR could not hold and give back unchanged.
+// checkText returns an error if s has a wrong length, or characters that a store could not return unchanged.
 func checkText(s string, least, most int) error {
 	switch n := utf8.RuneCountInString(s); {
 	case !utf8.ValidString(s):

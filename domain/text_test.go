@@ -10,8 +10,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// texts are the kinds of text with their lengths. The parsers have a common form, so that one
-// table of promises holds for all.
+// texts are the kinds of text with their lengths. The same tests apply to all of them.
 var texts = []struct {
 	name        string
 	least, most int
@@ -22,7 +21,7 @@ var texts = []struct {
 	{"Description", 0, 5000, func(s string) (fmt.Stringer, error) { return domain.ParseDescription(s) }},
 }
 
-func TestTextsComeBackExactlyAsTheyWere(t *testing.T) {
+func TestTextsAreReturnedUnchanged(t *testing.T) {
 	for _, text := range texts {
 		for _, s := range []string{
 			"a", " \t\n spaces \r\n ", `"quotes" 'and' \`, "é e\u0301 שלום", "\ufffd", "\x01\x7f",
@@ -36,9 +35,9 @@ func TestTextsComeBackExactlyAsTheyWere(t *testing.T) {
 	}
 }
 
-func TestTextsAreRefused(t *testing.T) {
+func TestParsersRefuse(t *testing.T) {
 	for _, text := range texts {
-		t.Run(text.name+" with a code point too many", func(t *testing.T) {
+		t.Run(text.name+" with one code point too many", func(t *testing.T) {
 			lengths := fmt.Sprintf("at most %d", text.most)
 			if text.least > 0 {
 				lengths = fmt.Sprintf("%d to %d", text.least, text.most)
@@ -53,14 +52,14 @@ func TestTextsAreRefused(t *testing.T) {
 			_, err := text.parse("a\x00b")
 			assert.EqualError(t, err, "must not contain the character NUL")
 		})
-		t.Run(text.name+" in invalid UTF-8", func(t *testing.T) {
+		t.Run(text.name+" with invalid UTF-8", func(t *testing.T) {
 			for _, s := range []string{"a\xff", "\xc0\xaf", "\xed\xa0\x80", "a\xf0\x9f\xa6"} {
 				_, err := text.parse(s)
 				assert.EqualError(t, err, "must be valid UTF-8")
 			}
 		})
 	}
-	t.Run("Title without a character", func(t *testing.T) {
+	t.Run("an empty Title", func(t *testing.T) {
 		_, err := domain.ParseTitle("")
 		assert.EqualError(t, err, "must have 1 to 255 characters, has 0")
 	})

@@ -7,25 +7,25 @@ type User struct {
 	ID       string // UUIDv7, lower case
 	Email    Email
 	FullName Optional[FullName]
-	// PasswordHash is what the hasher made; it leaves the service in no reply and no log.
+	// PasswordHash comes from the password hasher. It appears in no reply and no log.
 	PasswordHash string
 	Active       bool
 	Superuser    bool
-	// Version rises by one with every change and is the ETag.
+	// Version increases by one with every change. It is the ETag.
 	Version int64
-	// Epoch rises when password, role or Active change. Every token carries the Epoch that it
-	// was issued under, so a rise ends them all.
+	// Epoch increases by one when PasswordHash, Active or Superuser changes. A token carries the
+	// Epoch of its issue and is valid only for that Epoch.
 	Epoch     int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
 
-// Actor returns who this account is when it asks for something.
+// Actor returns the Actor of a request that this account makes now.
 func (u User) Actor() Actor { return Actor{ID: u.ID, Epoch: u.Epoch, Superuser: u.Superuser} }
 
-// Revise returns u changed to what next holds, with the counters and UpdatedAt set, and whether
-// anything differs at all; if not, u comes back as it was.
-func (u User) Revise(next User, now time.Time) (User, bool) {
+// Revise returns next as the version that follows u: it sets Version, Epoch and UpdatedAt. If next equals
+// u, it returns u and false.
+func (u User) Revise(next User, now time.Time) (revised User, differs bool) {
 	if next == u {
 		return u, false
 	}
@@ -37,7 +37,7 @@ func (u User) Revise(next User, now time.Time) (User, bool) {
 	return next, true
 }
 
-// NewUser is what it takes to create an account.
+// NewUser holds the fields of an account that its creator chooses.
 type NewUser struct {
 	Email     Email
 	Password  Password
@@ -46,13 +46,15 @@ type NewUser struct {
 	Superuser bool
 }
 
-// ProfilePatch is what people may change of their own account.
+// ProfilePatch holds new values for the fields that an account may change of itself. An absent field stays
+// as it is.
 type ProfilePatch struct {
 	Email    Optional[Email]
 	FullName Optional[Optional[FullName]]
 }
 
-// UserPatch is what a superuser may change of any account.
+// UserPatch holds new values for the fields that a superuser may change of any account. An absent field
+// stays as it is.
 type UserPatch struct {
 	ProfilePatch
 	Password  Optional[Password]
@@ -60,8 +62,8 @@ type UserPatch struct {
 	Superuser Optional[bool]
 }
 
-// ApplyTo returns u with the patched fields replaced; counters are [User.Revise]'s, and the
-// password is the use case's, which alone can hash it.
+// ApplyTo returns u with the fields that p holds, except Password, which the use case must hash first.
+// [User.Revise] sets the counters and UpdatedAt.
 func (p UserPatch) ApplyTo(u User) User {
 	u.Email = p.Email.Or(u.Email)
 	u.FullName = p.FullName.Or(u.FullName)

@@ -2,13 +2,14 @@ package domain
 
 import "slices"
 
-// Versions is the set of Versions that a change is meant for. The zero value allows every Version.
+// Versions is the set of Versions of an entity that a change is meant for. The HTTP adapter builds it from
+// If-Match. The zero value allows every Version.
 type Versions struct {
 	limited bool
 	allowed []int64
 }
 
-// OnlyVersions returns the set of the given Versions. Without any, it allows none.
+// OnlyVersions returns the set of these Versions. Without arguments, the set allows no Version.
 func OnlyVersions(allowed ...int64) Versions {
 	return Versions{limited: true, allowed: allowed}
 }

@@ -10,12 +10,12 @@ import (
 
 func TestVersions(t *testing.T) {
 	t.Run("the zero value allows every version", func(t *testing.T) {
-		var every domain.Versions
-		assert.True(t, every.Allow(1))
-		_, limited := every.Limit()
+		var zero domain.Versions
+		assert.True(t, zero.Allow(1))
+		_, limited := zero.Limit()
 		assert.False(t, limited)
 	})
-	t.Run("a set allows its versions and no other", func(t *testing.T) {
+	t.Run("a set allows only its versions", func(t *testing.T) {
 		two := domain.OnlyVersions(2, 3)
 		assert.True(t, two.Allow(2))
 		assert.True(t, two.Allow(3))
@@ -24,7 +24,7 @@ func TestVersions(t *testing.T) {
 		assert.True(t, limited)
 		assert.Equal(t, []int64{2, 3}, allowed)
 	})
-	t.Run("an empty set allows none", func(t *testing.T) {
+	t.Run("an empty set allows no version", func(t *testing.T) {
 		assert.False(t, domain.OnlyVersions().Allow(1))
 	})
 }

@@ -16,15 +16,15 @@ type SignInStore interface {
 	RehashForSignIn(ctx context.Context, userID, old, fresh string) error
 }
 
-// PasswordHasher makes and checks password hashes. Both are expensive in time and memory on purpose.
+// PasswordHasher makes and checks password hashes. Both cost much time and memory on purpose.
 type PasswordHasher interface {
 	// Hash returns a salted hash of plain in PHC string format. Two hashes of one password differ.
 	// Errors: ErrBusy with RetryAfter if too many hashes are waiting; ErrUnavailable if ctx ends
 	// before the work begins.
 	Hash(ctx context.Context, plain string) (string, error)
-	// Verify reports whether hash was made from plain, byte for byte. An empty hash matches nothing,
-	// after the same work as a real one. Errors: those of Hash; Kind Internal for a hash that it cannot
-	// read or that costs more than its bounds allow.
+	// Verify reports whether hash was made from plain, byte for byte. An empty hash matches nothing, but
+	// costs the same work as a real one. Errors: those of Hash; Kind Internal for a hash that it cannot
+	// read or that would cost too much work.
 	Verify(ctx context.Context, plain, hash string) (bool, error)
 	// Outdated reports whether hash should be replaced when its password is next known.
 	Outdated(hash string) bool

@@ -2,7 +2,7 @@ package ports
 
 // Store keeps accounts and items. Each method is one complete, atomic operation. Values go in and come
 // out; callers share no memory with the store or with each other. Ids, times and versions come from
-// the caller; times are UTC in whole microseconds. No update changes CreatedAt or OwnerID.
+// the caller; times are UTC in whole microseconds. No update changes ID, OwnerID or CreatedAt.
 //
 // A method that takes an Actor takes effect only if that account exists, is active and has that Epoch.
 // Otherwise it returns ErrSignedOut and changes nothing. A call that starts after a sign-out, deletion
@@ -12,10 +12,10 @@ package ports
 // ErrStale, then conflicts, of which ErrEmailTaken comes before ErrLastSuperuser.
 //
 // Every method may return an error of Kind Unavailable: ErrUnavailable if the store did not answer in
-// time, or ErrOutcomeUnknown if it did not confirm a write. A call whose context has ended before it
-// begins changes nothing and returns ErrUnavailable. A write that is running when its context ends may
-// or may not take effect. ErrStale may be reported for an update that took effect and was overwritten
-// immediately.
+// time, ErrOutcomeUnknown if it did not confirm a write, ErrBusy or ErrContended if too many calls
+// competed. A call whose context has ended before it begins changes nothing and returns ErrUnavailable. A
+// write that is running when its context ends may or may not take effect. ErrStale may be reported for an
+// update that took effect and was overwritten immediately.
 type Store interface {
 	UserStore
 	ItemStore

@@ -10,15 +10,15 @@ import (
 type UserStore interface {
 	// User returns the account. Errors: ErrNotFound.
 	User(ctx context.Context, by domain.Actor, id string) (domain.User, error)
-	// Users lists all accounts. It leaves PasswordHash empty.
+	// Users returns a page of all accounts. It leaves PasswordHash empty.
 	Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error)
 	// CreateUser adds u. Errors: ErrEmailTaken. Of concurrent calls with one e-mail, one succeeds.
 	CreateUser(ctx context.Context, by domain.Actor, u domain.User) error
-	// UpdateUser replaces the account read by next if its Version is still that of read. The
-	// differences between the two decide which rules across accounts apply.
+	// UpdateUser replaces old, the account as it was read, with next if the stored Version is still that
+	// of old. It needs all of old: the differences decide which rules across accounts apply.
 	// Errors: ErrNotFound; ErrStale; ErrEmailTaken; ErrLastSuperuser if no active superuser would
 	// remain.
-	UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error
+	UpdateUser(ctx context.Context, by domain.Actor, next, old domain.User) error
 	// DeleteUser removes the account and all its items if ifVersion allows its Version.
 	// Errors: ErrNotFound; ErrStale; ErrLastSuperuser if no active superuser would remain. Of
 	// overlapping deletes at least one reports success.

@@ -13,7 +13,7 @@ func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.ItemScop
 	if _, err := s.admit(ctx, by); err != nil {
 		return domain.Item{}, err
 	}
-	i, err := s.itemAt(scope, id, domain.Versions{})
+	i, err := s.findItem(scope, id, domain.Versions{})
 	if err != nil {
 		return domain.Item{}, err
 	}
@@ -21,7 +21,9 @@ func (s *Store) Item(ctx context.Context, by domain.Actor, scope domain.ItemScop
 }
 
 // Items implements [ports.ItemStore].
-func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string, req domain.PageRequest) (domain.Page[domain.Item], error) {
+func (s *Store) Items(
+	ctx context.Context, by domain.Actor, ownerID string, req domain.PageRequest,
+) (domain.Page[domain.Item], error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if _, err := s.admit(ctx, by); err != nil {
@@ -48,28 +50,33 @@ func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) 
 }
 
 // UpdateItem implements [ports.ItemStore].
-func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, version int64) error {
+func (s *Store) UpdateItem(
+	ctx context.Context, by domain.Actor, scope domain.ItemScope, next domain.Item, version int64,
+) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	i, err := s.itemAt(scope, next.ID, domain.OnlyVersions(version))
+	i, err := s.findItem(scope, next.ID, domain.OnlyVersions(version))
 	if err != nil {
 		return err
 	}
+	next.OwnerID, next.CreatedAt = i.OwnerID, i.CreatedAt
 	*i = next
 	return nil
 }
 
 // DeleteItem implements [ports.ItemStore].
-func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions) error {
+func (s *Store) DeleteItem(
+	ctx context.Context, by domain.Actor, scope domain.ItemScope, id string, ifVersion domain.Versions,
+) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	i, err := s.itemAt(scope, id, ifVersion)
+	i, err := s.findItem(scope, id, ifVersion)
 	if err != nil {
 		return err
 	}
@@ -78,8 +85,8 @@ func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.It
 	return nil
 }
 
-// itemAt returns the item if it is in scope and ifVersion allows its Version.
-func (s *Store) itemAt(scope domain.ItemScope, id string, ifVersion domain.Versions) (*domain.Item, error) {
+// findItem returns the item if it is in scope and ifVersion allows its Version.
+func (s *Store) findItem(scope domain.ItemScope, id string, ifVersion domain.Versions) (*domain.Item, error) {
 	i, ok := s.items[id]
 	if !ok || !scope.Includes(i.OwnerID) {
 		return nil, domain.ErrNotFound

@@ -11,8 +11,8 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-func TestListPagesAsASortedSliceWould(t *testing.T) {
-	place := rapid.Custom(func(t *rapid.T) domain.Position {
+func TestAListHasThePagesOfASortedSlice(t *testing.T) {
+	position := rapid.Custom(func(t *rapid.T) domain.Position {
 		return domain.Position{
 			CreatedAt: time.Unix(rapid.Int64Range(0, 3).Draw(t, "second"), 0).UTC(),
 			ID:        rapid.StringMatching(`[a-d]`).Draw(t, "id"),
@@ -20,13 +20,13 @@ func TestListPagesAsASortedSliceWould(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		var l list[*domain.Item]
-		var model []domain.Item // as it is listed
+		var model []domain.Item // in the order in which it is listed
 		t.Repeat(map[string]func(*rapid.T){
 			"insert": func(t *rapid.T) {
-				p := place.Draw(t, "place")
+				p := position.Draw(t, "position")
 				i := domain.Item{ID: p.ID, CreatedAt: p.CreatedAt}
 				if slices.Contains(model, i) {
-					return // ids are never used twice
+					return // ids are never reused
 				}
 				l.insert(&i)
 				model = append(model, i)
@@ -46,9 +46,11 @@ func TestListPagesAsASortedSliceWould(t *testing.T) {
 				model = slices.Delete(model, n, n+1)
 			},
 			"page": func(t *rapid.T) {
-				req := domain.PageRequest{Limit: rapid.IntRange(1, 20).Draw(t, "limit"), Count: rapid.Bool().Draw(t, "count")}
+				req := domain.PageRequest{
+					Limit: rapid.IntRange(1, 20).Draw(t, "limit"), Count: rapid.Bool().Draw(t, "count"),
+				}
 				if rapid.Bool().Draw(t, "by position") {
-					req.After = domain.Some(place.Draw(t, "after"))
+					req.After = domain.Some(position.Draw(t, "after"))
 				} else {
 					req.Skip = rapid.IntRange(0, 20).Draw(t, "skip")
 				}
@@ -58,7 +60,7 @@ func TestListPagesAsASortedSliceWould(t *testing.T) {
 	})
 }
 
-// pageOf is page in the plainest way.
+// pageOf returns the same page as page, in the simplest way.
 func pageOf(rows []domain.Item, req domain.PageRequest) domain.Page[domain.Item] {
 	p := domain.Page[domain.Item]{Rows: []domain.Item{}}
 	if req.Count {

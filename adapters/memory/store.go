@@ -1,6 +1,6 @@
-// Package memory is the embedded default store: everything is in the memory of this process and
-// gone with it. It holds data and the rules that the contract of [ports.Store] gives to a store;
-// what an account may do is decided by the use cases, never here.
+// Package memory is the default store. It keeps all data in the memory of this process and loses it when
+// the process ends. It enforces the rules that the contract of [ports.Store] gives to a store, and no
+// others: the use cases decide what an account may do.
 package memory
 
 import (
@@ -11,20 +11,22 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// Store implements [ports.Store]. Make one with [New].
+// Store implements [ports.Store]. Create it with [New].
+//
+// Each exported method holds mu from its first check to its last effect. That makes it atomic.
 type Store struct {
-	mu sync.RWMutex // guards all below, so that each method is atomic
+	mu sync.RWMutex // guards all fields below
 
 	accounts list[*account]
 	byID     map[string]*account
 	byEmail  map[domain.Email]*account
 	items    map[string]*domain.Item
 
-	activeSuperusers int
-	bootstrapped     bool // whether there ever was a first superuser
+	activeSuperusers  int
+	hadFirstSuperuser bool
 }
 
-// account is a user with the items that go when it goes, so that none can be orphaned.
+// account is a user with its items. They are removed together, so no item loses its owner.
 type account struct {
 	domain.User
 	items list[*domain.Item]
@@ -41,10 +43,9 @@ func New() *Store {
 	}
 }
 
-// admit refuses a call whose context has ended or whose actor is signed out, and returns the
-// actor's account. The caller holds the lock until its effect is complete.
+// admit returns the actor's account. It refuses a call whose context has ended or whose actor is signed out.
 func (s *Store) admit(ctx context.Context, by domain.Actor) (*account, error) {
-	if err := inTime(ctx); err != nil {
+	if err := checkContext(ctx); err != nil {
 		return nil, err
 	}
 	a, ok := s.byID[by.ID]
@@ -54,8 +55,8 @@ func (s *Store) admit(ctx context.Context, by domain.Actor) (*account, error) {
 	return a, nil
 }
 
-// inTime refuses a call whose context has ended.
-func inTime(ctx context.Context) error {
+// checkContext refuses a call whose context has ended.
+func checkContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return domain.ErrUnavailable.WithCause(err)
 	}

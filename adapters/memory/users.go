@@ -45,13 +45,13 @@ func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) 
 }
 
 // UpdateUser implements [ports.UserStore].
-func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
+func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, old domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	a, err := s.accountAt(next.ID, domain.OnlyVersions(read.Version))
+	a, err := s.findAccount(next.ID, domain.OnlyVersions(old.Version))
 	if err != nil {
 		return err
 	}
@@ -62,6 +62,7 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read doma
 		return domain.ErrLastSuperuser
 	}
 	s.unindex(a)
+	next.CreatedAt = a.CreatedAt
 	a.User = next
 	s.index(a)
 	return nil
@@ -74,7 +75,7 @@ func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVe
 	if _, err := s.admit(ctx, by); err != nil {
 		return err
 	}
-	a, err := s.accountAt(id, ifVersion)
+	a, err := s.findAccount(id, ifVersion)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVe
 func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if err := inTime(ctx); err != nil {
+	if err := checkContext(ctx); err != nil {
 		return domain.User{}, err
 	}
 	a, ok := s.byEmail[email]
@@ -108,7 +109,7 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 func (s *Store) RehashForSignIn(ctx context.Context, userID, old, fresh string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := inTime(ctx); err != nil {
+	if err := checkContext(ctx); err != nil {
 		return err
 	}
 	if a, ok := s.byID[userID]; ok && a.PasswordHash == old {
@@ -121,20 +122,23 @@ func (s *Store) RehashForSignIn(ctx context.Context, userID, old, fresh string) 
 func (s *Store) HadFirstSuperuser(ctx context.Context) (bool, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.bootstrapped, inTime(ctx)
+	if err := checkContext(ctx); err != nil {
+		return false, err
+	}
+	return s.hadFirstSuperuser, nil
 }
 
 // CreateFirstSuperuser implements [ports.OperatorStore].
 func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := inTime(ctx); err != nil || s.bootstrapped {
+	if err := checkContext(ctx); err != nil || s.hadFirstSuperuser {
 		return false, err
 	}
 	if err := s.add(u); err != nil {
 		return false, err
 	}
-	s.bootstrapped = true
+	s.hadFirstSuperuser = true
 	return true, nil
 }
 
@@ -142,13 +146,13 @@ func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, 
 func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := inTime(ctx); err != nil {
+	if err := checkContext(ctx); err != nil {
 		return err
 	}
 	if err := s.add(u); err != nil {
 		return err
 	}
-	s.bootstrapped = true
+	s.hadFirstSuperuser = true
 	return nil
 }
 
@@ -156,10 +160,10 @@ func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) e
 func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := inTime(ctx); err != nil {
+	if err := checkContext(ctx); err != nil {
 		return err
 	}
-	a, err := s.accountAt(next.ID, domain.OnlyVersions(version))
+	a, err := s.findAccount(next.ID, domain.OnlyVersions(version))
 	if err != nil {
 		return err
 	}
@@ -167,6 +171,7 @@ func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, 
 	return nil
 }
 
+// add stores a new account. Errors: ErrEmailTaken.
 func (s *Store) add(u domain.User) error {
 	if _, taken := s.byEmail[u.Email]; taken {
 		return domain.ErrEmailTaken
@@ -178,8 +183,8 @@ func (s *Store) add(u domain.User) error {
 	return nil
 }
 
-// accountAt returns the account if ifVersion allows its Version.
-func (s *Store) accountAt(id string, ifVersion domain.Versions) (*account, error) {
+// findAccount returns the account if ifVersion allows its Version.
+func (s *Store) findAccount(id string, ifVersion domain.Versions) (*account, error) {
 	a, ok := s.byID[id]
 	if !ok {
 		return nil, domain.ErrNotFound
@@ -190,7 +195,8 @@ func (s *Store) accountAt(id string, ifVersion domain.Versions) (*account, error
 	return a, nil
 }
 
-// index enters what others must be compared with; unindex takes it out again.
+// index updates what the rules across accounts need: the e-mail addresses and the number of active
+// superusers. unindex undoes it.
 func (s *Store) index(a *account) {
 	s.byEmail[a.Email] = a
 	if isActiveSuperuser(a.User) {

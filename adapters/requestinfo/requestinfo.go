@@ -1,6 +1,6 @@
-// Package requestinfo carries what logs, query tags and reply headers say about a request from the
-// HTTP adapter to the stores, and the cost of its statements back. It is the one value that travels in
-// the context. No result depends on it.
+// Package requestinfo describes a request to logs, query tags and reply headers. The HTTP adapter puts an
+// [Info] into the context, and stores add the cost of their statements to it. It is the only value in
+// the context that packages share. No result depends on it.
 package requestinfo
 
 import (
@@ -12,8 +12,8 @@ import (
 // Info describes one request. It must not be copied after its first use.
 type Info struct {
 	RequestID string
-	Route     string // its template, such as /items/:id; never the path, which holds what clients send
-	TraceID   string // W3C Trace Context, in hexadecimal; may be empty
+	Route     string // the template, such as /items/:id, never the path, which clients choose
+	TraceID   string // of W3C Trace Context, in hexadecimal; may be empty
 
 	mu   sync.Mutex
 	cost Cost
@@ -23,8 +23,8 @@ type Info struct {
 type Cost struct {
 	Statements int           // sent to the database
 	Rows       int           // read or changed
-	Waited     time.Duration // for a connection
-	Ran        time.Duration // in the database, including the network
+	Waited     time.Duration // time spent waiting for a connection
+	Ran        time.Duration // time spent in the database, including the network
 }
 
 type contextKey struct{}

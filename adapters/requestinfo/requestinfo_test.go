@@ -10,21 +10,27 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 )
 
-func TestATraceAddsUpWhatARequestCost(t *testing.T) {
-	trace := &requestinfo.Info{RequestID: "r"}
-	ctx := requestinfo.NewContext(t.Context(), trace)
+func TestTheCostOfARequestIsTheSumOfItsStatements(t *testing.T) {
+	const calls = 10
+	info := &requestinfo.Info{RequestID: "r"}
+	ctx := requestinfo.NewContext(t.Context(), info)
 	var all sync.WaitGroup
-	for range 10 {
+	for range calls {
 		all.Go(func() {
-			requestinfo.FromContext(ctx).Add(requestinfo.Cost{Statements: 1, Rows: 2, Waited: time.Second, Ran: time.Minute})
+			requestinfo.FromContext(ctx).Add(requestinfo.Cost{
+				Statements: 1, Rows: 2, Waited: time.Second, Ran: time.Minute,
+			})
 		})
 	}
 	all.Wait()
-	assert.Equal(t, requestinfo.Cost{Statements: 10, Rows: 20, Waited: 10 * time.Second, Ran: 10 * time.Minute}, trace.Cost())
+	want := requestinfo.Cost{
+		Statements: calls, Rows: 2 * calls, Waited: calls * time.Second, Ran: calls * time.Minute,
+	}
+	assert.Equal(t, want, info.Cost())
 	assert.Equal(t, "r", requestinfo.FromContext(ctx).RequestID)
 }
 
-func TestWithoutATraceCostsGoNowhere(t *testing.T) {
+func TestAContextWithoutAnInfoKeepsNoCost(t *testing.T) {
 	requestinfo.FromContext(t.Context()).Add(requestinfo.Cost{Statements: 1})
 	assert.Equal(t, requestinfo.Cost{}, requestinfo.FromContext(t.Context()).Cost())
 }

@@ -145,7 +145,7 @@ func TestAValueThatOnlyItsUserCanJudgeIsRefusedToo(t *testing.T) {
 	}{
 		"a private key that is none": {
 			map[string]string{"STORAGE": "snowflake", "SNOWFLAKE_ACCOUNT": "acme", "SNOWFLAKE_AUTH_TYPE": "keypair", "SNOWFLAKE_USER": "u", "SNOWFLAKE_PRIVATE_KEY": "nonsense"},
-			"SNOWFLAKE_PRIVATE_KEY: is not PEM: it has to begin with -----BEGIN PRIVATE KEY-----\n",
+			"SNOWFLAKE_PRIVATE_KEY: is not PEM: it must begin with -----BEGIN PRIVATE KEY-----\n",
 		},
 		"a first superuser without an address": {
 			map[string]string{"FIRST_SUPERUSER": "root"},

@@ -1,5 +1,5 @@
-// Package auth holds the use cases of signing in: an e-mail and a password become a token, a token
-// becomes an actor. How hashes and tokens are made is behind ports; HTTP and SQL are not known here.
+// Package auth holds the use cases of signing in: it turns an e-mail and a password into a token, and a
+// token into an actor. Ports hide how hashes and tokens are made and where accounts are kept.
 package auth
 
 import (
@@ -19,8 +19,8 @@ type Service struct {
 	Attempts ports.AttemptLimiter // failed sign-ins, per e-mail and source
 	Audit    func(context.Context, domain.Event)
 	Now      func() time.Time
-	// FailureFloor is the least time that a refused sign-in takes, so that the work behind it
-	// cannot be measured.
+	// FailureFloor is the shortest time that a refused sign-in takes. It hides how much work was done,
+	// and so whether the account exists.
 	FailureFloor time.Duration
 }
 
@@ -34,7 +34,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 	if syntaxErr != nil {
 		key = email + " " + source
 	}
-	// The attempt is spent before it is made: attempts made at once cannot outrun the limit.
+	// The attempt is taken before the check, so that concurrent attempts cannot exceed the limit.
 	if err := s.Attempts.Take(key); err != nil {
 		s.Audit(ctx, domain.Event{Name: domain.EventSignInThrottled})
 		return domain.Token{}, err
@@ -49,7 +49,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 		}
 		u = found
 	}
-	// Nobody's empty hash costs the same work as somebody's.
+	// If there is no account, the hash is empty. Verify then does the same work, so the time does not tell.
 	matches, err := s.Hasher.Verify(ctx, password, u.PasswordHash)
 	if err != nil {
 		s.Attempts.Refund(key)
@@ -71,8 +71,8 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 	return token, nil
 }
 
-// rehash brings an outdated hash up to date. It is best effort: whoever knows the password is
-// signed in, and the next sign-in tries again.
+// rehash replaces an outdated hash. It ignores errors: the password was correct, so the sign-in succeeds,
+// and the next sign-in tries again.
 func (s *Service) rehash(ctx context.Context, u domain.User, password string) {
 	if !s.Hasher.Outdated(u.PasswordHash) {
 		return

@@ -14,169 +14,167 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
-const (
-	annsEmail = "ann@example.com"
-	wrong     = "what ann forgot"
-)
-
-// refused are the sign-ins that an outsider must not be able to tell apart.
+// refused are sign-ins that a client must not be able to distinguish.
 var refused = map[string]struct{ email, password, subject string }{
-	"an unknown e-mail":     {"eve@example.com", password, ""},
-	"a wrong password":      {annsEmail, wrong, annID},
-	"an empty password":     {annsEmail, "", annID},
-	"an inactive account":   {"ina@example.com", password, inaID},
-	"what is not an e-mail": {"ann", password, ""},
-	"nothing at all":        {"", "", ""},
+	"an unknown e-mail":         {"eve@example.com", correct, ""},
+	"a wrong password":          {annEmail, wrong, ann.ID},
+	"an empty password":         {annEmail, "", ann.ID},
+	"an inactive account":       {inaEmail, correct, ina.ID},
+	"an invalid e-mail":         {"ann", correct, ""},
+	"empty e-mail and password": {"", "", ""},
 }
 
 func TestSignIn(t *testing.T) {
-	test(t, "gives a token that speaks for the account", func(t *testing.T, s *scene) {
+	run(t, "returns a token of the account immediately and writes nothing", func(t *testing.T, s *fixture) {
 		start := time.Now()
-		token, err := s.SignIn(t.Context(), annsEmail, password, here)
+		token, err := s.SignIn(t.Context(), annEmail, correct, source)
 		require.NoError(t, err)
 		assert.Equal(t, time.Hour, token.ExpiresIn)
-		assert.Equal(t, hashTime, time.Since(start), "only failures wait for the floor")
-		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
+		assert.Equal(t, hashTime, time.Since(start))
+		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: ann.ID, SubjectID: ann.ID}}, s.events)
 
 		actor, err := s.Authenticate(token.Value)
 		require.NoError(t, err)
 		u, err := s.store.User(t.Context(), actor, actor.ID)
 		require.NoError(t, err)
-		assert.Equal(t, s.ann, u, "nothing was written")
+		assert.Equal(t, ann, u)
 	})
-	test(t, "takes the e-mail in any letter case and the password exactly", func(t *testing.T, s *scene) {
-		_, err := s.SignIn(t.Context(), "Ann@EXAMPLE.com", password, here)
+	run(t, "accepts the e-mail in any letter case and the password exactly", func(t *testing.T, s *fixture) {
+		_, err := s.SignIn(t.Context(), "Ann@EXAMPLE.com", correct, source)
 		require.NoError(t, err)
-		_, err = s.SignIn(t.Context(), annsEmail, strings.ToUpper(password), here)
+		_, err = s.SignIn(t.Context(), annEmail, strings.ToUpper(correct), source)
 		assert.Equal(t, domain.ErrBadCredentials, err)
 	})
-	for who, c := range refused {
-		test(t, "refuses "+who+" as it refuses any other, after one hash and the floor", func(t *testing.T, s *scene) {
+	for name, c := range refused {
+		run(t, "refuses "+name+" with the same error, after one hash and the floor", func(t *testing.T, s *fixture) {
 			start := time.Now()
-			token, err := s.SignIn(t.Context(), c.email, c.password, here)
+			token, err := s.SignIn(t.Context(), c.email, c.password, source)
 			assert.Equal(t, domain.ErrBadCredentials, err)
 			assert.Zero(t, token)
 			assert.Equal(t, floor, time.Since(start))
-			assert.EqualValues(t, 1, s.hasher.verified.Load())
-			assert.Zero(t, s.hasher.hashed.Load())
+			assert.EqualValues(t, 1, s.hasher.Verified.Load())
+			assert.Zero(t, s.hasher.Hashed.Load())
 			assert.Equal(t, []domain.Event{{Name: domain.EventSignInFailed, SubjectID: c.subject}}, s.events)
 		})
 	}
-	test(t, "waits no longer when the work took longer than the floor", func(t *testing.T, s *scene) {
+	run(t, "does not wait if the work took longer than the floor", func(t *testing.T, s *fixture) {
 		s.FailureFloor = hashTime / 2
 		start := time.Now()
-		_, err := s.SignIn(t.Context(), annsEmail, wrong, here)
+		_, err := s.SignIn(t.Context(), annEmail, wrong, source)
 		assert.Equal(t, domain.ErrBadCredentials, err)
 		assert.Equal(t, hashTime, time.Since(start))
 	})
-	test(t, "does not wait for a client that has gone", func(t *testing.T, s *scene) {
+	run(t, "stops waiting if the client has gone", func(t *testing.T, s *fixture) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*hashTime)
 		defer cancel()
 		start := time.Now()
-		_, err := s.SignIn(ctx, annsEmail, wrong, here)
+		_, err := s.SignIn(ctx, annEmail, wrong, source)
 		assert.Equal(t, domain.ErrBadCredentials, err)
 		assert.Equal(t, 2*hashTime, time.Since(start))
 	})
 }
 
-func TestSignInWhenSomethingFails(t *testing.T) {
-	for fault, c := range map[string]struct {
-		inject func(*scene, error)
+func TestSignInWithFaults(t *testing.T) {
+	readFault := func(s *fixture, err error) { s.faulty.readErr = err }
+	verifyFault := func(s *fixture, err error) { s.hasher.VerifyErr = err }
+	for name, c := range map[string]struct {
+		inject func(*fixture, error)
 		err    error
 	}{
-		"a store that does not answer":    {func(s *scene, err error) { s.faults.readErr = err }, domain.ErrUnavailable},
-		"a store that fails unclassified": {func(s *scene, err error) { s.faults.readErr = err }, io.ErrUnexpectedEOF},
-		"a hasher that is busy":           {func(s *scene, err error) { s.hasher.verifyErr = err }, domain.ErrBusy.WithRetryAfter(time.Second)},
-		"a hash that cannot be read":      {func(s *scene, err error) { s.hasher.verifyErr = err }, errors.New("odd hash")},
+		"a store that does not answer":     {readFault, domain.ErrUnavailable},
+		"a store with an error of no Kind": {readFault, io.ErrUnexpectedEOF},
+		"a busy hasher":                    {verifyFault, domain.ErrBusy.WithRetryAfter(time.Second)},
+		"an unreadable hash":               {verifyFault, errors.New("unreadable hash")},
 	} {
-		test(t, fault+" is not taken for a wrong password and costs no attempt", func(t *testing.T, s *scene) {
+		run(t, name+" returns its own error and costs no attempt", func(t *testing.T, s *fixture) {
 			c.inject(s, c.err)
 			for range attempts + 1 {
-				token, err := s.SignIn(t.Context(), annsEmail, password, here)
+				token, err := s.SignIn(t.Context(), annEmail, correct, source)
 				assert.Equal(t, c.err, err)
 				assert.Zero(t, token)
 			}
 			assert.Empty(t, s.events)
 
 			c.inject(s, nil)
-			s.assertAttempts(t, annsEmail, here, attempts)
+			s.assertAttempts(t, annEmail, source, attempts)
 		})
 	}
-	test(t, "is no sign-in when no token can be issued", func(t *testing.T, s *scene) {
-		s.Tokens = brokenIssuer{}
-		token, err := s.SignIn(t.Context(), annsEmail, password, here)
+	run(t, "an issuer that fails is no sign-in", func(t *testing.T, s *fixture) {
+		s.Tokens = faultyIssuer{}
+		token, err := s.SignIn(t.Context(), annEmail, correct, source)
 		assert.Equal(t, errNoKey, err)
 		assert.Zero(t, token)
 		assert.Empty(t, s.events)
 	})
-	test(t, "a failure gives back its own attempt and no other", func(t *testing.T, s *scene) {
+	run(t, "a fault refunds only its own attempt", func(t *testing.T, s *fixture) {
 		for range 4 {
-			_, err := s.SignIn(t.Context(), annsEmail, wrong, here)
+			_, err := s.SignIn(t.Context(), annEmail, wrong, source)
 			assert.Equal(t, domain.ErrBadCredentials, err)
 		}
-		s.hasher.verifyErr = domain.ErrBusy
-		_, err := s.SignIn(t.Context(), annsEmail, wrong, here)
+		s.hasher.VerifyErr = domain.ErrBusy
+		_, err := s.SignIn(t.Context(), annEmail, wrong, source)
 		assert.Equal(t, domain.ErrBusy, err)
-		s.faults.readErr = domain.ErrUnavailable
-		_, err = s.SignIn(t.Context(), annsEmail, wrong, here)
+		s.faulty.readErr = domain.ErrUnavailable
+		_, err = s.SignIn(t.Context(), annEmail, wrong, source)
 		assert.Equal(t, domain.ErrUnavailable, err)
 
-		s.hasher.verifyErr, s.faults.readErr = nil, nil
-		s.assertAttempts(t, annsEmail, here, attempts-4)
+		s.hasher.VerifyErr, s.faulty.readErr = nil, nil
+		s.assertAttempts(t, annEmail, source, attempts-4)
 	})
 }
 
 func TestSignInAttempts(t *testing.T) {
-	for who, c := range refused {
-		test(t, "are limited for "+who+", per e-mail and source", func(t *testing.T, s *scene) {
-			s.assertAttempts(t, c.email, here, attempts)
+	for name, c := range refused {
+		run(t, "are limited for "+name+", for each pair of e-mail and source", func(t *testing.T, s *fixture) {
+			s.assertAttempts(t, c.email, source, attempts)
 			s.assertAttempts(t, c.email, "192.0.2.2", attempts)
-			s.assertAttempts(t, "x"+c.email, here, attempts)
+			s.assertAttempts(t, "x"+c.email, source, attempts)
 		})
 	}
-	test(t, "are the same in any letter case", func(t *testing.T, s *scene) {
-		s.assertAttempts(t, annsEmail, here, attempts)
-		s.assertAttempts(t, strings.ToUpper(annsEmail), here, 0)
+	run(t, "count an e-mail in any letter case as the same", func(t *testing.T, s *fixture) {
+		s.assertAttempts(t, annEmail, source, attempts)
+		s.assertAttempts(t, strings.ToUpper(annEmail), source, 0)
 	})
-	test(t, "cost no hash, no wait and no look-up when none is left", func(t *testing.T, s *scene) {
-		s.assertAttempts(t, annsEmail, here, attempts)
-		s.faults.readErr = domain.ErrUnavailable
-		verified, start := s.hasher.verified.Load(), time.Now()
+	run(t, "cost no read, no hash and no time after the last one", func(t *testing.T, s *fixture) {
+		s.assertAttempts(t, annEmail, source, attempts)
+		s.faulty.readErr = domain.ErrUnavailable
+		verified, start := s.hasher.Verified.Load(), time.Now()
 		s.events = nil
 
-		_, err := s.SignIn(t.Context(), annsEmail, password, here)
+		_, err := s.SignIn(t.Context(), annEmail, correct, source)
 		var limited *domain.Error
 		require.ErrorAs(t, err, &limited)
 		assert.Equal(t, domain.ErrTooManyAttempts.Code, limited.Code)
 		assert.NotZero(t, limited.RetryAfter)
-		assert.Equal(t, verified, s.hasher.verified.Load())
+		assert.Equal(t, verified, s.hasher.Verified.Load())
 		assert.Zero(t, time.Since(start))
 		assert.Equal(t, []domain.Event{{Name: domain.EventSignInThrottled}}, s.events)
 	})
-	test(t, "all come back with a success", func(t *testing.T, s *scene) {
+	run(t, "are all available again after a success", func(t *testing.T, s *fixture) {
 		for range attempts - 1 {
-			_, err := s.SignIn(t.Context(), annsEmail, wrong, here)
+			_, err := s.SignIn(t.Context(), annEmail, wrong, source)
 			assert.Equal(t, domain.ErrBadCredentials, err)
 		}
-		_, err := s.SignIn(t.Context(), annsEmail, password, here)
+		_, err := s.SignIn(t.Context(), annEmail, correct, source)
 		require.NoError(t, err)
-		s.assertAttempts(t, annsEmail, here, attempts)
+		s.assertAttempts(t, annEmail, source, attempts)
 	})
-	test(t, "are spent before they are made, so that many at once get no further", func(t *testing.T, s *scene) {
-		s.faults.readTime = 5 * time.Millisecond
+	run(t, "also limit concurrent sign-ins", func(t *testing.T, s *fixture) {
+		s.faulty.readTime = 5 * time.Millisecond
 		var guesses sync.WaitGroup
 		for range 10 * attempts {
-			guesses.Go(func() { _, _ = s.SignIn(t.Context(), annsEmail, wrong, here) })
+			guesses.Go(func() { _, _ = s.SignIn(t.Context(), annEmail, wrong, source) })
 		}
 		guesses.Wait()
-		assert.EqualValues(t, attempts, s.hasher.verified.Load())
+		assert.EqualValues(t, attempts, s.hasher.Verified.Load())
 	})
 }
 
-// assertAttempts looks whether wrong guesses are refused as such so many times and then throttled.
-func (s *scene) assertAttempts(t *testing.T, email, source string, want int) {
+// assertAttempts checks that this number of wrong passwords is refused, and the next one is throttled.
+func (s *fixture) assertAttempts(t *testing.T, email, source string, want int) {
 	t.Helper()
 	for range want {
 		_, err := s.SignIn(t.Context(), email, wrong, source)
@@ -186,61 +184,64 @@ func (s *scene) assertAttempts(t *testing.T, email, source string, want int) {
 	require.ErrorIs(t, err, domain.ErrTooManyAttempts)
 }
 
-func TestAnOutdatedHash(t *testing.T) {
-	outdated := func(t *testing.T, s *scene) {
-		require.NoError(t, s.store.RehashForSignIn(t.Context(), s.ann.ID, s.ann.PasswordHash, "v0$seed$"+password))
-		s.ann = s.stored(t)
+func TestOutdatedHash(t *testing.T) {
+	// outdate gives Ann's account an outdated hash and returns the account.
+	outdate := func(t *testing.T, s *fixture) domain.User {
+		require.NoError(t, s.store.RehashForSignIn(t.Context(), ann.ID, ann.PasswordHash, "v0$old$"+correct))
+		return s.storedAnn(t)
 	}
-	test(t, "is replaced at the sign-in, and nothing else changes", func(t *testing.T, s *scene) {
-		outdated(t, s)
-		token, err := s.SignIn(t.Context(), annsEmail, password, here)
+	run(t, "a sign-in replaces an outdated hash and changes nothing else", func(t *testing.T, s *fixture) {
+		want := outdate(t, s)
+		token, err := s.SignIn(t.Context(), annEmail, correct, source)
 		require.NoError(t, err)
-		s.ann.PasswordHash = "v1$1$" + password
-		assert.Equal(t, s.ann, s.stored(t))
-		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
+		want.PasswordHash = "v1$1$" + correct
+		assert.Equal(t, want, s.storedAnn(t))
+		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: ann.ID, SubjectID: ann.ID}}, s.events)
 
 		actor, err := s.Authenticate(token.Value)
 		require.NoError(t, err)
 		_, err = s.store.User(t.Context(), actor, actor.ID)
 		assert.NoError(t, err)
 	})
-	test(t, "stays when the password was wrong", func(t *testing.T, s *scene) {
-		outdated(t, s)
-		_, err := s.SignIn(t.Context(), annsEmail, wrong, here)
+	run(t, "a wrong password keeps an outdated hash", func(t *testing.T, s *fixture) {
+		want := outdate(t, s)
+		_, err := s.SignIn(t.Context(), annEmail, wrong, source)
 		assert.Equal(t, domain.ErrBadCredentials, err)
-		assert.Equal(t, s.ann, s.stored(t))
+		assert.Equal(t, want, s.storedAnn(t))
 	})
-	for fault, inject := range map[string]func(*scene, error){
-		"hasher": func(s *scene, err error) { s.hasher.hashErr = err },
-		"store":  func(s *scene, err error) { s.faults.rehashErr = err },
+	for fault, inject := range map[string]func(*fixture, error){
+		"hasher": func(s *fixture, err error) { s.hasher.HashErr = err },
+		"store":  func(s *fixture, err error) { s.faulty.rehashErr = err },
 	} {
-		test(t, "stays until the next sign-in when the "+fault+" fails", func(t *testing.T, s *scene) {
-			outdated(t, s)
+		run(t, "a fault of the "+fault+" leaves the rehash to the next sign-in", func(t *testing.T, s *fixture) {
+			want := outdate(t, s)
 			inject(s, domain.ErrUnavailable)
-			_, err := s.SignIn(t.Context(), annsEmail, password, here)
+			_, err := s.SignIn(t.Context(), annEmail, correct, source)
 			require.NoError(t, err)
-			assert.Equal(t, s.ann, s.stored(t))
+			assert.Equal(t, want, s.storedAnn(t))
 
 			inject(s, nil)
-			_, err = s.SignIn(t.Context(), annsEmail, password, here)
+			_, err = s.SignIn(t.Context(), annEmail, correct, source)
 			require.NoError(t, err)
-			assert.False(t, s.hasher.Outdated(s.stored(t).PasswordHash))
+			assert.False(t, s.hasher.Outdated(s.storedAnn(t).PasswordHash))
 		})
 	}
 }
 
-func TestAPasswordChangeDuringSignIns(t *testing.T) {
+func TestPasswordChangeDuringSignIns(t *testing.T) {
 	for _, version := range []string{"v0", "v1"} {
-		test(t, "leaves no token of the old password and no way back to it, from a hash of "+version, func(t *testing.T, s *scene) {
-			require.NoError(t, s.store.RehashForSignIn(t.Context(), s.ann.ID, s.ann.PasswordHash, version+"$seed$"+password))
-			s.faults.readTime = 5 * time.Millisecond
+		name := "tokens of the old password are signed out and its hash of " + version + " does not return"
+		run(t, name, func(t *testing.T, s *fixture) {
+			hash := version + "$old$" + correct
+			require.NoError(t, s.store.RehashForSignIn(t.Context(), ann.ID, ann.PasswordHash, hash))
+			s.faulty.readTime = 5 * time.Millisecond
 			var signIns sync.WaitGroup
 			var tokens []string
 			for i := range 50 {
 				signIns.Go(func() {
-					// One begins each millisecond: the change meets them in every stage.
+					// One sign-in starts each millisecond, so the change happens at every stage of a sign-in.
 					time.Sleep(time.Duration(i) * time.Millisecond)
-					token, err := s.SignIn(t.Context(), annsEmail, password, fmt.Sprint("source ", i))
+					token, err := s.SignIn(t.Context(), annEmail, correct, fmt.Sprint("source ", i))
 					if err != nil {
 						assert.Equal(t, domain.ErrBadCredentials, err)
 						return
@@ -251,16 +252,14 @@ func TestAPasswordChangeDuringSignIns(t *testing.T) {
 				})
 			}
 			time.Sleep(35 * time.Millisecond)
-			read := s.stored(t)
-			next := read
-			next.PasswordHash = "v1$new$" + wrong
-			next, _ = read.Revise(next, created.Add(time.Hour))
-			require.NoError(t, s.store.UpdateUser(t.Context(), read.Actor(), next, read))
+			old := s.storedAnn(t)
+			next := domaintest.RevisedUser(old, domaintest.WithPasswordHash("v1$new$"+wrong))
+			require.NoError(t, s.store.UpdateUser(t.Context(), old.Actor(), next, old))
 			s.mu.Lock()
 			early := len(tokens)
 			s.mu.Unlock()
 			signIns.Wait()
-			require.Greater(t, len(tokens), early, "no sign-in was overtaken")
+			require.Greater(t, len(tokens), early, "no sign-in was running during the change")
 
 			for _, token := range tokens {
 				actor, err := s.Authenticate(token)
@@ -268,21 +267,14 @@ func TestAPasswordChangeDuringSignIns(t *testing.T) {
 				_, err = s.store.User(t.Context(), actor, actor.ID)
 				assert.Equal(t, domain.ErrSignedOut, err)
 			}
-			assert.Equal(t, next, s.stored(t))
+			assert.Equal(t, next, s.storedAnn(t))
 		})
 	}
 }
 
-func (s *scene) stored(t *testing.T) domain.User {
-	t.Helper()
-	u, err := s.store.UserForSignIn(t.Context(), s.ann.Email)
-	require.NoError(t, err)
-	return u
-}
-
 func TestAuthenticate(t *testing.T) {
-	test(t, "refuses what nobody issued", func(t *testing.T, s *scene) {
-		actor, err := s.Authenticate("made up")
+	run(t, "refuses a text that is no token", func(t *testing.T, s *fixture) {
+		actor, err := s.Authenticate("no token")
 		assert.ErrorIs(t, err, domain.ErrInvalidToken)
 		assert.Zero(t, actor)
 	})

@@ -1,4 +1,5 @@
-// Package domaintest builds valid values of package domain for tests. Only tests import it.
+// Package domaintest builds valid values of package domain for tests, and holds the fakes that the tests of
+// several use cases share. Only tests import it.
 package domaintest
 
 import (
@@ -9,8 +10,11 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// Created is when the entities of this package were created. It has microseconds, as stores keep them.
-var Created = time.Date(2026, 1, 2, 3, 4, 5, 6_000, time.UTC)
+// Times in whole microseconds, as stores keep them.
+var (
+	Created = time.Date(2026, 1, 2, 3, 4, 5, 6_000, time.UTC) // when the entities of this package were created
+	Later   = Created.Add(time.Hour + time.Microsecond)       // when they are changed
+)
 
 // Must returns v. It panics if err is not nil.
 func Must[T any](v T, err error) T {
@@ -42,7 +46,7 @@ func Description(s string) domain.Optional[domain.Description] {
 	return domain.Some(Must(domain.ParseDescription(s)))
 }
 
-// User returns an active account with a new ID and an e-mail of its own, changed by changes.
+// User returns an active account after changes. Its ID and its e-mail are new.
 func User(changes ...func(*domain.User)) domain.User {
 	id := NewID()
 	u := domain.User{
@@ -55,6 +59,16 @@ func User(changes ...func(*domain.User)) domain.User {
 	return u
 }
 
+// RevisedUser returns u as a use case passes it to UpdateUser after changes at the time Later.
+func RevisedUser(u domain.User, changes ...func(*domain.User)) domain.User {
+	next := u
+	for _, change := range changes {
+		change(&next)
+	}
+	next, _ = u.Revise(next, Later)
+	return next
+}
+
 // Superuser is a change that makes the account a superuser.
 func Superuser(u *domain.User) { u.Superuser = true }
 
@@ -64,14 +78,44 @@ func Inactive(u *domain.User) { u.Active = false }
 // WithEmail returns a change that gives the account this e-mail.
 func WithEmail(e domain.Email) func(*domain.User) { return func(u *domain.User) { u.Email = e } }
 
-// Item returns an item of owner with a new ID, changed by changes.
+// WithPasswordHash returns a change that gives the account this password hash.
+func WithPasswordHash(hash string) func(*domain.User) {
+	return func(u *domain.User) { u.PasswordHash = hash }
+}
+
+// WithFullName returns a change that gives the account this full name.
+func WithFullName(name string) func(*domain.User) {
+	return func(u *domain.User) { u.FullName = FullName(name) }
+}
+
+// Item returns an item of owner after changes. Its ID is new.
 func Item(owner domain.User, changes ...func(*domain.Item)) domain.Item {
 	i := domain.Item{
-		ID: NewID(), OwnerID: owner.ID, Title: Title("a title"),
+		ID: NewID(), OwnerID: owner.ID, NewItem: domain.NewItem{Title: Title("a title")},
 		Version: 1, CreatedAt: Created, UpdatedAt: Created,
 	}
 	for _, change := range changes {
 		change(&i)
 	}
 	return i
+}
+
+// RevisedItem returns i as a use case passes it to UpdateItem after changes at the time Later.
+func RevisedItem(i domain.Item, changes ...func(*domain.Item)) domain.Item {
+	next := i
+	for _, change := range changes {
+		change(&next)
+	}
+	next, _ = i.Revise(next, Later)
+	return next
+}
+
+// WithTitle returns a change that gives the item this title.
+func WithTitle(title string) func(*domain.Item) {
+	return func(i *domain.Item) { i.Title = Title(title) }
+}
+
+// WithDescription returns a change that gives the item this description.
+func WithDescription(text string) func(*domain.Item) {
+	return func(i *domain.Item) { i.Description = Description(text) }
 }

@@ -1,5 +1,5 @@
-// Package items holds the use cases around items. It decides whose items an actor may reach; how
-// they are kept is behind a port.
+// Package items holds the use cases of items. It decides which items an actor may reach. A port hides how
+// they are kept.
 package items
 
 import (
@@ -20,14 +20,19 @@ type Service struct {
 var _ ports.Items = (*Service)(nil)
 
 // List implements [ports.Items].
-func (s *Service) List(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.Item], error) {
+func (s *Service) List(
+	ctx context.Context, by domain.Actor, page domain.PageRequest,
+) (domain.Page[domain.Item], error) {
 	return s.Store.Items(ctx, by, by.ID, page)
 }
 
 // Create implements [ports.Items].
 func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewItem) (domain.Item, error) {
 	now := s.Now()
-	i := domain.Item{ID: s.NewID(), OwnerID: by.ID, Title: in.Title, Description: in.Description, Version: 1, CreatedAt: now, UpdatedAt: now}
+	i := domain.Item{
+		ID: s.NewID(), OwnerID: by.ID, NewItem: in,
+		Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
 	if err := s.Store.CreateItem(ctx, by, i); err != nil {
 		return domain.Item{}, err
 	}
@@ -36,23 +41,27 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewItem
 
 // Get implements [ports.Items].
 func (s *Service) Get(ctx context.Context, by domain.Actor, id string) (domain.Item, error) {
-	return s.Store.Item(ctx, by, reach(by), id)
+	return s.Store.Item(ctx, by, scopeOf(by), id)
 }
 
-// Update implements [ports.Items].
-func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Versions) (domain.Item, error) {
+// Update implements [ports.Items]. It reads the item, applies the patch, and writes the result back for the
+// Version that it read. If a concurrent change came between, it repeats all three, unless ifVersion limits
+// the Versions that the patch is meant for.
+func (s *Service) Update(
+	ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Versions,
+) (domain.Item, error) {
 	var result domain.Item
 	attempt := func() error {
-		read, err := s.Store.Item(ctx, by, reach(by), id)
+		old, err := s.Store.Item(ctx, by, scopeOf(by), id)
 		if err != nil {
 			return err
 		}
-		if !ifVersion.Allow(read.Version) {
+		if !ifVersion.Allow(old.Version) {
 			return domain.ErrStale
 		}
-		next, differs := read.Revise(p.ApplyTo(read), s.Now())
+		next, differs := old.Revise(p.ApplyTo(old), s.Now())
 		if differs {
-			if err := s.Store.UpdateItem(ctx, by, reach(by), next, read.Version); err != nil {
+			if err := s.Store.UpdateItem(ctx, by, scopeOf(by), next, old.Version); err != nil {
 				return err
 			}
 		}
@@ -65,11 +74,11 @@ func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p doma
 
 // Delete implements [ports.Items].
 func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
-	return s.Store.DeleteItem(ctx, by, reach(by), id, ifVersion)
+	return s.Store.DeleteItem(ctx, by, scopeOf(by), id, ifVersion)
 }
 
-// reach is the one rule: one's own items, and for superusers everyone's.
-func reach(by domain.Actor) domain.ItemScope {
+// scopeOf returns which items an actor may reach: its own, and for a superuser all.
+func scopeOf(by domain.Actor) domain.ItemScope {
 	if by.Superuser {
 		return domain.AllItems()
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// Operator holds the use cases of the operator of an installation. They act for no account: an
-// installation needs a first superuser before anyone can sign in, and the operator must be able to help
-// when no superuser can. All fields are required.
+// Operator holds the use cases of the operator of an installation. They need no actor, for two reasons: a
+// new installation has no account that could sign in, and the operator must be able to help when no
+// superuser can sign in. All fields are required.
 type Operator struct {
 	Accounts ports.SignInStore
 	Store    ports.OperatorStore
@@ -21,10 +21,10 @@ type Operator struct {
 	Now      func() time.Time // UTC, in whole microseconds
 }
 
-// EnsureFirstSuperuser creates the first superuser of an installation and reports whether it did. The
-// store remembers that there was one, so that it does not come back after a rename or a deletion.
-// password is not checked here: the configuration may allow a default that no account could choose. It
-// is hashed only if there was no first superuser yet.
+// EnsureFirstSuperuser creates the first superuser of an installation and reports whether it did. It does
+// nothing if the installation ever had one, even if that account was renamed or deleted since. It does not
+// check the password, because the configuration may allow a default that no account may choose. It hashes
+// the password only if there was no first superuser yet.
 func (o *Operator) EnsureFirstSuperuser(ctx context.Context, email domain.Email, password string) (bool, error) {
 	if had, err := o.Store.HadFirstSuperuser(ctx); err != nil || had {
 		return false, err
@@ -41,7 +41,9 @@ func (o *Operator) EnsureFirstSuperuser(ctx context.Context, email domain.Email,
 }
 
 // CreateSuperuser adds a superuser. Errors: ErrEmailTaken.
-func (o *Operator) CreateSuperuser(ctx context.Context, email domain.Email, password domain.Password) (domain.User, error) {
+func (o *Operator) CreateSuperuser(
+	ctx context.Context, email domain.Email, password domain.Password,
+) (domain.User, error) {
 	u, err := o.newSuperuser(ctx, email, password.Reveal())
 	if err != nil {
 		return domain.User{}, err
@@ -61,17 +63,17 @@ func (o *Operator) ResetPassword(ctx context.Context, email domain.Email, passwo
 		return err
 	}
 	return domain.RetryStale(ctx, func() error {
-		read, err := o.Accounts.UserForSignIn(ctx, email)
+		old, err := o.Accounts.UserForSignIn(ctx, email)
 		if err != nil {
 			return err
 		}
-		if !read.Superuser {
+		if !old.Superuser {
 			return fmt.Errorf("%w: the account is not a superuser", domain.ErrNotFound)
 		}
-		next := read
+		next := old
 		next.PasswordHash = hash
-		next, _ = read.Revise(next, o.Now())
-		if err := o.Store.ResetPasswordForOperator(ctx, next, read.Version); err != nil {
+		next, _ = old.Revise(next, o.Now())
+		if err := o.Store.ResetPasswordForOperator(ctx, next, old.Version); err != nil {
 			return err
 		}
 		o.Audit(ctx, domain.Event{Name: domain.EventPasswordChanged, SubjectID: next.ID})

@@ -8,17 +8,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
 func TestFirstSuperuser(t *testing.T) {
-	const configured = "changethis" // which nobody could choose
-	ensure := func(t *testing.T, s *scene) bool {
+	const configured = "changethis" // no account may choose it
+	ensure := func(t *testing.T, s *fixture) bool {
 		t.Helper()
 		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, configured)
 		require.NoError(t, err)
 		return created
 	}
-	testEmpty(t, "is created by the first start and by no other", func(t *testing.T, s *scene) {
+	runEmpty(t, "is created only by the first start", func(t *testing.T, s *fixture) {
 		assert.True(t, ensure(t, s))
 		u := s.stored(t, newEmail)
 		s.assertPassword(t, u, configured)
@@ -29,11 +30,11 @@ func TestFirstSuperuser(t *testing.T) {
 		assert.False(t, ensure(t, s))
 		s.assertStored(t, u)
 		assert.Empty(t, s.events)
-		assert.EqualValues(t, 1, s.hasher.hashed.Load(), "a later start hashes no password")
+		assert.EqualValues(t, 1, s.hasher.Hashed.Load(), "a later start hashes no password")
 	})
-	testEmpty(t, "is created by one of many starts at once", func(t *testing.T, s *scene) {
+	runEmpty(t, "is created by one of several concurrent starts", func(t *testing.T, s *fixture) {
 		created := make([]bool, 8)
-		for _, err := range s.atOnce(len(created), func(i int) (err error) {
+		for _, err := range s.concurrently(len(created), func(i int) (err error) {
 			created[i], err = s.EnsureFirstSuperuser(t.Context(), newEmail, configured)
 			return err
 		}) {
@@ -43,30 +44,29 @@ func TestFirstSuperuser(t *testing.T) {
 		assert.Len(t, created, 1)
 		assert.Len(t, s.events, 1)
 	})
-	test(t, "does not come back after it was renamed or deleted", func(t *testing.T, s *scene) {
-		renamed := domain.UserPatch{ProfilePatch: domain.ProfilePatch{Email: domain.Some(must(domain.ParseEmail("renamed@example.com")))}}
-		u, err := s.Update(t.Context(), s.root.Actor(), s.root.ID, renamed, anytime)
+	run(t, "is not created again after a new e-mail or a delete", func(t *testing.T, s *fixture) {
+		renamed := domain.UserPatch{ProfilePatch: setEmail(domaintest.Email("renamed@example.com"))}
+		u, err := s.Update(t.Context(), s.root.Actor(), s.root.ID, renamed, anyVersion)
 		require.NoError(t, err)
 		assert.False(t, ensure(t, s))
 
-		require.NoError(t, s.Delete(t.Context(), s.sue.Actor(), s.root.ID, anytime))
+		require.NoError(t, s.Delete(t.Context(), s.sue.Actor(), s.root.ID, anyVersion))
 		assert.False(t, ensure(t, s))
-		s.assertGone(t, u)
-		_, err = s.store.UserForSignIn(t.Context(), newEmail)
-		assert.Equal(t, domain.ErrNotFound, err)
+		s.assertGone(t, u.Email)
+		s.assertGone(t, newEmail)
 	})
-	testEmpty(t, "is not created where an operator was first", func(t *testing.T, s *scene) {
-		_, err := s.CreateSuperuser(t.Context(), must(domain.ParseEmail("op@example.com")), fresh)
+	runEmpty(t, "is not created after the operator created a superuser", func(t *testing.T, s *fixture) {
+		_, err := s.CreateSuperuser(t.Context(), domaintest.Email("op@example.com"), newPassword)
 		require.NoError(t, err)
 		assert.False(t, ensure(t, s))
 	})
-	testEmpty(t, "is created by the next start when the hasher or the store failed", func(t *testing.T, s *scene) {
-		s.hasher.hashErr = domain.ErrBusy
+	runEmpty(t, "is created by the next start if the hasher or the store failed", func(t *testing.T, s *fixture) {
+		s.hasher.HashErr = domain.ErrBusy
 		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, configured)
 		assert.Equal(t, domain.ErrBusy, err)
 		assert.False(t, created)
 
-		s.hasher.hashErr = nil
+		s.hasher.HashErr = nil
 		created, err = s.EnsureFirstSuperuser(ended(t), newEmail, configured)
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.False(t, created)
@@ -76,7 +76,7 @@ func TestFirstSuperuser(t *testing.T) {
 	})
 }
 
-// newSuperuser is u as it has to be if it is a superuser who was just created.
+// newSuperuser returns the new superuser that u must equal. It takes from u only the ID and the hash.
 func newSuperuser(u domain.User) domain.User {
 	return domain.User{
 		ID: u.ID, Email: newEmail, PasswordHash: u.PasswordHash, Active: true, Superuser: true,
@@ -84,61 +84,69 @@ func newSuperuser(u domain.User) domain.User {
 	}
 }
 
-func TestOperatorCreatesSuperuser(t *testing.T) {
-	test(t, "besides those that there are", func(t *testing.T, s *scene) {
-		u, err := s.CreateSuperuser(t.Context(), newEmail, fresh)
+func TestCreateSuperuser(t *testing.T) {
+	run(t, "adds a superuser while there are others", func(t *testing.T, s *fixture) {
+		u, err := s.CreateSuperuser(t.Context(), newEmail, newPassword)
 		require.NoError(t, err)
 		assert.Equal(t, newSuperuser(u), u)
-		s.assertPassword(t, u, fresh.Reveal())
+		s.assertPassword(t, u, newPassword.Reveal())
 		s.assertStored(t, u)
 		assert.Equal(t, []domain.Event{{Name: domain.EventUserCreated, SubjectID: u.ID}}, s.events)
 	})
-	test(t, "or learns why not", func(t *testing.T, s *scene) {
-		u, err := s.CreateSuperuser(t.Context(), s.ann.Email, fresh)
+	run(t, "returns an error for a taken e-mail or a busy hasher", func(t *testing.T, s *fixture) {
+		u, err := s.CreateSuperuser(t.Context(), s.ann.Email, newPassword)
 		assert.Equal(t, domain.ErrEmailTaken, err)
 		assert.Zero(t, u)
 		s.assertStored(t, s.ann)
 
-		s.hasher.hashErr = domain.ErrBusy
-		_, err = s.CreateSuperuser(t.Context(), newEmail, fresh)
+		s.hasher.HashErr = domain.ErrBusy
+		_, err = s.CreateSuperuser(t.Context(), newEmail, newPassword)
 		assert.Equal(t, domain.ErrBusy, err)
 		assert.Empty(t, s.events)
 	})
 }
 
-func TestOperatorResetsPassword(t *testing.T) {
-	test(t, "and ends the tokens of the account", func(t *testing.T, s *scene) {
-		require.NoError(t, s.ResetPassword(t.Context(), s.sue.Email, fresh))
+func TestResetPassword(t *testing.T) {
+	run(t, "sets the password and ends the tokens of the account", func(t *testing.T, s *fixture) {
+		require.NoError(t, s.ResetPassword(t.Context(), s.sue.Email, newPassword))
 		assert.Equal(t, []domain.Event{{Name: domain.EventPasswordChanged, SubjectID: s.sue.ID}}, s.events)
 		u := s.stored(t, s.sue.Email)
-		s.assertPassword(t, u, fresh.Reveal())
+		s.assertPassword(t, u, newPassword.Reveal())
 		want := s.sue
-		want.PasswordHash, want.Version, want.Epoch, want.UpdatedAt = u.PasswordHash, 4, 3, now
+		want.PasswordHash, want.Version, want.Epoch, want.UpdatedAt = u.PasswordHash, version+1, epoch+1, now
 		assert.Equal(t, want, u)
 
 		_, err := s.Self(t.Context(), s.sue.Actor())
 		assert.Equal(t, domain.ErrSignedOut, err)
 	})
-	test(t, "again when others changed the account meanwhile, with the same hash", func(t *testing.T, s *scene) {
-		s.overtake(t, s.root.Email, 3)
-		require.NoError(t, s.ResetPassword(t.Context(), s.root.Email, fresh))
+	run(t, "succeeds after 31 concurrent changes and hashes the password once", func(t *testing.T, s *fixture) {
+		s.changeConcurrently(t, s.root.Email, maxTries-1)
+		require.NoError(t, s.ResetPassword(t.Context(), s.root.Email, newPassword))
 		u := s.stored(t, s.root.Email)
-		s.assertPassword(t, u, fresh.Reveal())
-		assert.Equal(t, overtaken, u.FullName)
-		assert.EqualValues(t, s.root.Version+3+1, u.Version)
-		assert.EqualValues(t, 1, s.hasher.hashed.Load())
+		s.assertPassword(t, u, newPassword.Reveal())
+		assert.Equal(t, lastConcurrentChange, u.FullName)
+		assert.EqualValues(t, version+maxTries, u.Version)
+		assert.EqualValues(t, 1, s.hasher.Hashed.Load())
 		assert.Len(t, s.events, 1)
 	})
-	test(t, "of superusers only", func(t *testing.T, s *scene) {
-		assert.ErrorIs(t, s.ResetPassword(t.Context(), s.ann.Email, fresh), domain.ErrNotFound)
-		assert.ErrorIs(t, s.ResetPassword(t.Context(), newEmail, fresh), domain.ErrNotFound)
+	run(t, "gives up after 32 tries if it always loses", func(t *testing.T, s *fixture) {
+		s.changeConcurrently(t, s.root.Email, 1_000_000)
+		assert.Equal(t, domain.ErrContended, s.ResetPassword(t.Context(), s.root.Email, newPassword))
+		assert.EqualValues(t, maxTries, s.interleaved.reads.Load())
+		assert.EqualValues(t, maxTries, s.interleaved.updates.Load())
+		assert.Equal(t, s.root.PasswordHash, s.stored(t, s.root.Email).PasswordHash)
+		assert.Empty(t, s.events)
+	})
+	run(t, "does not find accounts that are not superusers", func(t *testing.T, s *fixture) {
+		assert.ErrorIs(t, s.ResetPassword(t.Context(), s.ann.Email, newPassword), domain.ErrNotFound)
+		assert.ErrorIs(t, s.ResetPassword(t.Context(), newEmail, newPassword), domain.ErrNotFound)
 		s.assertStored(t, s.ann)
 		assert.Empty(t, s.events)
 	})
-	test(t, "or learns that nothing was done", func(t *testing.T, s *scene) {
-		assert.ErrorIs(t, s.ResetPassword(ended(t), s.sue.Email, fresh), domain.ErrUnavailable)
-		s.hasher.hashErr = domain.ErrBusy
-		assert.Equal(t, domain.ErrBusy, s.ResetPassword(t.Context(), s.sue.Email, fresh))
+	run(t, "changes nothing if the store does not answer or the hasher is busy", func(t *testing.T, s *fixture) {
+		assert.ErrorIs(t, s.ResetPassword(ended(t), s.sue.Email, newPassword), domain.ErrUnavailable)
+		s.hasher.HashErr = domain.ErrBusy
+		assert.Equal(t, domain.ErrBusy, s.ResetPassword(t.Context(), s.sue.Email, newPassword))
 		s.assertStored(t, s.sue)
 		assert.Empty(t, s.events)
 	})

@@ -9,15 +9,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
 func TestSelf(t *testing.T) {
-	test(t, "is one's own account, until one is signed out", func(t *testing.T, s *scene) {
+	run(t, "an account gets itself until it is signed out", func(t *testing.T, s *fixture) {
 		u, err := s.Self(t.Context(), s.ann.Actor())
 		require.NoError(t, err)
 		assert.Equal(t, s.ann, u)
 
-		require.NoError(t, s.DeleteSelf(t.Context(), s.ann.Actor(), anytime))
+		require.NoError(t, s.DeleteSelf(t.Context(), s.ann.Actor(), anyVersion))
 		_, err = s.Self(t.Context(), s.ann.Actor())
 		assert.Equal(t, domain.ErrSignedOut, err)
 	})
@@ -28,87 +29,82 @@ func TestUpdateSelf(t *testing.T) {
 		patch  domain.ProfilePatch
 		change func(*domain.User)
 	}{
-		"sets a name":        {domain.ProfilePatch{FullName: domain.Some(overtaken)}, func(u *domain.User) { u.FullName = overtaken }},
-		"clears the name":    {domain.ProfilePatch{FullName: domain.Some(noName)}, func(u *domain.User) { u.FullName = noName }},
-		"sets an e-mail":     {domain.ProfilePatch{Email: domain.Some(newEmail)}, func(u *domain.User) { u.Email = newEmail }},
-		"sets both together": {domain.ProfilePatch{Email: domain.Some(newEmail), FullName: domain.Some(noName)}, func(u *domain.User) { u.Email, u.FullName = newEmail, noName }},
+		"sets its name":   {setName(newName), func(u *domain.User) { u.FullName = newName }},
+		"clears its name": {setName(noName), func(u *domain.User) { u.FullName = noName }},
+		"sets its e-mail": {setEmail(newEmail), func(u *domain.User) { u.Email = newEmail }},
+		"changes both": {
+			domain.ProfilePatch{Email: domain.Some(newEmail), FullName: domain.Some(noName)},
+			func(u *domain.User) { u.Email, u.FullName = newEmail, noName },
+		},
 	} {
-		test(t, name+", leaves the rest and keeps tokens alive", func(t *testing.T, s *scene) {
+		run(t, "an account "+name+", keeps every other field and stays signed in", func(t *testing.T, s *fixture) {
 			want := s.ann
 			c.change(&want)
-			want.Version, want.UpdatedAt = 4, now
+			want.Version, want.UpdatedAt = version+1, now
 
-			u, err := s.UpdateSelf(t.Context(), s.ann.Actor(), c.patch, domain.OnlyVersions(s.ann.Version))
+			u, err := s.UpdateSelf(t.Context(), s.ann.Actor(), c.patch, domain.OnlyVersions(version))
 			require.NoError(t, err)
 			assert.Equal(t, want, u)
-			assert.Equal(t, []domain.Event{{Name: domain.EventProfileChanged, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
+			s.assertEvents(t, s.ann, s.ann, domain.EventProfileChanged)
 
 			u, err = s.Self(t.Context(), s.ann.Actor())
 			require.NoError(t, err)
 			assert.Equal(t, want, u)
 		})
 	}
-	for name, patch := range map[string]domain.ProfilePatch{
-		"an empty patch":      {},
-		"what is there today": {Email: domain.Some(must(domain.ParseEmail("Ann@Example.com"))), FullName: domain.Some(annName)},
-	} {
-		test(t, name+" changes nothing, the version neither", func(t *testing.T, s *scene) {
-			u, err := s.UpdateSelf(t.Context(), s.ann.Actor(), patch, anytime)
+	run(t, "an update without a difference writes nothing and keeps the version", func(t *testing.T, s *fixture) {
+		for _, patch := range []domain.ProfilePatch{
+			{},
+			{Email: domain.Some(domaintest.Email("Ann@Example.com")), FullName: domain.Some(s.ann.FullName)},
+		} {
+			u, err := s.UpdateSelf(t.Context(), s.ann.Actor(), patch, anyVersion)
 			require.NoError(t, err)
 			assert.Equal(t, s.ann, u)
 			s.assertStored(t, s.ann)
-			assert.Zero(t, s.contest.writes.Load())
+			assert.Zero(t, s.interleaved.updates.Load())
 			assert.Empty(t, s.events)
-		})
-	}
+		}
+	})
 }
 
 func TestTakenEmails(t *testing.T) {
-	take := func(email domain.Email) domain.ProfilePatch { return domain.ProfilePatch{Email: domain.Some(email)} }
-
-	test(t, "are told ten times to an account, then it has to wait", func(t *testing.T, s *scene) {
+	take := func(t *testing.T, s *fixture, by domain.User, taken domain.Email) error {
+		_, err := s.UpdateSelf(t.Context(), by.Actor(), setEmail(taken), anyVersion)
+		return err
+	}
+	run(t, "an account learns of ten taken e-mails and must then wait", func(t *testing.T, s *fixture) {
 		for range attempts {
-			_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), anytime)
-			assert.Equal(t, domain.ErrEmailTaken, err)
+			assert.Equal(t, domain.ErrEmailTaken, take(t, s, s.ann, s.bob.Email))
 		}
-		_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), anytime)
-		assert.ErrorIs(t, err, domain.ErrTooManyAttempts)
+		assert.ErrorIs(t, take(t, s, s.ann, s.bob.Email), domain.ErrTooManyAttempts)
 		s.assertStored(t, s.ann)
 		assert.Empty(t, s.events)
 
-		_, err = s.UpdateSelf(t.Context(), s.ann.Actor(), domain.ProfilePatch{FullName: domain.Some(noName)}, anytime)
-		require.NoError(t, err, "what names no e-mail is not limited")
-		_, err = s.UpdateSelf(t.Context(), s.bob.Actor(), take(s.ann.Email), anytime)
-		assert.Equal(t, domain.ErrEmailTaken, err, "others have attempts of their own")
+		_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), setName(noName), anyVersion)
+		require.NoError(t, err, "a patch without an e-mail has no limit")
+		assert.Equal(t, domain.ErrEmailTaken, take(t, s, s.bob, s.ann.Email), "each account has its own attempts")
 	})
-	test(t, "alone are counted", func(t *testing.T, s *scene) {
+	run(t, "only taken e-mails cost an attempt", func(t *testing.T, s *fixture) {
 		for i := range 2 * attempts {
-			_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), take(must(domain.ParseEmail(fmt.Sprint(i, "@example.com")))), anytime)
-			require.NoError(t, err)
-			_, err = s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), domain.OnlyVersions(s.ann.Version))
+			require.NoError(t, take(t, s, s.ann, domaintest.Email(fmt.Sprint(i, "@example.com"))))
+			_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), setEmail(s.bob.Email), domain.OnlyVersions(version))
 			assert.Equal(t, domain.ErrStale, err)
-			_, err = s.UpdateSelf(ended(t), s.ann.Actor(), take(s.bob.Email), anytime)
+			_, err = s.UpdateSelf(ended(t), s.ann.Actor(), setEmail(s.bob.Email), anyVersion)
 			assert.ErrorIs(t, err, domain.ErrUnavailable)
 		}
 		for range attempts {
-			_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), anytime)
-			assert.Equal(t, domain.ErrEmailTaken, err)
+			assert.Equal(t, domain.ErrEmailTaken, take(t, s, s.ann, s.bob.Email))
 		}
-		_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), anytime)
-		assert.ErrorIs(t, err, domain.ErrTooManyAttempts)
+		assert.ErrorIs(t, take(t, s, s.ann, s.bob.Email), domain.ErrTooManyAttempts)
 	})
-	test(t, "are told to superusers without a limit", func(t *testing.T, s *scene) {
+	run(t, "a superuser has no limit", func(t *testing.T, s *fixture) {
 		for range 2 * attempts {
-			_, err := s.UpdateSelf(t.Context(), s.root.Actor(), take(s.bob.Email), anytime)
-			assert.Equal(t, domain.ErrEmailTaken, err)
+			assert.Equal(t, domain.ErrEmailTaken, take(t, s, s.root, s.bob.Email))
 		}
 	})
-	test(t, "are told no oftener to many questions at once", func(t *testing.T, s *scene) {
+	run(t, "the limit also holds for concurrent calls", func(t *testing.T, s *fixture) {
 		taken := 0
-		for _, err := range s.atOnce(10*attempts, func(int) error {
-			_, err := s.UpdateSelf(t.Context(), s.ann.Actor(), take(s.bob.Email), anytime)
-			return err
-		}) {
+		for _, err := range s.concurrently(10*attempts, func(int) error { return take(t, s, s.ann, s.bob.Email) }) {
 			if errors.Is(err, domain.ErrEmailTaken) {
 				taken++
 			}
@@ -117,56 +113,59 @@ func TestTakenEmails(t *testing.T) {
 	})
 }
 
-func TestChangePassword(t *testing.T) {
-	wrongGuess := func(t *testing.T, s *scene) error {
-		return s.ChangePassword(t.Context(), s.ann.Actor(), wrong, fresh, domain.Versions{})
-	}
-	// assertAttempts looks whether ann may guess so many times before she has to wait.
-	assertAttempts := func(t *testing.T, s *scene, want int) {
-		t.Helper()
-		for range want {
-			require.Equal(t, domain.ErrWrongPassword, wrongGuess(t, s))
-		}
-		require.ErrorIs(t, wrongGuess(t, s), domain.ErrTooManyAttempts)
-	}
+// changePassword changes Ann's password for any version of her account.
+func (s *fixture) changePassword(t *testing.T, current string) error {
+	t.Helper()
+	return s.ChangePassword(t.Context(), s.ann.Actor(), current, newPassword, anyVersion)
+}
 
-	test(t, "sets the new one, ends every token and gives the attempts back", func(t *testing.T, s *scene) {
-		require.Equal(t, domain.ErrWrongPassword, wrongGuess(t, s))
+// assertAttempts checks that Ann may give this number of wrong passwords before she must wait.
+func (s *fixture) assertAttempts(t *testing.T, want int) {
+	t.Helper()
+	for range want {
+		require.Equal(t, domain.ErrWrongPassword, s.changePassword(t, wrong))
+	}
+	require.ErrorIs(t, s.changePassword(t, wrong), domain.ErrTooManyAttempts)
+}
+
+func TestChangePassword(t *testing.T) {
+	run(t, "sets the new password, ends every token and resets the attempts", func(t *testing.T, s *fixture) {
+		require.Equal(t, domain.ErrWrongPassword, s.changePassword(t, wrong))
 		s.events = nil
-		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{}))
-		assert.Equal(t, []domain.Event{{Name: domain.EventPasswordChanged, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
+		require.NoError(t, s.changePassword(t, correct))
+		s.assertEvents(t, s.ann, s.ann, domain.EventPasswordChanged)
 		_, err := s.Self(t.Context(), s.ann.Actor())
 		assert.Equal(t, domain.ErrSignedOut, err)
 
 		u := s.stored(t, s.ann.Email)
-		s.assertPassword(t, u, fresh.Reveal())
+		s.assertPassword(t, u, newPassword.Reveal())
 		want := s.ann
-		want.PasswordHash, want.Version, want.Epoch, want.UpdatedAt = u.PasswordHash, 4, 3, now
+		want.PasswordHash, want.Version, want.Epoch, want.UpdatedAt = u.PasswordHash, version+1, epoch+1, now
 		assert.Equal(t, want, u)
 
 		s.ann = u
-		assertAttempts(t, s, attempts)
+		s.assertAttempts(t, attempts)
 	})
-	test(t, "refuses a wrong current one, and after ten of them even the right one", func(t *testing.T, s *scene) {
-		require.Equal(t, domain.ErrWrongPassword, wrongGuess(t, s))
-		assert.Equal(t, []domain.Event{{Name: domain.EventPasswordCheckFailed, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
-		assertAttempts(t, s, attempts-1)
+	run(t, "refuses a wrong password, and after ten of them also the correct one", func(t *testing.T, s *fixture) {
+		require.Equal(t, domain.ErrWrongPassword, s.changePassword(t, wrong))
+		s.assertEvents(t, s.ann, s.ann, domain.EventPasswordCheckFailed)
+		s.assertAttempts(t, attempts-1)
 
-		verified := s.hasher.verified.Load()
-		err := s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{})
-		assert.ErrorIs(t, err, domain.ErrTooManyAttempts)
-		assert.Equal(t, verified, s.hasher.verified.Load())
+		verified := s.hasher.Verified.Load()
+		assert.ErrorIs(t, s.changePassword(t, correct), domain.ErrTooManyAttempts)
+		assert.Equal(t, verified, s.hasher.Verified.Load())
 		s.assertStored(t, s.ann)
-		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.bob.Actor(), wrong, fresh, domain.Versions{}), "others have attempts of their own")
+		err := s.ChangePassword(t.Context(), s.bob.Actor(), wrong, newPassword, anyVersion)
+		assert.Equal(t, domain.ErrWrongPassword, err, "each account has its own attempts")
 	})
-	test(t, "checks no more guesses when many come at once", func(t *testing.T, s *scene) {
-		s.atOnce(10*attempts, func(int) error { return wrongGuess(t, s) })
-		assert.EqualValues(t, attempts, s.hasher.verified.Load())
+	run(t, "checks no more passwords for concurrent calls", func(t *testing.T, s *fixture) {
+		s.concurrently(10*attempts, func(int) error { return s.changePassword(t, wrong) })
+		assert.EqualValues(t, attempts, s.hasher.Verified.Load())
 	})
-	test(t, "refuses the current one as the new one, to whoever knows it", func(t *testing.T, s *scene) {
-		current := must(domain.ParsePassword(known))
+	run(t, "refuses the current password as the new one, without costing an attempt", func(t *testing.T, s *fixture) {
+		current := domaintest.Password(correct)
 		for range attempts + 1 {
-			err := s.ChangePassword(t.Context(), s.ann.Actor(), known, current, domain.Versions{})
+			err := s.ChangePassword(t.Context(), s.ann.Actor(), correct, current, anyVersion)
 			var invalid *domain.Error
 			require.ErrorAs(t, err, &invalid)
 			assert.Equal(t, domain.Invalid, invalid.Kind)
@@ -175,96 +174,81 @@ func TestChangePassword(t *testing.T) {
 		}
 		assert.Empty(t, s.events)
 		s.assertStored(t, s.ann)
-
-		guess := must(domain.ParsePassword(wrong))
-		assert.Equal(t, domain.ErrWrongPassword, s.ChangePassword(t.Context(), s.ann.Actor(), wrong, guess, domain.Versions{}))
-		assertAttempts(t, s, attempts-1)
+		s.assertAttempts(t, attempts)
 	})
-	for fault, inject := range map[string]func(*scene, error){
-		"cannot be checked": func(s *scene, err error) { s.hasher.verifyErr = err },
-		"cannot be hashed":  func(s *scene, err error) { s.hasher.hashErr = err },
+	run(t, "checks the current password before it compares the new one", func(t *testing.T, s *fixture) {
+		err := s.ChangePassword(t.Context(), s.ann.Actor(), wrong, domaintest.Password(wrong), anyVersion)
+		assert.Equal(t, domain.ErrWrongPassword, err)
+		s.assertAttempts(t, attempts-1)
+	})
+	for fault, inject := range map[string]func(*fixture, error){
+		"the check": func(s *fixture, err error) { s.hasher.VerifyErr = err },
+		"the hash":  func(s *fixture, err error) { s.hasher.HashErr = err },
 	} {
-		test(t, "changes nothing and costs no attempt when a password "+fault, func(t *testing.T, s *scene) {
+		run(t, "changes nothing and costs no attempt if "+fault+" fails", func(t *testing.T, s *fixture) {
 			inject(s, domain.ErrBusy)
 			for range attempts + 1 {
-				assert.Equal(t, domain.ErrBusy, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{}))
+				assert.Equal(t, domain.ErrBusy, s.changePassword(t, correct))
 			}
 			inject(s, nil)
 			s.assertStored(t, s.ann)
 			assert.Empty(t, s.events)
-			assertAttempts(t, s, attempts)
+			s.assertAttempts(t, attempts)
 		})
 	}
-	test(t, "costs no attempt when the store does not answer", func(t *testing.T, s *scene) {
+	run(t, "costs no attempt if the store does not answer", func(t *testing.T, s *fixture) {
 		for range attempts + 1 {
-			assert.ErrorIs(t, s.ChangePassword(ended(t), s.ann.Actor(), known, fresh, domain.Versions{}), domain.ErrUnavailable)
+			err := s.ChangePassword(ended(t), s.ann.Actor(), correct, newPassword, anyVersion)
+			assert.ErrorIs(t, err, domain.ErrUnavailable)
 		}
-		assertAttempts(t, s, attempts)
+		s.assertAttempts(t, attempts)
 	})
-	test(t, "is made again on top of what others changed meanwhile", func(t *testing.T, s *scene) {
-		s.overtake(t, s.ann.Email, 3)
-		require.NoError(t, s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{}))
+	run(t, "keeps concurrent changes of other fields", func(t *testing.T, s *fixture) {
+		s.changeConcurrently(t, s.ann.Email, 3)
+		require.NoError(t, s.changePassword(t, correct))
 		u := s.stored(t, s.ann.Email)
-		s.assertPassword(t, u, fresh.Reveal())
-		assert.Equal(t, overtaken, u.FullName)
-		assert.EqualValues(t, s.ann.Version+3+1, u.Version)
-		assert.EqualValues(t, s.ann.Epoch+1, u.Epoch)
+		s.assertPassword(t, u, newPassword.Reveal())
+		assert.Equal(t, lastConcurrentChange, u.FullName)
+		assert.EqualValues(t, version+3+1, u.Version)
+		assert.EqualValues(t, epoch+1, u.Epoch)
 	})
-	test(t, "of many at once one succeeds and signs the others out", func(t *testing.T, s *scene) {
-		errs := s.atOnce(attempts, func(int) error {
-			return s.ChangePassword(t.Context(), s.ann.Actor(), known, fresh, domain.Versions{})
-		})
+	run(t, "succeeds once for concurrent calls and signs the others out", func(t *testing.T, s *fixture) {
+		errs := s.concurrently(attempts, func(int) error { return s.changePassword(t, correct) })
 		assertOneSucceeds(t, errs, domain.ErrSignedOut)
-		assert.EqualValues(t, s.ann.Epoch+1, s.stored(t, s.ann.Email).Epoch)
+		assert.EqualValues(t, epoch+1, s.stored(t, s.ann.Email).Epoch)
 		assert.Len(t, s.events, 1)
 	})
 }
 
-func assertOneSucceeds(t *testing.T, errs []error, refusal error) {
-	t.Helper()
-	succeeded := 0
-	for _, err := range errs {
-		if err == nil {
-			succeeded++
-			continue
-		}
-		assert.ErrorIs(t, err, refusal)
-	}
-	assert.Equal(t, 1, succeeded)
-}
-
 func TestDeleteSelf(t *testing.T) {
-	test(t, "deletes the account with its items and ends its tokens", func(t *testing.T, s *scene) {
-		item := domain.Item{ID: "id-of-item", OwnerID: s.ann.ID, Title: must(domain.ParseTitle("a title"))}
+	run(t, "an account deletes itself with its items and is signed out", func(t *testing.T, s *fixture) {
+		item := domaintest.Item(s.ann)
 		require.NoError(t, s.store.CreateItem(t.Context(), s.ann.Actor(), item))
 
-		require.NoError(t, s.DeleteSelf(t.Context(), s.ann.Actor(), domain.OnlyVersions(s.ann.Version)))
-		s.assertGone(t, s.ann)
+		require.NoError(t, s.DeleteSelf(t.Context(), s.ann.Actor(), domain.OnlyVersions(version)))
+		s.assertGone(t, s.ann.Email)
 		_, err := s.store.Item(t.Context(), s.root.Actor(), domain.AllItems(), item.ID)
 		assert.Equal(t, domain.ErrNotFound, err)
-		assert.Equal(t, []domain.Event{{Name: domain.EventUserDeleted, ActorID: s.ann.ID, SubjectID: s.ann.ID}}, s.events)
-		assert.Equal(t, domain.ErrSignedOut, s.DeleteSelf(t.Context(), s.ann.Actor(), anytime))
+		s.assertEvents(t, s.ann, s.ann, domain.EventUserDeleted)
+		assert.Equal(t, domain.ErrSignedOut, s.DeleteSelf(t.Context(), s.ann.Actor(), anyVersion))
 	})
-	test(t, "is refused to superusers", func(t *testing.T, s *scene) {
-		assert.Equal(t, domain.ErrCannotDeleteSelf, s.DeleteSelf(t.Context(), s.root.Actor(), anytime))
+	run(t, "a superuser cannot delete itself", func(t *testing.T, s *fixture) {
+		assert.Equal(t, domain.ErrCannotDeleteSelf, s.DeleteSelf(t.Context(), s.root.Actor(), anyVersion))
 		s.assertStored(t, s.root)
-		signedOut := s.root.Actor()
-		signedOut.Epoch--
-		assert.Equal(t, domain.ErrSignedOut, s.DeleteSelf(t.Context(), signedOut, anytime))
+		assert.Equal(t, domain.ErrSignedOut, s.DeleteSelf(t.Context(), signedOut(s.root), anyVersion))
 		assert.Empty(t, s.events)
 	})
 }
 
-func TestATokenThatHasEndedIsSignedOutEvenWithoutAttempts(t *testing.T) {
-	test(t, "on both ways that are limited", func(t *testing.T, s *scene) {
+func TestASignedOutActorIsSignedOutEvenIfNoAttemptIsLeft(t *testing.T) {
+	run(t, "for both limits", func(t *testing.T, s *fixture) {
 		for range attempts {
 			require.NoError(t, s.EmailAttempts.Take(s.ann.ID))
 			require.NoError(t, s.PasswordAttempts.Take(s.ann.ID))
 		}
-		ended := s.ann.Actor()
-		ended.Epoch++
-		_, err := s.UpdateSelf(t.Context(), ended, domain.ProfilePatch{Email: domain.Some(s.ann.Email)}, domain.Versions{})
+		_, err := s.UpdateSelf(t.Context(), signedOut(s.ann), setEmail(s.ann.Email), anyVersion)
 		assert.ErrorIs(t, err, domain.ErrSignedOut)
-		assert.ErrorIs(t, s.ChangePassword(t.Context(), ended, known, fresh, domain.Versions{}), domain.ErrSignedOut)
+		err = s.ChangePassword(t.Context(), signedOut(s.ann), correct, newPassword, anyVersion)
+		assert.ErrorIs(t, err, domain.ErrSignedOut)
 	})
 }

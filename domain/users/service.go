@@ -1,6 +1,6 @@
-// Package users holds the use cases around accounts: one's own profile, their administration by
-// superusers, and (operator.go) the operator's creation of superusers and reset of their passwords. It decides who may do
-// what; how accounts are kept and passwords hashed is behind ports.
+// Package users holds the use cases of accounts: an account changes itself, a superuser changes all
+// accounts, and the operator of the installation creates superusers and resets their passwords
+// (operator.go). It decides which actor may do what. Ports hide how accounts are kept and passwords hashed.
 package users
 
 import (
@@ -16,7 +16,7 @@ import (
 type Service struct {
 	Store            ports.UserStore
 	Hasher           ports.PasswordHasher
-	EmailAttempts    ports.AttemptLimiter // answers "taken", per account
+	EmailAttempts    ports.AttemptLimiter // refusals with ErrEmailTaken, per account
 	PasswordAttempts ports.AttemptLimiter // wrong current passwords, per account
 	Audit            func(context.Context, domain.Event)
 	NewID            func() string    // a UUIDv7
@@ -31,14 +31,17 @@ func (s *Service) Self(ctx context.Context, by domain.Actor) (domain.User, error
 }
 
 // UpdateSelf implements [ports.Users].
-func (s *Service) UpdateSelf(ctx context.Context, by domain.Actor, p domain.ProfilePatch, ifVersion domain.Versions) (domain.User, error) {
+func (s *Service) UpdateSelf(
+	ctx context.Context, by domain.Actor, p domain.ProfilePatch, ifVersion domain.Versions,
+) (domain.User, error) {
 	change := func(u domain.User) (domain.User, error) {
 		return domain.UserPatch{ProfilePatch: p}.ApplyTo(u), nil
 	}
 	if _, ok := p.Email.Get(); !ok || by.Superuser {
 		return s.update(ctx, by, by.ID, ifVersion, change)
 	}
-	// Whether an e-mail is taken is somebody's secret; superusers can list all of them anyway.
+	// ErrEmailTaken tells that another person has an account. The limit keeps an account from testing
+	// many addresses. Superusers need no limit, because they can list all accounts.
 	if err := s.EmailAttempts.Take(by.ID); err != nil {
 		return domain.User{}, s.refuse(ctx, by, err)
 	}
@@ -50,7 +53,9 @@ func (s *Service) UpdateSelf(ctx context.Context, by domain.Actor, p domain.Prof
 }
 
 // ChangePassword implements [ports.Users].
-func (s *Service) ChangePassword(ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions) error {
+func (s *Service) ChangePassword(
+	ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions,
+) error {
 	if err := s.PasswordAttempts.Take(by.ID); err != nil {
 		return s.refuse(ctx, by, err)
 	}
@@ -63,7 +68,9 @@ func (s *Service) ChangePassword(ctx context.Context, by domain.Actor, current s
 			return u, domain.ErrWrongPassword
 		}
 		if next.Reveal() == current {
-			return u, domain.InvalidFields(domain.FieldError{Field: "new_password", Message: "must differ from the current password"})
+			return u, domain.InvalidFields(domain.FieldError{
+				Field: "new_password", Message: "must differ from the current password",
+			})
 		}
 		u.PasswordHash, err = s.Hasher.Hash(ctx, next.Reveal())
 		return u, err
@@ -96,7 +103,9 @@ func (s *Service) Get(ctx context.Context, by domain.Actor, id string) (domain.U
 }
 
 // List implements [ports.Users].
-func (s *Service) List(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error) {
+func (s *Service) List(
+	ctx context.Context, by domain.Actor, page domain.PageRequest,
+) (domain.Page[domain.User], error) {
 	if !by.Superuser {
 		return domain.Page[domain.User]{}, s.refuse(ctx, by, domain.ErrSuperuserRequired)
 	}
@@ -122,11 +131,13 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewUser
 }
 
 // Update implements [ports.Users].
-func (s *Service) Update(ctx context.Context, by domain.Actor, id string, p domain.UserPatch, ifVersion domain.Versions) (domain.User, error) {
+func (s *Service) Update(
+	ctx context.Context, by domain.Actor, id string, p domain.UserPatch, ifVersion domain.Versions,
+) (domain.User, error) {
 	if !by.Superuser {
 		return domain.User{}, s.refuse(ctx, by, domain.ErrSuperuserRequired)
 	}
-	var hash string // made once, however often the change is made again
+	var hash string // made once for all tries
 	return s.update(ctx, by, id, ifVersion, func(u domain.User) (domain.User, error) {
 		if password, ok := p.Password.Get(); ok {
 			if hash == "" {
@@ -152,8 +163,8 @@ func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVers
 	return s.delete(ctx, by, id, ifVersion)
 }
 
-// refuse returns reason, save to an actor who is not even signed in any more: a token that has
-// ended is 401 everywhere.
+// refuse returns reason. If the actor is signed out it returns ErrSignedOut instead, because a token that
+// is no longer valid must have the same answer everywhere.
 func (s *Service) refuse(ctx context.Context, by domain.Actor, reason error) error {
 	if _, err := s.Store.User(ctx, by, by.ID); err != nil {
 		return err
@@ -161,28 +172,31 @@ func (s *Service) refuse(ctx context.Context, by domain.Actor, reason error) err
 	return reason
 }
 
-// update reads the account, changes it and writes it back. When others were faster it starts over,
-// unless the caller said which version the change is for.
-func (s *Service) update(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions, change func(domain.User) (domain.User, error)) (domain.User, error) {
+// update reads the account, changes it and writes it back. If a concurrent change came between, it repeats
+// all three, unless ifVersion limits the Versions that the change is meant for.
+func (s *Service) update(
+	ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions,
+	change func(domain.User) (domain.User, error),
+) (domain.User, error) {
 	var result domain.User
 	attempt := func() error {
-		read, err := s.Store.User(ctx, by, id)
+		old, err := s.Store.User(ctx, by, id)
 		if err != nil {
 			return err
 		}
-		if !ifVersion.Allow(read.Version) {
+		if !ifVersion.Allow(old.Version) {
 			return domain.ErrStale
 		}
-		next, err := change(read)
+		next, err := change(old)
 		if err != nil {
 			return err
 		}
-		next, differs := read.Revise(next, s.Now())
+		next, differs := old.Revise(next, s.Now())
 		if differs {
-			if err := s.Store.UpdateUser(ctx, by, next, read); err != nil {
+			if err := s.Store.UpdateUser(ctx, by, next, old); err != nil {
 				return err
 			}
-			s.auditChange(ctx, by, read, next)
+			s.auditChanges(ctx, by, old, next)
 		}
 		result = next
 		return nil
@@ -199,23 +213,24 @@ func (s *Service) delete(ctx context.Context, by domain.Actor, id string, ifVers
 	return nil
 }
 
-func (s *Service) auditChange(ctx context.Context, by domain.Actor, old, fresh domain.User) {
+// auditChanges records one event for each kind of change between old and next.
+func (s *Service) auditChanges(ctx context.Context, by domain.Actor, old, next domain.User) {
 	for _, c := range []struct {
 		event   string
 		changed bool
 	}{
-		{domain.EventProfileChanged, old.Email != fresh.Email || old.FullName != fresh.FullName},
-		{domain.EventPasswordChanged, old.PasswordHash != fresh.PasswordHash},
-		{domain.EventRoleChanged, old.Superuser != fresh.Superuser},
-		{domain.EventActivationChanged, old.Active != fresh.Active},
+		{domain.EventProfileChanged, old.Email != next.Email || old.FullName != next.FullName},
+		{domain.EventPasswordChanged, old.PasswordHash != next.PasswordHash},
+		{domain.EventRoleChanged, old.Superuser != next.Superuser},
+		{domain.EventActivationChanged, old.Active != next.Active},
 	} {
 		if c.changed {
-			s.Audit(ctx, domain.Event{Name: c.event, ActorID: by.ID, SubjectID: fresh.ID})
+			s.Audit(ctx, domain.Event{Name: c.event, ActorID: by.ID, SubjectID: next.ID})
 		}
 	}
 }
 
-// newUser returns an active account with its counters at their start.
+// newUser returns a new active account.
 func newUser(id string, now time.Time, email domain.Email, hash string) domain.User {
 	return domain.User{
 		ID: id, Email: email, PasswordHash: hash, Active: true,

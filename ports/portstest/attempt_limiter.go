@@ -11,26 +11,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// TestAttemptLimiter tests what [ports.AttemptLimiter] promises. open returns a limiter that reads
-// the time from now, that nobody has used, and that grants at least two attempts in a row.
+// TestAttemptLimiter tests the contract of [ports.AttemptLimiter]. open returns an unused limiter that reads
+// the time from now and has at least two attempts for each key.
 func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Time) ports.AttemptLimiter) {
-	fixture := func(t *testing.T) (ports.AttemptLimiter, *clock) {
-		c := &clock{time: later}
+	newFixture := func(t *testing.T) (ports.AttemptLimiter, *clock) {
+		c := &clock{time: domaintest.Created}
 		return open(t, c.now), c
 	}
-	t.Run("attempts run out, and each key has its own", func(t *testing.T) {
-		l, _ := fixture(t)
+	t.Run("each key has its own attempts, and they run out", func(t *testing.T) {
+		l, _ := newFixture(t)
 		burst := spendAll(t, l, "a")
 		require.Greater(t, burst, 1)
 		for _, key := range []string{"", "b", "A", "a ", "a\x00", strings.Repeat("a", 1<<16)} {
 			assert.Equal(t, burst, spendAll(t, l, key), "%.10q", key)
 		}
 	})
-	t.Run("the next attempt comes after RetryAfter and not before", func(t *testing.T) {
-		l, clock := fixture(t)
+	t.Run("the next attempt is possible after RetryAfter and not before", func(t *testing.T) {
+		l, clock := newFixture(t)
 		spendAll(t, l, "a")
 		for range 3 {
 			wait := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter
@@ -41,7 +42,7 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		}
 	})
 	t.Run("a refusal spends nothing", func(t *testing.T) {
-		l, clock := fixture(t)
+		l, clock := newFixture(t)
 		spendAll(t, l, "a")
 		wait := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter
 		for range 100 {
@@ -50,14 +51,14 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		clock.advance(wait)
 		assert.NoError(t, l.Take("a"))
 	})
-	t.Run("no more attempts than at first come back with time", func(t *testing.T) {
-		l, clock := fixture(t)
+	t.Run("no key ever has more attempts than at first", func(t *testing.T) {
+		l, clock := newFixture(t)
 		burst := spendAll(t, l, "a")
 		clock.advance(100 * 365 * 24 * time.Hour)
 		assert.Equal(t, burst, spendAll(t, l, "a"))
 	})
-	t.Run("an attempt given back can be taken again", func(t *testing.T) {
-		l, clock := fixture(t)
+	t.Run("a refunded attempt can be taken again", func(t *testing.T) {
+		l, clock := newFixture(t)
 		burst := spendAll(t, l, "a")
 		l.Refund("a")
 		assert.Equal(t, 1, spendAll(t, l, "a"))
@@ -69,10 +70,10 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		wait := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts).RetryAfter
 		clock.advance(wait)
 		l.Refund("a")
-		assert.Equal(t, 2, spendAll(t, l, "a"), "one that came back and one that was given back")
+		assert.Equal(t, 2, spendAll(t, l, "a"), "one returned with time and one was refunded")
 	})
-	t.Run("giving back what was not taken gives nothing, nor to others", func(t *testing.T) {
-		l, _ := fixture(t)
+	t.Run("a refund without a taken attempt has no effect, and no refund affects another key", func(t *testing.T) {
+		l, _ := newFixture(t)
 		l.Refund("a")
 		l.Refund("a")
 		burst := spendAll(t, l, "a")
@@ -81,8 +82,8 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		assert.ErrorIs(t, l.Take("b"), domain.ErrTooManyAttempts)
 		require.NoError(t, l.Take("a"))
 	})
-	t.Run("a key that is cleared has all its attempts back, and only it", func(t *testing.T) {
-		l, _ := fixture(t)
+	t.Run("a reset returns all attempts of its key and of no other key", func(t *testing.T) {
+		l, _ := newFixture(t)
 		burst := spendAll(t, l, "a")
 		spendAll(t, l, "b")
 		l.Reset("a")
@@ -91,15 +92,15 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		assert.Equal(t, burst, spendAll(t, l, "a"))
 		assert.Equal(t, burst, spendAll(t, l, "c"))
 	})
-	t.Run("calls at once get no more attempts than calls in a row", func(t *testing.T) {
-		l, _ := fixture(t)
+	t.Run("concurrent calls get no more attempts than calls in sequence", func(t *testing.T) {
+		l, _ := newFixture(t)
 		burst := spendAll(t, l, "a")
 		assertWinners(t, burst, race(burst+100, func(int) error { return l.Take("b") }), domain.ErrTooManyAttempts)
 		race(burst, func(int) error { l.Refund("b"); return nil })
 		assert.Equal(t, burst, spendAll(t, l, "b"))
 	})
-	t.Run("its memory does not grow with keys, be they many or long", func(t *testing.T) {
-		l, clock := fixture(t)
+	t.Run("memory does not grow with the number or the length of keys", func(t *testing.T) {
+		l, clock := newFixture(t)
 		padding := strings.Repeat("x", 1<<10)
 		take := func(from, to int) uint64 {
 			for k := from; k < to; k++ {
@@ -115,21 +116,21 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 	})
 }
 
-// spendAll takes attempts until there are no more and returns how many there were.
+// spendAll takes all attempts of key and returns how many there were.
 func spendAll(t *testing.T, l ports.AttemptLimiter, key string) int {
 	t.Helper()
-	const mostToTry = 100_000
-	for n := range mostToTry {
+	const maxAttempts = 100_000
+	for n := range maxAttempts {
 		if err := l.Take(key); err != nil {
 			require.ErrorIs(t, err, domain.ErrTooManyAttempts)
 			return n
 		}
 	}
-	require.Fail(t, "attempts do not run out")
+	require.Fail(t, "the limiter has no limit")
 	return 0
 }
 
-// heap is how many bytes are in use.
+// heap returns how many bytes of the heap are in use.
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -1,5 +1,4 @@
-// Package portstest is the contract of the driven ports as tests: one function per port, which
-// every adapter runs against itself. Each sentence of a port's comment has a test here that says
-// it again. It knows only domain and ports, never an adapter, and looks at an implementation
-// through the port alone.
+// Package portstest holds the contract of the driven ports as tests: one function for each port, which every
+// adapter runs on its implementation. Each promise in a port's comment has a test here. The package imports
+// no adapter, and it uses an implementation only through its port.
 package portstest

@@ -2,6 +2,7 @@ package portstest
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,22 +14,26 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// phcSyntax is the PHC string format: an id, parameters, a salt and a hash.
-const phcSyntax = `^\$[a-z0-9-]{1,32}(\$v=\d+)?(\$[a-z0-9-]+=[^$,]+(,[a-z0-9-]+=[^$,]+)*)?\$[A-Za-z0-9+/.-]+\$[A-Za-z0-9+/]+$`
+// phcSyntax is the PHC string format: an id, an optional version, parameters, a salt and a hash.
+const phcSyntax = `^\$[a-z0-9-]{1,32}` +
+	`(\$v=\d+)?` +
+	`(\$[a-z0-9-]+=[^$,]+(,[a-z0-9-]+=[^$,]+)*)?` +
+	`\$[A-Za-z0-9+/.-]+` +
+	`\$[A-Za-z0-9+/]+$`
 
-// TestPasswordHasher tests what [ports.PasswordHasher] promises. open returns one whose queue is
-// empty.
+// TestPasswordHasher tests the contract of [ports.PasswordHasher]. open returns an idle hasher.
 func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher) {
-	t.Run("a hash is in PHC string format and matches what it was made from", func(t *testing.T) {
+	t.Run("a hash is in PHC string format and matches its password", func(t *testing.T) {
 		h := open(t)
-		for _, plain := range []string{"", "correct horse", "Grüße 🦆", "a\x00b", " \t\n", strings.Repeat("ab", 300)} {
+		long := strings.Repeat("ab", 300)
+		for _, plain := range []string{"", "correct horse", "Grüße 🦆", "a\x00b", " \t\n", long} {
 			hash, err := h.Hash(t.Context(), plain)
 			require.NoError(t, err)
 			assert.Regexp(t, phcSyntax, hash)
 			assertVerify(t, h, true, plain, hash)
 		}
 	})
-	t.Run("two hashes of one password differ, salt and all", func(t *testing.T) {
+	t.Run("two hashes of one password differ in their salt and their key", func(t *testing.T) {
 		h := open(t)
 		first, second := mustHash(t, h, "correct horse"), mustHash(t, h, "correct horse")
 		salt, key := saltAndKey(first)
@@ -39,7 +44,10 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 		h := open(t)
 		long := strings.Repeat("x", 100)
 		for plain, others := range map[string][]string{
-			"correct horse":  {"", "correct hors", "correct horse ", "Correct horse", "correct horse\x00", "correct horse\x00correct horse"},
+			"correct horse": {
+				"", "correct hors", "correct horse ", "Correct horse", "correct horse\x00",
+				"correct horse\x00correct horse",
+			},
 			"caf\u00e9 noir": {"cafe\u0301 noir", "cafe noir"},
 			"a\x00b":         {"a", "a\x00", "a\x00c"},
 			long:             {long[1:], long[1:] + "y"},
@@ -56,25 +64,25 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 			assertVerify(t, h, false, plain, "")
 		}
 	})
-	// How long it takes cannot be told reliably; how much memory, the other half of the cost, can.
-	t.Run("an empty hash costs the memory of a real one", func(t *testing.T) {
+	// The cost is time and memory. A test can measure only the memory reliably.
+	t.Run("an empty hash costs as much memory as a real one", func(t *testing.T) {
 		h := open(t)
 		hash := mustHash(t, h, "correct horse")
 		ofReal := allocated(func() { assertVerify(t, h, false, "wrong", hash) })
 		ofEmpty := allocated(func() { assertVerify(t, h, false, "wrong", "") })
 		assert.InEpsilon(t, ofReal, ofEmpty, 0.01)
 	})
-	t.Run("a call whose context has ended is unavailable", func(t *testing.T) {
+	t.Run("a call with an ended context is unavailable", func(t *testing.T) {
 		h := open(t)
-		for name, call := range calls(h, mustHash(t, h, "correct horse")) {
+		for name, call := range expensiveCalls(h, mustHash(t, h, "correct horse")) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			assert.ErrorIs(t, call(ctx), domain.ErrUnavailable, name)
 		}
 	})
-	t.Run("too many calls at once are refused as busy and told when to come back", func(t *testing.T) {
+	t.Run("too many concurrent calls are refused as busy, with the time to wait", func(t *testing.T) {
 		h := open(t)
-		for name, call := range calls(h, mustHash(t, h, "correct horse")) {
+		for name, call := range expensiveCalls(h, mustHash(t, h, "correct horse")) {
 			t.Run(name, func(t *testing.T) {
 				const many = 1000
 				refused := 0
@@ -86,7 +94,33 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 				}
 				assert.Positive(t, refused)
 				assert.Less(t, refused, many)
-				assert.NoError(t, call(t.Context()), "afterwards it is free again")
+				assert.NoError(t, call(t.Context()), "the hasher is not busy any more")
+			})
+		}
+	})
+	t.Run("a call whose context ends while it waits is unavailable", func(t *testing.T) {
+		h := open(t)
+		for name, call := range expensiveCalls(h, mustHash(t, h, "correct horse")) {
+			t.Run(name, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				const many = 1000
+				ended := 0
+				for _, err := range race(many, func(int) error {
+					err := call(ctx)
+					if err == nil {
+						cancel() // the first to finish ends all that still wait
+					}
+					return err
+				}) {
+					switch {
+					case errors.Is(err, domain.ErrUnavailable):
+						ended++
+					case err != nil:
+						assert.ErrorIs(t, err, domain.ErrBusy)
+					}
+				}
+				assert.Positive(t, ended)
 			})
 		}
 	})
@@ -95,7 +129,8 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 		valid := mustHash(t, h, "correct horse")
 		salt, key := saltAndKey(valid)
 		for _, hash := range []string{
-			"x", "$", "$$$$", "\x00", "correct horse", "$unknown$c2FsdA$aGFzaA", " " + valid, valid + " ", valid + "\n", valid + "$", valid + "=",
+			"x", "$", "$$$$", "\x00", "correct horse", "$unknown$c2FsdA$aGFzaA",
+			" " + valid, valid + " ", valid + "\n", valid + "$", valid + "=",
 			strings.TrimSuffix(valid, key), strings.Replace(valid, salt, "", 1), valid[1:], strings.ToUpper(valid),
 		} {
 			matches, err := h.Verify(t.Context(), "correct horse", hash)
@@ -104,7 +139,7 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 			assert.Equal(t, domain.Internal, domain.KindOf(err), hash)
 		}
 	})
-	t.Run("a hash whose cost is beyond all bounds is an internal error", func(t *testing.T) {
+	t.Run("a hash that would cost too much work is an internal error", func(t *testing.T) {
 		h := open(t)
 		for _, cost := range []string{"m=4294967295,t=1,p=1", "m=65536,t=4294967295,p=1", "m=65536,t=1,p=255"} {
 			hash := "$argon2id$v=19$" + cost + "$c2FsdHNhbHRzYWx0c2FsdA$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U"
@@ -120,8 +155,8 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 	})
 }
 
-// calls are those that cost a hash's work.
-func calls(h ports.PasswordHasher, hash string) map[string]func(context.Context) error {
+// expensiveCalls returns the calls that cost the work of a hash.
+func expensiveCalls(h ports.PasswordHasher, hash string) map[string]func(context.Context) error {
 	verify := func(hash string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := h.Verify(ctx, "correct horse", hash)
@@ -129,7 +164,10 @@ func calls(h ports.PasswordHasher, hash string) map[string]func(context.Context)
 		}
 	}
 	return map[string]func(context.Context) error{
-		"making a hash":           func(ctx context.Context) error { _, err := h.Hash(ctx, "correct horse"); return err },
+		"making a hash": func(ctx context.Context) error {
+			_, err := h.Hash(ctx, "correct horse")
+			return err
+		},
 		"verifying a hash":        verify(hash),
 		"verifying an empty hash": verify(""),
 	}
@@ -149,7 +187,7 @@ func assertVerify(t *testing.T, h ports.PasswordHasher, want bool, plain, hash s
 	assert.Equal(t, want, matches, "%q", plain)
 }
 
-// allocated is how many bytes f takes from the heap, given back or not.
+// allocated returns how many bytes f allocates, including those that it frees.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -164,7 +202,7 @@ func saltAndKey(hash string) (string, string) {
 	return fields[len(fields)-2], fields[len(fields)-1]
 }
 
-// assertRetryAfter looks whether err is want and says when to try again.
+// assertRetryAfter checks that err is want and has a RetryAfter.
 func assertRetryAfter(t *testing.T, err error, want *domain.Error) *domain.Error {
 	t.Helper()
 	var e *domain.Error

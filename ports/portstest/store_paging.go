@@ -10,23 +10,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
-// row is what lists are made of.
+// row is an element of a list: a user or an item.
 type row interface{ Position() domain.Position }
 
-// listing is a list under test, seen through the port.
+// listing is a list of the store under test.
 type listing[R row] struct {
 	t      *testing.T
-	rows   []R // what must be in the list, as it lists it
+	rows   []R // the expected rows in the expected order
 	page   func(domain.PageRequest) (domain.Page[R], error)
 	create func(domain.Position) R
 	delete func(R)
 }
 
 func testAccountList(t *testing.T, open opener) {
-	t.Run("password hashes are left empty", func(t *testing.T) {
-		s := seed(t, open)
+	t.Run("rows have no password hash", func(t *testing.T) {
+		s := newFixture(t, open)
 		s.addUser()
 		page, err := s.Users(t.Context(), s.admin.Actor(), all)
 		require.NoError(t, err)
@@ -35,7 +36,7 @@ func testAccountList(t *testing.T, open opener) {
 		}
 	})
 	testPaging(t, func(t *testing.T) *listing[domain.User] {
-		s := seed(t, open)
+		s := newFixture(t, open)
 		listed := func(u domain.User) domain.User {
 			u.PasswordHash = ""
 			return u
@@ -57,19 +58,19 @@ func testAccountList(t *testing.T, open opener) {
 }
 
 func testItemList(t *testing.T, open opener) {
-	t.Run("an owner without items, or none at all, has a page that is empty and not nil", func(t *testing.T) {
-		s := seed(t, open)
+	t.Run("an owner without items and an unknown owner have an empty page that is not nil", func(t *testing.T) {
+		s := newFixture(t, open)
 		want := domain.Page[domain.Item]{Rows: []domain.Item{}, Total: domain.Some(0)}
-		for _, ownerID := range []string{s.addUser().ID, newID()} {
+		for _, ownerID := range []string{s.addUser().ID, domaintest.NewID()} {
 			page, err := s.Items(t.Context(), s.admin.Actor(), ownerID, domain.PageRequest{Limit: 1, Count: true})
 			require.NoError(t, err)
 			assert.Equal(t, want, page)
 		}
 	})
 	testPaging(t, func(t *testing.T) *listing[domain.Item] {
-		s := seed(t, open)
+		s := newFixture(t, open)
 		owner := s.addUser()
-		s.addItem(s.admin) // someone else's, on no page
+		s.addItem(s.admin) // must be on no page
 		return &listing[domain.Item]{
 			t: t,
 			page: func(req domain.PageRequest) (domain.Page[domain.Item], error) {
@@ -86,11 +87,11 @@ func testItemList(t *testing.T, open opener) {
 }
 
 func testPaging[R row](t *testing.T, open func(*testing.T) *listing[R]) {
-	t.Run("rows come newest first and by id where times are equal", func(t *testing.T) {
+	t.Run("rows are in the order newest first, and by id if times are equal", func(t *testing.T) {
 		l := open(t).filled()
 		assert.Equal(t, l.rows, l.get(all).Rows)
 	})
-	t.Run("skip and limit cut the page out, and More says whether rows follow", func(t *testing.T) {
+	t.Run("Skip and Limit select the page, and More says whether rows follow", func(t *testing.T) {
 		l := open(t).filled()
 		n := len(l.rows)
 		for _, c := range []struct{ skip, limit int }{
@@ -104,18 +105,18 @@ func testPaging[R row](t *testing.T, open func(*testing.T) *listing[R]) {
 			assert.Equal(t, want, l.get(domain.PageRequest{Skip: c.skip, Limit: c.limit}), "%+v", c)
 		}
 	})
-	t.Run("a page behind a position has what follows it, and More says whether rows follow", func(t *testing.T) {
+	t.Run("a page after a position has the rows that follow it, and More says whether rows follow", func(t *testing.T) {
 		l := open(t).filled()
 		n := len(l.rows)
 		for i, r := range l.rows {
 			rest := l.rows[i+1:]
 			for _, limit := range []int{2, max(1, len(rest)), n} {
 				want := domain.Page[R]{Rows: append([]R{}, rest[:min(limit, len(rest))]...), More: limit < len(rest)}
-				assert.Equal(t, want, l.get(after(r, limit)), "row %d, limit %d", i, limit)
+				assert.Equal(t, want, l.get(pageAfter(r, limit)), "row %d, limit %d", i, limit)
 			}
 		}
 	})
-	t.Run("the total is counted only when asked for and is of all rows", func(t *testing.T) {
+	t.Run("Total counts all rows and is present only if Count is set", func(t *testing.T) {
 		l := open(t).filled()
 		n := len(l.rows)
 		for _, req := range []domain.PageRequest{
@@ -123,8 +124,8 @@ func testPaging[R row](t *testing.T, open func(*testing.T) *listing[R]) {
 			{Limit: n},
 			{Limit: 1, Skip: 3},
 			{Limit: 1, Skip: n + 1},
-			after(l.rows[2], 2),
-			after(l.rows[n-1], 2),
+			pageAfter(l.rows[2], 2),
+			pageAfter(l.rows[n-1], 2),
 		} {
 			page := l.get(req)
 			assert.Equal(t, domain.Optional[int]{}, page.Total)
@@ -134,23 +135,23 @@ func testPaging[R row](t *testing.T, open func(*testing.T) *listing[R]) {
 			assert.Equal(t, want, l.get(req))
 		}
 	})
-	t.Run("pages continue where they ended while rows come and go", func(t *testing.T) {
+	t.Run("pages continue after a position while rows are added and removed", func(t *testing.T) {
 		l := open(t).filled()
 		first := l.get(domain.PageRequest{Limit: 4})
 		assert.Equal(t, l.rows[:4], first.Rows)
 		last := first.Rows[3] // one of three rows with equal times
 
-		l.add(tick(5))            // comes before the page
-		l.add(tick(2))            // comes into the page: its time is equal and its id is greater
-		l.add(tick(-1))           // comes behind the page
-		l.drop(first.Rows[0])     // was in the page
-		l.drop(last)              // is what the position names
-		l.drop(l.behind(last)[0]) // would have followed
-		rest := l.behind(last)
+		l.add(tick(5))           // before the page
+		l.add(tick(2))           // in the page: its time is equal and its id is greater
+		l.add(tick(-1))          // after the page
+		l.drop(first.Rows[0])    // was in the page
+		l.drop(last)             // is the row at the position
+		l.drop(l.after(last)[0]) // would have followed
+		rest := l.after(last)
 
-		second := l.get(after(last, 2))
+		second := l.get(pageAfter(last, 2))
 		assert.Equal(t, domain.Page[R]{Rows: rest[:2], More: true}, second)
-		third := l.get(after(second.Rows[1], 1000))
+		third := l.get(pageAfter(second.Rows[1], 1000))
 		assert.Equal(t, domain.Page[R]{Rows: rest[2:]}, third)
 	})
 	t.Run("a change to a result does not reach the store", func(t *testing.T) {
@@ -160,7 +161,7 @@ func testPaging[R row](t *testing.T, open func(*testing.T) *listing[R]) {
 	})
 }
 
-// filled adds seven rows whose times and ids rise neither together nor in the order of writing.
+// filled adds seven rows. Their order by time, by id and by creation differ.
 func (l *listing[R]) filled() *listing[R] {
 	second, third, first := tick(2), tick(2), tick(2)
 	for _, p := range []domain.Position{first, tick(1), tick(4), second, tick(0), tick(3), third} {
@@ -169,9 +170,10 @@ func (l *listing[R]) filled() *listing[R] {
 	return l
 }
 
-// tick is a place for a new row, n microseconds after any that seeding made.
+// tick returns the position of a new row, n microseconds after a fixed time. The ticks are on both sides of a
+// full second.
 func tick(n int) domain.Position {
-	return domain.Position{CreatedAt: earlier.Add(time.Duration(n) * time.Microsecond), ID: newID()}
+	return domain.Position{CreatedAt: beforeGap.Add(time.Duration(n) * time.Microsecond), ID: domaintest.NewID()}
 }
 
 func (l *listing[R]) add(p domain.Position) {
@@ -191,8 +193,8 @@ func (l *listing[R]) drop(r R) {
 	l.rows = slices.DeleteFunc(l.rows, func(other R) bool { return other.Position() == r.Position() })
 }
 
-// behind returns the rows that are listed behind r, whether or not r still is.
-func (l *listing[R]) behind(r R) []R {
+// after returns the expected rows after r, even if r was deleted.
+func (l *listing[R]) after(r R) []R {
 	return slices.DeleteFunc(slices.Clone(l.rows), func(other R) bool { return !r.Position().Before(other.Position()) })
 }
 
@@ -203,6 +205,7 @@ func (l *listing[R]) get(req domain.PageRequest) domain.Page[R] {
 	return page
 }
 
-func after(r row, limit int) domain.PageRequest {
+// pageAfter returns a request for the rows after r.
+func pageAfter(r row, limit int) domain.PageRequest {
 	return domain.PageRequest{After: domain.Some(r.Position()), Limit: limit}
 }

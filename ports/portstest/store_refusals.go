@@ -10,20 +10,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// call is one call of a store's method that succeeds, once, for an actor that is signed in.
+// call is a call of a store's method. It succeeds once for an actor that is signed in.
 type call struct {
 	method string
 	run    func(context.Context, domain.Actor) error
 }
 
-// callsWithActor is one call of every method that takes an Actor, each with a target of its own.
-// Whoever adds such a method adds it here; testSignedOut fails without.
-func (s *seeded) callsWithActor() []call {
-	changed, deleted, owner, created := s.addUser(), s.addUser(), s.addUser(), newUser()
-	read, retitledItem, deletedItem := s.addItem(owner), s.addItem(owner), s.addItem(owner)
+// callsWithActor returns a call of each method that takes an Actor. No two calls change the same entity.
+// testSignedOut fails if a method is missing.
+func (s *fixture) callsWithActor() []call {
+	changed, deleted, owner, created := s.addUser(), s.addUser(), s.addUser(), domaintest.User()
+	readItem, changedItem, deletedItem := s.addItem(owner), s.addItem(owner), s.addItem(owner)
 	return []call{
 		{"User", func(ctx context.Context, by domain.Actor) error {
 			_, err := s.User(ctx, by, s.admin.ID)
@@ -35,13 +36,13 @@ func (s *seeded) callsWithActor() []call {
 		}},
 		{"CreateUser", func(ctx context.Context, by domain.Actor) error { return s.CreateUser(ctx, by, created) }},
 		{"UpdateUser", func(ctx context.Context, by domain.Actor) error {
-			return s.UpdateUser(ctx, by, revised(changed, superuser), changed)
+			return s.UpdateUser(ctx, by, domaintest.RevisedUser(changed, domaintest.Superuser), changed)
 		}},
 		{"DeleteUser", func(ctx context.Context, by domain.Actor) error {
 			return s.DeleteUser(ctx, by, deleted.ID, anyVersion)
 		}},
 		{"Item", func(ctx context.Context, by domain.Actor) error {
-			_, err := s.Item(ctx, by, domain.AllItems(), read.ID)
+			_, err := s.Item(ctx, by, domain.AllItems(), readItem.ID)
 			return err
 		}},
 		{"Items", func(ctx context.Context, by domain.Actor) error {
@@ -49,10 +50,11 @@ func (s *seeded) callsWithActor() []call {
 			return err
 		}},
 		{"CreateItem", func(ctx context.Context, by domain.Actor) error {
-			return s.CreateItem(ctx, by, newItem(domain.User{ID: by.ID}))
+			return s.CreateItem(ctx, by, domaintest.Item(domain.User{ID: by.ID}))
 		}},
 		{"UpdateItem", func(ctx context.Context, by domain.Actor) error {
-			return s.UpdateItem(ctx, by, domain.AllItems(), retitled(retitledItem, "next"), retitledItem.Version)
+			next := domaintest.RevisedItem(changedItem, domaintest.WithTitle("next"))
+			return s.UpdateItem(ctx, by, domain.AllItems(), next, changedItem.Version)
 		}},
 		{"DeleteItem", func(ctx context.Context, by domain.Actor) error {
 			return s.DeleteItem(ctx, by, domain.AllItems(), deletedItem.ID, anyVersion)
@@ -60,10 +62,10 @@ func (s *seeded) callsWithActor() []call {
 	}
 }
 
-// callsWithoutActor is the same for the methods that take no Actor, save CreateFirstSuperuser,
-// which succeeds on an empty store only.
-func (s *seeded) callsWithoutActor() []call {
-	rehashed, reset, created := s.addUser(), s.addUser(), newUser(superuser)
+// callsWithoutActor returns a call of each other method except CreateFirstSuperuser, which succeeds only on
+// an empty store. testEndedContext fails if a method is missing.
+func (s *fixture) callsWithoutActor() []call {
+	rehashed, reset, created := s.addUser(), s.addUser(), domaintest.User(domaintest.Superuser)
 	return []call{
 		{"HadFirstSuperuser", func(ctx context.Context, _ domain.Actor) error {
 			_, err := s.HadFirstSuperuser(ctx)
@@ -80,65 +82,62 @@ func (s *seeded) callsWithoutActor() []call {
 			return s.CreateSuperuserForOperator(ctx, created)
 		}},
 		{"ResetPasswordForOperator", func(ctx context.Context, _ domain.Actor) error {
-			next := revised(reset, func(u *domain.User) { u.PasswordHash = "reset" })
+			next := domaintest.RevisedUser(reset, domaintest.WithPasswordHash("reset"))
 			return s.ResetPasswordForOperator(ctx, next, reset.Version)
 		}},
 	}
 }
 
 func testSignedOut(t *testing.T, open opener) {
-	t.Run("every method that takes an actor refuses one that is signed out, and changes nothing", func(t *testing.T) {
-		s := seed(t, open)
+	t.Run("every method that takes an actor refuses a signed-out actor and changes nothing", func(t *testing.T) {
+		s := newFixture(t, open)
 		calls := s.callsWithActor()
 		assert.ElementsMatch(t, methodsOfStore(func(m reflect.Method) bool {
 			return m.Type.NumIn() > 1 && m.Type.In(1) == reflect.TypeFor[domain.Actor]()
 		}), names(calls), "a method is missing in callsWithActor")
 
 		actors := s.signedOutActors()
-		before := s.everyUser()
-		for _, by := range actors {
+		before := s.allUsers()
+		for name, actor := range actors {
 			for _, c := range calls {
-				assert.ErrorIs(t, c.run(t.Context(), by.actor), domain.ErrSignedOut, "%s by %s", c.method, by.name)
+				assert.ErrorIs(t, c.run(t.Context(), actor), domain.ErrSignedOut, "%s by %s", c.method, name)
 			}
-			s.assertItems(domain.User{ID: by.actor.ID})
+			s.assertItems(domain.User{ID: actor.ID})
 		}
-		assert.Equal(t, before, s.everyUser())
-		s.succeed(calls)
+		assert.Equal(t, before, s.allUsers())
+		s.assertSucceed(calls)
 	})
-	t.Run("nothing is done for an account once its sign-out was answered", func(t *testing.T) {
-		s := seed(t, open)
-		for _, end := range []struct {
-			name string
-			end  func(domain.User) error
-		}{
-			{"password change", func(u domain.User) error {
-				next := revised(u, func(u *domain.User) { u.PasswordHash = "next" })
+	t.Run("no call takes effect after the sign-out of its account was answered", func(t *testing.T) {
+		s := newFixture(t, open)
+		for name, signOut := range map[string]func(domain.User) error{
+			"password change": func(u domain.User) error {
+				next := domaintest.RevisedUser(u, domaintest.WithPasswordHash("next"))
 				return s.UpdateUser(t.Context(), u.Actor(), next, u)
-			}},
-			{"deactivation", func(u domain.User) error {
-				return s.UpdateUser(t.Context(), s.admin.Actor(), revised(u, inactive), u)
-			}},
-			{"deletion", func(u domain.User) error {
+			},
+			"deactivation": func(u domain.User) error {
+				return s.UpdateUser(t.Context(), s.admin.Actor(), domaintest.RevisedUser(u, domaintest.Inactive), u)
+			},
+			"deletion": func(u domain.User) error {
 				return s.DeleteUser(t.Context(), u.Actor(), u.ID, anyVersion)
-			}},
-			{"password reset", func(u domain.User) error {
-				next := revised(u, func(u *domain.User) { u.PasswordHash = "next" })
+			},
+			"password reset": func(u domain.User) error {
+				next := domaintest.RevisedUser(u, domaintest.WithPasswordHash("next"))
 				return s.ResetPasswordForOperator(t.Context(), next, u.Version)
-			}},
+			},
 		} {
 			u := s.addUser()
 			s.addItem(u)
-			require.NoError(t, end.end(u), end.name)
-			err := s.CreateItem(t.Context(), u.Actor(), newItem(u))
-			assert.ErrorIs(t, err, domain.ErrSignedOut, end.name)
+			require.NoError(t, signOut(u), name)
+			err := s.CreateItem(t.Context(), u.Actor(), domaintest.Item(u))
+			assert.ErrorIs(t, err, domain.ErrSignedOut, name)
 			_, err = s.Items(t.Context(), u.Actor(), u.ID, all)
-			assert.ErrorIs(t, err, domain.ErrSignedOut, end.name)
+			assert.ErrorIs(t, err, domain.ErrSignedOut, name)
 		}
 	})
-	t.Run("a new name, e-mail or hash of the same password leaves an actor signed in", func(t *testing.T) {
-		s := seed(t, open)
+	t.Run("an actor stays signed in after a new e-mail or a new hash of the same password", func(t *testing.T) {
+		s := newFixture(t, open)
 		u := s.addUser()
-		renamed := revised(u, withEmail(email("renamed@example.com")))
+		renamed := domaintest.RevisedUser(u, domaintest.WithEmail(domaintest.Email("renamed@example.com")))
 		require.NoError(t, s.UpdateUser(t.Context(), u.Actor(), renamed, u))
 		require.NoError(t, s.RehashForSignIn(t.Context(), u.ID, u.PasswordHash, "fresh"))
 		_, err := s.User(t.Context(), u.Actor(), u.ID)
@@ -146,24 +145,19 @@ func testSignedOut(t *testing.T, open opener) {
 	})
 }
 
-type namedActor struct {
-	name  string
-	actor domain.Actor
-}
-
-func (s *seeded) signedOutActors() []namedActor {
-	gone := s.addUser(superuser)
-	require.NoError(s.t, s.DeleteUser(s.t.Context(), s.admin.Actor(), gone.ID, anyVersion))
-	fifth := s.addUser(superuser, func(u *domain.User) { u.Epoch = 5 })
+func (s *fixture) signedOutActors() map[string]domain.Actor {
+	deleted := s.addUser(domaintest.Superuser)
+	require.NoError(s.t, s.DeleteUser(s.t.Context(), s.admin.Actor(), deleted.ID, anyVersion))
+	fifth := s.addUser(domaintest.Superuser, func(u *domain.User) { u.Epoch = 5 })
 	lower, higher := fifth.Actor(), fifth.Actor()
 	lower.Epoch, higher.Epoch = 4, 6
-	return []namedActor{
-		{"nobody", domain.Actor{}},
-		{"an unknown account", newUser(superuser).Actor()},
-		{"a deleted account", gone.Actor()},
-		{"an inactive account", s.addUser(superuser, inactive).Actor()},
-		{"an earlier epoch", lower},
-		{"a later epoch", higher},
+	return map[string]domain.Actor{
+		"the zero actor":      {},
+		"an unknown account":  domaintest.User(domaintest.Superuser).Actor(),
+		"a deleted account":   deleted.Actor(),
+		"an inactive account": s.addUser(domaintest.Superuser, domaintest.Inactive).Actor(),
+		"an earlier epoch":    lower,
+		"a later epoch":       higher,
 	}
 }
 
@@ -173,28 +167,31 @@ func testEndedContext(t *testing.T, open opener) {
 	expired, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 
-	t.Run("every method is unavailable when its context ended before, and changes nothing", func(t *testing.T) {
-		s := seed(t, open)
+	t.Run("a call with an ended context is unavailable and changes nothing", func(t *testing.T) {
+		s := newFixture(t, open)
 		calls := append(s.callsWithActor(), s.callsWithoutActor()...)
 		assert.ElementsMatch(t, methodsOfStore(func(m reflect.Method) bool { return m.Name != "CreateFirstSuperuser" }),
 			names(calls), "a method is missing in callsWithActor or callsWithoutActor")
 
-		before := s.everyUser()
+		before := s.allUsers()
 		for _, ctx := range []context.Context{cancelled, expired} {
 			for _, c := range calls {
 				assert.ErrorIs(t, c.run(ctx, s.admin.Actor()), domain.ErrUnavailable, c.method)
 			}
 		}
-		assert.Equal(t, before, s.everyUser())
+		assert.Equal(t, before, s.allUsers())
 		s.assertItems(s.admin)
-		s.succeed(calls)
+		s.assertSucceed(calls)
 	})
-	t.Run("the first superuser is not created when the context ended before", func(t *testing.T) {
+	t.Run("a call with an ended context creates no first superuser", func(t *testing.T) {
 		s := open(t)
-		u := newUser(superuser)
+		u := domaintest.User(domaintest.Superuser)
 		created, err := s.CreateFirstSuperuser(cancelled, u)
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.False(t, created)
+		had, err := s.HadFirstSuperuser(t.Context())
+		assert.NoError(t, err)
+		assert.False(t, had)
 		created, err = s.CreateFirstSuperuser(t.Context(), u)
 		assert.NoError(t, err)
 		assert.True(t, created)
@@ -202,57 +199,64 @@ func testEndedContext(t *testing.T, open opener) {
 }
 
 func testOrderOfRefusals(t *testing.T, open opener) {
-	s := seed(t, open)
+	s := newFixture(t, open)
 	u, other := s.addUser(), s.addUser()
 	item := s.addItem(u)
-	live, signedOut, admin := s.admin.Actor(), domain.Actor{ID: u.ID, Epoch: u.Epoch + 1}, s.admin
-	ofOther := domain.OwnedBy(other.ID)
-	wrong := domain.OnlyVersions(u.Version + 1)
-	next := revised(u, withEmail(other.Email))
-	last := revised(admin, inactive)
-	lastTaken := revised(admin, inactive, withEmail(other.Email))
-	ctx := t.Context()
+	ctx, admin, unknown := t.Context(), s.admin, domaintest.User()
+	signedIn, signedOut := admin.Actor(), domain.Actor{ID: u.ID, Epoch: u.Epoch + 1}
+	everyItem, notTheItem := domain.AllItems(), domain.OwnedBy(other.ID)
+	stale := domain.OnlyVersions(2)
+	takenEmail := domaintest.WithEmail(other.Email)
+	taken := domaintest.RevisedUser(u, takenEmail)
+	last := domaintest.RevisedUser(admin, domaintest.Inactive)
+	lastAndTaken := domaintest.RevisedUser(admin, domaintest.Inactive, takenEmail)
 
-	for _, c := range []struct {
-		name string
-		err  error
-		want error
+	for _, group := range []struct {
+		want  *domain.Error
+		calls map[string]error // what each call with several refusals returned
 	}{
-		{"signed out comes before not found for an update of an account", s.UpdateUser(ctx, signedOut, newUser(), newUser()), domain.ErrSignedOut},
-		{"signed out comes before stale for an update of an account", s.UpdateUser(ctx, signedOut, next, at(u, u.Version+1)), domain.ErrSignedOut},
-		{"signed out comes before a taken e-mail for a new account", s.CreateUser(ctx, signedOut, newUser(withEmail(other.Email))), domain.ErrSignedOut},
-		{"signed out comes before a taken e-mail for an update", s.UpdateUser(ctx, signedOut, next, u), domain.ErrSignedOut},
-		{"signed out comes before the last superuser for an update", s.UpdateUser(ctx, signedOut, last, admin), domain.ErrSignedOut},
-		{"signed out comes before not found for a delete of an account", s.DeleteUser(ctx, signedOut, newID(), anyVersion), domain.ErrSignedOut},
-		{"signed out comes before stale for a delete of an account", s.DeleteUser(ctx, signedOut, u.ID, wrong), domain.ErrSignedOut},
-		{"signed out comes before the last superuser for a delete", s.DeleteUser(ctx, signedOut, admin.ID, anyVersion), domain.ErrSignedOut},
-		{"signed out comes before not found for an account", errorOf(s.User(ctx, signedOut, newID())), domain.ErrSignedOut},
-		{"signed out comes before not found for an item", errorOf(s.Item(ctx, signedOut, domain.AllItems(), newID())), domain.ErrSignedOut},
-		{"signed out comes before not found for an update of an item", s.UpdateItem(ctx, signedOut, ofOther, item, item.Version), domain.ErrSignedOut},
-		{"signed out comes before stale for an update of an item", s.UpdateItem(ctx, signedOut, domain.AllItems(), item, item.Version+1), domain.ErrSignedOut},
-		{"signed out comes before not found for a delete of an item", s.DeleteItem(ctx, signedOut, ofOther, item.ID, anyVersion), domain.ErrSignedOut},
-		{"signed out comes before stale for a delete of an item", s.DeleteItem(ctx, signedOut, domain.AllItems(), item.ID, wrong), domain.ErrSignedOut},
-
-		{"not found comes before a taken e-mail", s.UpdateUser(ctx, live, newUser(withEmail(other.Email)), newUser()), domain.ErrNotFound},
-		{"not found comes before stale for an update of an item", s.UpdateItem(ctx, live, ofOther, item, item.Version+1), domain.ErrNotFound},
-		{"not found comes before stale for a delete of an item", s.DeleteItem(ctx, live, ofOther, item.ID, wrong), domain.ErrNotFound},
-
-		{"stale comes before a taken e-mail", s.UpdateUser(ctx, live, next, at(u, u.Version+1)), domain.ErrStale},
-		{"stale comes before the last superuser for an update", s.UpdateUser(ctx, live, last, at(admin, admin.Version+1)), domain.ErrStale},
-		{"stale comes before the last superuser for a delete", s.DeleteUser(ctx, live, admin.ID, wrong), domain.ErrStale},
-
-		{"a taken e-mail comes before the last superuser", s.UpdateUser(ctx, live, lastTaken, admin), domain.ErrEmailTaken},
+		{domain.ErrSignedOut, map[string]error{
+			"not found: User":            errorOf(s.User(ctx, signedOut, unknown.ID)),
+			"not found: UpdateUser":      s.UpdateUser(ctx, signedOut, unknown, unknown),
+			"not found: DeleteUser":      s.DeleteUser(ctx, signedOut, unknown.ID, anyVersion),
+			"not found: Item":            errorOf(s.Item(ctx, signedOut, everyItem, unknown.ID)),
+			"not found: UpdateItem":      s.UpdateItem(ctx, signedOut, notTheItem, item, 1),
+			"not found: DeleteItem":      s.DeleteItem(ctx, signedOut, notTheItem, item.ID, anyVersion),
+			"stale: UpdateUser":          s.UpdateUser(ctx, signedOut, taken, at(u, 2)),
+			"stale: DeleteUser":          s.DeleteUser(ctx, signedOut, u.ID, stale),
+			"stale: UpdateItem":          s.UpdateItem(ctx, signedOut, everyItem, item, 2),
+			"stale: DeleteItem":          s.DeleteItem(ctx, signedOut, everyItem, item.ID, stale),
+			"email taken: CreateUser":    s.CreateUser(ctx, signedOut, domaintest.User(takenEmail)),
+			"email taken: UpdateUser":    s.UpdateUser(ctx, signedOut, taken, u),
+			"last superuser: UpdateUser": s.UpdateUser(ctx, signedOut, last, admin),
+			"last superuser: DeleteUser": s.DeleteUser(ctx, signedOut, admin.ID, anyVersion),
+		}},
+		{domain.ErrNotFound, map[string]error{
+			"stale: UpdateItem":       s.UpdateItem(ctx, signedIn, notTheItem, item, 2),
+			"stale: DeleteItem":       s.DeleteItem(ctx, signedIn, notTheItem, item.ID, stale),
+			"email taken: UpdateUser": s.UpdateUser(ctx, signedIn, domaintest.User(takenEmail), unknown),
+		}},
+		{domain.ErrStale, map[string]error{
+			"email taken: UpdateUser":    s.UpdateUser(ctx, signedIn, taken, at(u, 2)),
+			"last superuser: UpdateUser": s.UpdateUser(ctx, signedIn, last, at(admin, 2)),
+			"last superuser: DeleteUser": s.DeleteUser(ctx, signedIn, admin.ID, stale),
+		}},
+		{domain.ErrEmailTaken, map[string]error{
+			"last superuser: UpdateUser": s.UpdateUser(ctx, signedIn, lastAndTaken, admin),
+		}},
 	} {
-		t.Run(c.name, func(t *testing.T) { assert.ErrorIs(t, c.err, c.want) })
+		for name, err := range group.calls {
+			t.Run(group.want.Code+" comes before "+name, func(t *testing.T) { assert.ErrorIs(t, err, group.want) })
+		}
 	}
-	t.Run("and nothing was changed by any", func(t *testing.T) {
+	t.Run("a refused call changes nothing", func(t *testing.T) {
 		s.assertUsers(u, other)
 		s.assertItems(u, item)
 	})
 }
 
-// succeed looks whether every call succeeds now, which also shows that none took effect before.
-func (s *seeded) succeed(calls []call) {
+// assertSucceed checks that every call succeeds now. It also shows that no call took effect before.
+func (s *fixture) assertSucceed(calls []call) {
 	s.t.Helper()
 	for _, c := range calls {
 		assert.NoError(s.t, c.run(s.t.Context(), s.admin.Actor()), c.method)

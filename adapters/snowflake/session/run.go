@@ -41,7 +41,7 @@ func run[T any](ctx context.Context, d *DB, late func(context.Context) error,
 	op func(context.Context, *sql.DB) (T, error)) (T, error) {
 	var result T
 	pool := d.pool
-	err := domain.Retry(ctx, domain.ErrContended, func() (err error) {
+	err := domain.RetryContended(ctx, func() (err error) {
 		result, err = runOnce(ctx, d, pool, late, op)
 		if err != nil && pool == d.pool && d.options.RetryFresh != nil && d.options.RetryFresh(err) {
 			pool = d.fresh
