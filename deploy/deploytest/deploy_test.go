@@ -32,21 +32,15 @@ var (
 	commands string // folder with the CLI, the deploy command and a stand-in for docker
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(peertest.Prepared(m, install, uninstall, "the deployment was not tried with the Snowflake CLI: set ECHO_TEST_PEERS=1 for that"))
-}
+func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, install) }
 
-func uninstall() {
-	fakesnow.Close()
-	os.RemoveAll(commands)
-}
-
-func install(ctx context.Context) (err error) {
+func install() (uninstall func(), err error) {
+	ctx := context.Background()
 	if python, err = venv.Python(ctx, "snow", requirements, os.Stderr); err != nil {
-		return err
+		return nil, err
 	}
 	if commands, err = os.MkdirTemp("", "echo-in-snowflake-*"); err != nil {
-		return err
+		return nil, err
 	}
 	for name, script := range map[string]string{
 		// The commands of a virtual environment that was moved do not find it.
@@ -58,14 +52,17 @@ login*) cat >/dev/null ;;
 esac`,
 	} {
 		if err := os.WriteFile(filepath.Join(commands, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", commands, "..").CombinedOutput(); err != nil {
-		return fmt.Errorf("build the deploy command: %w: %s", err, out)
+		return nil, fmt.Errorf("build the deploy command: %w: %s", err, out)
 	}
 	fakesnow, err = emulator.Start(ctx, os.Stderr)
-	return err
+	return func() {
+		_ = fakesnow.Close()
+		_ = os.RemoveAll(commands)
+	}, err
 }
 
 // operator has the CLI and a connection to a platform.

@@ -1,8 +1,9 @@
 //go:build unix
 
-// Command local runs the service on an emulator of Snowflake, without an account: it starts the
-// emulator, makes the tables of setup.sql there and runs the service with what it needs to find them.
-// Both end with it, and so does the data. What works here may fail in Snowflake; see package emulator.
+// Command local runs the service on an emulator of Snowflake, without an account. It starts the
+// emulator, creates the tables of setup.sql in it, and runs the service with a configuration that
+// finds them. The emulator, the service and the data end with the command. What works here may fail
+// in Snowflake; see package emulator.
 package main
 
 import (
@@ -49,7 +50,7 @@ func run(ctx context.Context, out io.Writer) error {
 		"FIRST_SUPERUSER":          "admin@example.com",
 		"FIRST_SUPERUSER_PASSWORD": password,
 	}
-	for key := range env { // unless somebody wants another
+	for key := range env { // the environment may override them
 		if value := os.Getenv(key); value != "" {
 			env[key] = value
 		}
@@ -57,7 +58,8 @@ func run(ctx context.Context, out io.Writer) error {
 	if env["FIRST_SUPERUSER_PASSWORD"] != password {
 		password = "the password of FIRST_SUPERUSER_PASSWORD"
 	}
-	fmt.Fprintf(out, "The service will be at http://%s/ ; sign in as %s with %s\n", env["HTTP_ADDR"], env["FIRST_SUPERUSER"], password)
+	fmt.Fprintf(out, "The service will be at http://%s/ ; sign in as %s with %s\n",
+		env["HTTP_ADDR"], env["FIRST_SUPERUSER"], password)
 	for key, value := range map[string]string{
 		"STORAGE": "snowflake", "SNOWFLAKE_ACCOUNT": "fakesnow", "SNOWFLAKE_AUTH_TYPE": "password",
 		"SNOWFLAKE_USER": "local", "SNOWFLAKE_PASSWORD": "local",
@@ -69,8 +71,8 @@ func run(ctx context.Context, out io.Writer) error {
 	return serve(ctx, env)
 }
 
-// serve runs the service until ctx ends, and then lets it finish what is under way. It is built
-// first: go run would not hand a signal on.
+// serve builds the service and runs it until ctx ends. Then the service completes running requests.
+// It does not use go run, which does not forward signals.
 func serve(ctx context.Context, env map[string]string) error {
 	folder, err := os.MkdirTemp("", "echo-in-snowflake-*")
 	if err != nil {
@@ -87,7 +89,7 @@ func serve(ctx context.Context, env map[string]string) error {
 	service := exec.CommandContext(ctx, program)
 	service.Cancel = func() error { return service.Process.Signal(os.Interrupt) }
 	service.WaitDelay = 30 * time.Second
-	// Ctrl-C reaches the whole group of processes, and then ours would be a second signal, which kills.
+	// Ctrl-C reaches the whole process group. The signal of Cancel would be the second one, which kills.
 	service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	service.Stdout, service.Stderr = os.Stdout, os.Stderr
 	service.Env = os.Environ()
@@ -96,7 +98,7 @@ func serve(ctx context.Context, env map[string]string) error {
 	}
 	err = service.Run()
 	if ctx.Err() != nil {
-		return nil // as it was asked to
+		return nil // the service ended because Cancel asked it to
 	}
 	return err
 }

@@ -22,12 +22,10 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(peertest.Run(m, peertest.Wanted(), "the local start was not tried: set ECHO_TEST_PEERS=1 for that"))
-}
+func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, nil) }
 
-func TestOneCommandRunsTheServiceOnAnEmulatorAndLeavesNoFiles(t *testing.T) {
-	service := choose(t)
+func TestTheCommandRunsTheServiceOnAnEmulatorAndLeavesNoFiles(t *testing.T) {
+	service := configure(t)
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	ctx, stop := context.WithCancel(t.Context())
@@ -46,8 +44,8 @@ func TestOneCommandRunsTheServiceOnAnEmulatorAndLeavesNoFiles(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 }
 
-func TestAfterCtrlCInATerminalTheServiceFinishesWhatIsUnderWay(t *testing.T) {
-	service := choose(t)
+func TestAfterCtrlCInATerminalTheServiceCompletesRunningRequests(t *testing.T) {
+	service := configure(t)
 	program := filepath.Join(t.TempDir(), "local")
 	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -64,7 +62,7 @@ func TestAfterCtrlCInATerminalTheServiceFinishesWhatIsUnderWay(t *testing.T) {
 	for {
 		status, err := signIn(service)
 		if err != nil {
-			break // it does not listen any more
+			break // it no longer listens
 		}
 		require.Equal(t, http.StatusOK, status)
 	}
@@ -74,8 +72,8 @@ func TestAfterCtrlCInATerminalTheServiceFinishesWhatIsUnderWay(t *testing.T) {
 
 const password = "correct horse battery staple"
 
-// choose configures an address that is free and the password, and returns the URL of the service.
-func choose(t *testing.T) string {
+// configure sets a free address and the password, and returns the URL of the service.
+func configure(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -83,7 +81,7 @@ func choose(t *testing.T) string {
 	t.Setenv("HTTP_ADDR", listener.Addr().String())
 	t.Setenv("FIRST_SUPERUSER_PASSWORD", password)
 	t.Setenv("LOG_FORMAT", "json")
-	t.Setenv("GOFLAGS", "") // those of a coverage profile are for this run alone
+	t.Setenv("GOFLAGS", "") // the flags of this run, such as -race, are not for the service
 	return "http://" + listener.Addr().String()
 }
 
@@ -96,11 +94,12 @@ func awaitReady(t *testing.T, service string) {
 		}
 		defer reply.Body.Close()
 		return reply.StatusCode == http.StatusOK
-	}, 8*time.Minute, 100*time.Millisecond) // the first time the emulator is installed
+	}, 8*time.Minute, 100*time.Millisecond) // the first run installs the emulator
 }
 
 func signIn(service string) (status int, err error) {
-	reply, err := http.PostForm(service+"/api/v1/auth/login", url.Values{"username": {"admin@example.com"}, "password": {password}})
+	form := url.Values{"username": {"admin@example.com"}, "password": {password}}
+	reply, err := http.PostForm(service+"/api/v1/auth/login", form)
 	if err != nil {
 		return 0, err
 	}

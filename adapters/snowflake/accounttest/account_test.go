@@ -32,25 +32,12 @@ var (
 	db      *sql.DB // of the driver alone, in the schema under test
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	wanted := env("ACCOUNT") != ""
-	if wanted {
-		_ = sf.GetLogger().SetLogLevel("OFF")
-		os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
-		drop, err := prepare()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer drop()
-	}
-	return peertest.Run(m, wanted, "the store was not tried on a real account: set SNOWFLAKE_TEST_ACCOUNT and the variables in docs/tests.md")
-}
+func TestMain(m *testing.M) { peertest.Main(m, env("ACCOUNT") != "", prepare) }
 
 // prepare makes the schema, which must not hold anything yet, and returns what drops it.
 func prepare() (drop func(), err error) {
+	_ = sf.GetLogger().SetLogLevel("OFF")
+	os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
 	port, _ := strconv.Atoi(env("PORT")) // with the protocol, for trying these tests themselves on an emulator
 	config := sf.Config{
 		Account: env("ACCOUNT"), Host: env("HOST"), Port: port, Protocol: env("PROTOCOL"), User: env("USER"), Password: env("PASSWORD"),

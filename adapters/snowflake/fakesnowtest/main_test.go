@@ -20,14 +20,12 @@ import (
 
 var fakesnow *emulator.Emulator
 
-func TestMain(m *testing.M) {
-	os.Exit(peertest.Prepared(m, start, func() { fakesnow.Close() }, "the store was not tried on an emulator: set ECHO_TEST_PEERS=1 for that"))
-}
+func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, start) }
 
-func start(ctx context.Context) (err error) {
+func start() (stop func(), err error) {
 	_ = sf.GetLogger().SetLogLevel("OFF")
-	fakesnow, err = emulator.Start(ctx, os.Stderr)
-	return err
+	fakesnow, err = emulator.Start(context.Background(), os.Stderr)
+	return func() { _ = fakesnow.Close() }, err
 }
 
 // connect returns the driver's own pool for a schema, which the emulator makes by itself.

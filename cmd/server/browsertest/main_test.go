@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -20,9 +19,7 @@ import (
 // maxWait bounds each step that waits for another process.
 const maxWait = time.Minute
 
-func TestMain(m *testing.M) {
-	os.Exit(peertest.Run(m, peertest.Wanted(), "the pages were not tried in a browser: set ECHO_TEST_PEERS=1 to run these tests"))
-}
+func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, nil) }
 
 // startServer builds the program, runs it with only its address configured, and returns its URL. When
 // the test ends, the program must stop with exit code 0.

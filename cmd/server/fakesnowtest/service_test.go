@@ -19,13 +19,11 @@ import (
 
 var fakesnow *emulator.Emulator
 
-func TestMain(m *testing.M) {
-	os.Exit(peertest.Prepared(m, start, func() { fakesnow.Close() }, "the service was not tried on an emulator: set ECHO_TEST_PEERS=1 for that"))
-}
+func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, start) }
 
-func start(ctx context.Context) (err error) {
-	fakesnow, err = emulator.Start(ctx, os.Stderr)
-	return err
+func start() (stop func(), err error) {
+	fakesnow, err = emulator.Start(context.Background(), os.Stderr)
+	return func() { _ = fakesnow.Close() }, err
 }
 
 func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {

@@ -1,8 +1,8 @@
-// Package emulator starts fakesnow, a SQL engine behind Snowflake's protocol, for the local start and
-// for tests. It is Python; a pinned virtual environment is made once in the user's cache folder.
+// Package emulator starts fakesnow, a SQL engine behind Snowflake's protocol, for deploy/local and for
+// tests. fakesnow is a Python program; package venv installs it.
 //
-// What works here may fail in Snowflake: it has neither its locks nor its grants, and a write that
-// would wait there is refused here.
+// What works here may fail in Snowflake: the emulator has no grants and no locks. It refuses a write
+// that would wait for a lock in Snowflake.
 package emulator
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/venv"
 )
 
-// Emulator is a running emulator. Its data ends with it.
+// Emulator is a running emulator. Its data is lost when it ends.
 type Emulator struct {
 	Host string
 	Port int
@@ -36,11 +36,12 @@ var (
 	launcher []byte
 )
 
-// longestEnd is how long the emulator may take to end by itself.
-const longestEnd = 5 * time.Second
+// closeTimeout is how long Close waits for the emulator to end by itself.
+const closeTimeout = 5 * time.Second
 
-// Start starts an emulator and waits until it can be used; the first time, that takes a minute or two
-// and the network. What happens is told to log. An error says what to install.
+// Start starts an emulator and waits until it accepts connections. It fails if there is no Python that
+// venv can use, if the installation fails, if the emulator ends early, or when ctx ends. The first
+// start takes a minute or two and needs the network; log receives a line about that.
 func Start(ctx context.Context, log io.Writer) (*Emulator, error) {
 	python, err := venv.Python(ctx, "fakesnow", requirements, log)
 	if err != nil {
@@ -52,8 +53,8 @@ func Start(ctx context.Context, log io.Writer) (*Emulator, error) {
 	}
 	e := &Emulator{Host: "127.0.0.1", Port: port, ended: make(chan error, 1)}
 	e.process = exec.Command(python, "-c", string(launcher), fmt.Sprint(port))
-	var said tail // it tells of every request
-	e.process.Stderr = &said
+	var stderr tail // fakesnow logs every request
+	e.process.Stderr = &stderr
 	if e.stdin, err = e.process.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -77,13 +78,13 @@ func Start(ctx context.Context, log io.Writer) (*Emulator, error) {
 	case <-ready:
 		return e, nil
 	case err := <-e.ended:
-		return nil, fmt.Errorf("the emulator ended before it was ready: %w: %s", err, venv.LastLines(said.bytes))
+		return nil, fmt.Errorf("the emulator ended before it was ready: %w: %s", err, venv.LastLines(stderr.bytes))
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), e.Close())
 	}
 }
 
-// Close ends the emulator and its data.
+// Close ends the emulator, and kills it if it takes longer than closeTimeout.
 func (e *Emulator) Close() error {
 	if err := e.stdin.Close(); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (e *Emulator) Close() error {
 	select {
 	case <-e.ended:
 		return nil
-	case <-time.After(longestEnd):
+	case <-time.After(closeTimeout):
 		err := e.process.Process.Kill()
 		<-e.ended
 		return err
@@ -107,12 +108,12 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// tail keeps the end of what is written to it.
+// tail is an [io.Writer] that keeps the last 4 KiB.
 type tail struct{ bytes []byte }
 
 func (t *tail) Write(b []byte) (int, error) {
-	const most = 4096
+	const size = 4096
 	t.bytes = append(t.bytes, b...)
-	t.bytes = t.bytes[max(0, len(t.bytes)-most):]
+	t.bytes = t.bytes[max(0, len(t.bytes)-size):]
 	return len(b), nil
 }

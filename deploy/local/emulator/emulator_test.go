@@ -15,8 +15,9 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/venv"
 )
 
-// machine is one with nothing but a python that is this script, and an empty cache folder.
-func machine(t *testing.T, script string) {
+// newMachine makes the test see a machine with an empty cache folder and this script as its only
+// program, python3. An empty script means no program.
+func newMachine(t *testing.T, script string) {
 	t.Helper()
 	bin := t.TempDir()
 	if script != "" {
@@ -28,30 +29,32 @@ func machine(t *testing.T, script string) {
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
 }
 
-// pretends is a python that makes virtual environments which hold itself; counted in made.
-const pretends = `
+// fakePython is a Python that creates virtual environments with itself in them, and appends a line to
+// the file created for each.
+const fakePython = `
 case "$2" in
-venv) echo x >>"$HOME/made"; /bin/mkdir -p "$3/bin"; /bin/cp "$0" "$3/bin/python" ;;
+venv) echo x >>"$HOME/created"; /bin/mkdir -p "$3/bin"; /bin/cp "$0" "$3/bin/python" ;;
 pip) ;;
 *) [ "$1" = -c ] && case "$2" in *READY*) echo READY; read _ ;; esac ;;
 esac
 exit 0
 `
 
-func TestAMissingPythonIsSaidWithWhatToInstall(t *testing.T) {
-	machine(t, "")
+func TestAMissingPythonIsReportedWithWhatToInstall(t *testing.T) {
+	newMachine(t, "")
 	_, err := Start(t.Context(), io.Discard)
-	assert.EqualError(t, err, "the tests and the local start need Python 3.10 or newer with its venv module: install it, on Debian by: apt-get install python3 python3-venv")
+	assert.EqualError(t, err, "no Python 3.10 or newer with its venv module: install it, "+
+		"on Debian by: apt-get install python3 python3-venv")
 }
 
-func TestAPythonThatIsTooOldIsNone(t *testing.T) {
-	machine(t, "exit 1")
+func TestAPythonThatIsTooOldIsNotUsed(t *testing.T) {
+	newMachine(t, "exit 1")
 	_, err := Start(t.Context(), io.Discard)
 	assert.ErrorIs(t, err, venv.ErrNoPython)
 }
 
-func TestWhoGivesUpIsNotToldToInstallPython(t *testing.T) {
-	machine(t, pretends)
+func TestACancelledStartDoesNotReportAMissingPython(t *testing.T) {
+	newMachine(t, fakePython)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := Start(ctx, io.Discard)
@@ -59,19 +62,19 @@ func TestWhoGivesUpIsNotToldToInstallPython(t *testing.T) {
 	assert.NotErrorIs(t, err, venv.ErrNoPython)
 }
 
-func TestAnInstallationThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
-	machine(t, strings.Replace(pretends, "pip) ;;", `pip) echo "no such package"; exit 1 ;;`, 1))
+func TestAFailedInstallationReportsWhyAndLeavesNothing(t *testing.T) {
+	newMachine(t, strings.Replace(fakePython, "pip) ;;", `pip) echo "no such package"; exit 1 ;;`, 1))
 	_, err := Start(t.Context(), io.Discard)
 	require.ErrorContains(t, err, "-m pip install: exit status 1: no such package")
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
 	left, err := os.ReadDir(filepath.Join(cache, "echo-in-snowflake"))
 	require.NoError(t, err)
-	assert.Empty(t, left, "so that the next start installs it anew")
+	assert.Empty(t, left, "so that the next start installs it again")
 }
 
-func TestTheEnvironmentIsMadeOnceAndByWhoeverIsFirst(t *testing.T) {
-	machine(t, pretends)
+func TestConcurrentStartsLeaveOneEnvironmentThatLaterStartsUse(t *testing.T) {
+	newMachine(t, fakePython)
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -82,15 +85,15 @@ func TestTheEnvironmentIsMadeOnceAndByWhoeverIsFirst(t *testing.T) {
 		})
 	}
 	all.Wait()
-	made, err := os.ReadFile(filepath.Join(os.Getenv("HOME"), "made"))
+	before, err := os.ReadFile(filepath.Join(os.Getenv("HOME"), "created"))
 	require.NoError(t, err)
 
 	e, err := Start(t.Context(), io.Discard)
 	require.NoError(t, err)
 	require.NoError(t, e.Close())
-	again, err := os.ReadFile(filepath.Join(os.Getenv("HOME"), "made"))
+	after, err := os.ReadFile(filepath.Join(os.Getenv("HOME"), "created"))
 	require.NoError(t, err)
-	assert.Equal(t, made, again)
+	assert.Equal(t, before, after)
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
 	there, err := os.ReadDir(filepath.Join(cache, "echo-in-snowflake"))
@@ -98,8 +101,9 @@ func TestTheEnvironmentIsMadeOnceAndByWhoeverIsFirst(t *testing.T) {
 	assert.Len(t, there, 1)
 }
 
-func TestAnEmulatorThatDoesNotStartSaysWhy(t *testing.T) {
-	machine(t, strings.Replace(pretends, "*READY*) echo READY; read _ ;;", `*READY*) echo "ImportError: fakesnow" >&2; exit 1 ;;`, 1))
+func TestAnEmulatorThatEndsEarlyReportsWhy(t *testing.T) {
+	newMachine(t, strings.Replace(fakePython, "*READY*) echo READY; read _ ;;",
+		`*READY*) echo "ImportError: fakesnow" >&2; exit 1 ;;`, 1))
 	_, err := Start(t.Context(), io.Discard)
 	assert.ErrorContains(t, err, "the emulator ended before it was ready: exit status 1: ImportError: fakesnow")
 }

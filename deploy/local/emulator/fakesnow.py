@@ -2,20 +2,22 @@
 
 usage: python fakesnow.py PORT
 
-Prints READY, and ends when its standard input does, so that it does not outlive who started it. Two
-things are made as Snowflake has them, by replacing private functions, for which the versions are
-pinned: errors of the engine have a number instead of being an HTTP 500, and a timestamp that is NULL
-arrives as NULL.
+Prints READY, and ends when its standard input ends, so that it does not outlive its parent process.
+
+It corrects two differences to Snowflake: an error of the engine has a number instead of being an HTTP
+500, and a NULL timestamp arrives as NULL. For this it replaces private functions, so the versions in
+requirements.txt are pinned.
 """
 
 import signal
 import sys
 import tempfile
 
-# Ctrl-C in a terminal is for who started this, and who may still need it for a moment.
+# Ctrl-C in a terminal also reaches the parent process, which may need the emulator a little longer.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-# fakesnow makes a folder for stages when it is imported, and leaves it; this one goes at the end.
+# fakesnow creates a folder for stages at import and never deletes it. This folder, which contains it,
+# is deleted at the end.
 folder = tempfile.TemporaryDirectory(prefix="echo-in-snowflake-", ignore_cleanup_errors=True)
 tempfile.tempdir = folder.name
 
@@ -24,19 +26,19 @@ import fakesnow
 import pyarrow as pa
 import pyarrow.compute as pc
 
-serve = fakesnow.server  # the imports below put a module in its place
+serve = fakesnow.server  # the imports below replace it by a module
 import fakesnow.arrow
 import fakesnow.cursor
 from snowflake.connector.errors import ProgrammingError
 
 
 def number(e: duckdb.Error) -> tuple[int, str]:
-    """Returns Snowflake's number and SQLSTATE for an error of the engine, as far as we react to it."""
+    """Returns Snowflake's number and SQLSTATE for the errors that the service distinguishes."""
     text = str(e)
     if isinstance(e, duckdb.ConstraintException):
         return (100072, "22000") if "NOT NULL" in text else (200001, "22000")
     if isinstance(e, duckdb.TransactionException):
-        # Where Snowflake waits for a lock, this engine gives up at once.
+        # The engine fails immediately where Snowflake waits for a lock.
         return (625, "57014") if "onflict" in text else (90150, "25000")
     return 1003, "42000"
 

@@ -10,8 +10,8 @@ import (
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 )
 
-// CreateTables makes the tables of setup.sql. Database and schema the emulator makes by itself when
-// somebody logs in.
+// CreateTables creates the tables of setup.sql. The emulator creates the database and the schema at
+// login.
 func (e *Emulator) CreateTables(ctx context.Context, database, schema string) error {
 	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
 		Account: "fakesnow", User: "local", Password: "local", Host: e.Host, Port: e.Port, Protocol: "http",

@@ -1,5 +1,5 @@
-// Package venv makes virtual environments of Python for the programs that tests and the local start
-// need, pinned, once, in the user's cache folder.
+// Package venv installs the Python programs that deploy/local and tests need, in pinned versions, into
+// virtual environments in the user's cache folder.
 package venv
 
 import (
@@ -16,9 +16,11 @@ import (
 	"strings"
 )
 
-// Python returns the path of the python in a virtual environment that has what requirements, which
-// are lines for pip, name; its option -m starts what came with them. The first time it is made, which
-// takes a minute or two and the network, and log is told. An error says what to install.
+// Python returns the path of the Python interpreter of a virtual environment with these requirements,
+// which are lines of a requirements.txt for pip. It returns [ErrNoPython] if this machine has no Python
+// to create the environment with, and an error with the last lines of pip if the installation fails.
+// The first call creates the environment, which takes a minute or two and needs the network; log
+// receives a line about that. Later calls, of other processes too, use the same environment.
 func Python(ctx context.Context, name string, requirements []byte, log io.Writer) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -31,48 +33,49 @@ func Python(ctx context.Context, name string, requirements []byte, log io.Writer
 	}
 	home := filepath.Join(cache, fmt.Sprintf("%s-%.6x", name, sha256.Sum256(requirements)))
 	if _, err := os.Stat(home); err == nil {
-		return inside(home), nil
+		return interpreter(home), nil
 	}
-	fmt.Fprintln(log, "making a virtual environment in", home)
+	fmt.Fprintln(log, "creating a virtual environment in", home)
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
 	}
-	// Made aside and then renamed, so that it is whole if it is there. Two who make it at once do not
-	// meet; the slower one's is thrown away.
-	aside, err := os.MkdirTemp(cache, "making-*")
+	// An environment is complete when it has its final name. Of two processes that create it
+	// concurrently, the slower one discards its own.
+	building, err := os.MkdirTemp(cache, "building-*")
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(aside)
-	list := filepath.Join(aside, "requirements.txt")
+	defer os.RemoveAll(building)
+	list := filepath.Join(building, "requirements.txt")
 	if err := os.WriteFile(list, requirements, 0o600); err != nil {
 		return "", err
 	}
 	for _, step := range [][]string{
-		{python, "-m", "venv", aside},
-		{inside(aside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", list},
+		{python, "-m", "venv", building},
+		{interpreter(building), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", list},
 	} {
 		if out, err := exec.CommandContext(ctx, step[0], step[1:]...).CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%s: %w: %s", strings.Join(step[1:4], " "), err, LastLines(out))
 		}
 	}
-	if err := os.Rename(aside, home); err != nil {
+	if err := os.Rename(building, home); err != nil {
 		if _, there := os.Stat(home); there != nil {
 			return "", err
 		}
 	}
-	return inside(home), nil
+	return interpreter(home), nil
 }
 
-func inside(home string) string {
+func interpreter(home string) string {
 	if runtime.GOOS == "windows" {
 		return filepath.Join(home, "Scripts", "python.exe")
 	}
 	return filepath.Join(home, "bin", "python")
 }
 
-// ErrNoPython says that there is no Python that could be used.
-var ErrNoPython = errors.New("the tests and the local start need Python 3.10 or newer with its venv module: install it, on Debian by: apt-get install python3 python3-venv")
+// ErrNoPython means that no Python was found that can create a virtual environment.
+var ErrNoPython = errors.New("no Python 3.10 or newer with its venv module: install it, " +
+	"on Debian by: apt-get install python3 python3-venv")
 
 func findPython(ctx context.Context) (string, error) {
 	for _, name := range []string{"python3", "python"} {
@@ -88,7 +91,7 @@ func findPython(ctx context.Context) (string, error) {
 	return "", cmp.Or(ctx.Err(), ErrNoPython)
 }
 
-// LastLines returns the end of what a program said, where most say what went wrong.
+// LastLines returns the last five lines of a program's output, where most programs report an error.
 func LastLines(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
