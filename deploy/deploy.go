@@ -197,7 +197,8 @@ func (d *deployment) rollBack(ctx context.Context, before revision) error {
 		}
 	}
 	if before.digest == "" {
-		return errors.New("the first version did not become ready, and there is none to go back to: see deploy/README.md")
+		return errors.New("the first version did not become ready, and there is none to go back to:" +
+			" see deploy/README.md")
 	}
 	d.say("going back to %s", before.version)
 	if _, err := d.ask(ctx, owner, d.sql(setSpec, before.version)); err != nil {

@@ -28,7 +28,8 @@ func (d *deployment) build(ctx context.Context) (digest string, err error) {
 	}
 	repository := named(found, d.rename("echo_repo"))["repository_url"]
 	if repository == "" {
-		return "", errors.New(d.rename("there is no image repository echo_repo in echo_db.echo_schema: run setup.sql first"))
+		return "", errors.New(d.rename(
+			"there is no image repository echo_repo in echo_db.echo_schema: run setup.sql first"))
 	}
 	version, err := d.output(ctx, "git", "describe", "--tags", "--always", "--dirty")
 	if err != nil {
@@ -165,7 +166,8 @@ func (d *deployment) readPassword(ctx context.Context) (string, error) {
 		return "", errInterrupted
 	case line, ok := <-lines:
 		if !ok {
-			return "", errors.New("there is nobody to ask for the password of the first superuser: set FIRST_SUPERUSER_PASSWORD")
+			return "", errors.New("there is nobody to ask for the password of the first superuser:" +
+				" set FIRST_SUPERUSER_PASSWORD")
 		}
 		return line, nil
 	}

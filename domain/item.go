@@ -2,8 +2,8 @@ package domain
 
 import "time"
 
-// NewItem holds the fields of an item that its creator chooses.
-type NewItem struct {
+// ItemContent holds the fields of an item that its owner writes.
+type ItemContent struct {
 	Title       Title
 	Description Optional[Description]
 }
@@ -12,7 +12,7 @@ type NewItem struct {
 type Item struct {
 	ID      string // UUIDv7, lower case
 	OwnerID string
-	NewItem
+	ItemContent
 	// Version increases by one with every change. It is the ETag.
 	Version   int64
 	CreatedAt time.Time

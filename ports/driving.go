@@ -58,7 +58,7 @@ type Users interface {
 type Items interface {
 	// List returns a page of the actor's own items, also for a superuser.
 	List(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.Item], error)
-	Create(ctx context.Context, by domain.Actor, in domain.NewItem) (domain.Item, error)
+	Create(ctx context.Context, by domain.Actor, in domain.ItemContent) (domain.Item, error)
 	Get(ctx context.Context, by domain.Actor, id string) (domain.Item, error)
 	Update(
 		ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Versions,

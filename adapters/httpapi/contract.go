@@ -202,7 +202,8 @@ func faultsOf(err error, location string) []FieldError {
 		case openapi3.MultiError, *openapi3.SchemaError:
 			return faultsOf(e.Err, location)
 		}
-		return []FieldError{{location, "must be of type " + strings.Join(e.Parameter.Schema.Value.Type.Slice(), " or ")}}
+		types := e.Parameter.Schema.Value.Type.Slice()
+		return []FieldError{{location, "must be of type " + strings.Join(types, " or ")}}
 	case *openapi3.SchemaError:
 		location = strings.Join(append([]string{location}, e.JSONPointer()...), ".")
 		if quoted, unknown := strings.CutPrefix(e.Reason, "property "); unknown && e.SchemaField == "properties" {

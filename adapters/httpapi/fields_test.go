@@ -56,8 +56,8 @@ func TestTheFieldsOfAnEntityAreThoseOfTheDocument(t *testing.T) {
 }
 
 func TestReadingABody(t *testing.T) {
-	read := func(fields map[string]any) (domain.NewItem, domain.ItemPatch, *body) {
-		var n domain.NewItem
+	read := func(fields map[string]any) (domain.ItemContent, domain.ItemPatch, *body) {
+		var n domain.ItemContent
 		var p domain.ItemPatch
 		created, changed := &body{fields: fields}, &body{fields: fields}
 		assert.Equal(t, itemFields.readNew(created, &n), itemFields.readPatch(changed, &p))
@@ -67,7 +67,7 @@ func TestReadingABody(t *testing.T) {
 	t.Run("sets the present fields", func(t *testing.T) {
 		n, p, b := read(map[string]any{"title": "a title", "description": ""})
 		require.NoError(t, b.err())
-		assert.Equal(t, domain.NewItem{Title: domaintest.Title("a title"), Description: domaintest.Description("")}, n)
+		assert.Equal(t, domain.ItemContent{Title: domaintest.Title("a title"), Description: domaintest.Description("")}, n)
 		assert.Equal(t, domain.ItemPatch{
 			Title: domain.Some(n.Title), Description: domain.Some(n.Description),
 		}, p)

@@ -9,7 +9,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-var itemFields = fields[domain.Item, domain.NewItem, domain.ItemPatch]{
+var itemFields = fields[domain.Item, domain.ItemContent, domain.ItemPatch]{
 	{
 		name: "id",
 		show: func(i *domain.Item) jsontext.Token { return jsontext.String(i.ID) },
@@ -17,13 +17,13 @@ var itemFields = fields[domain.Item, domain.NewItem, domain.ItemPatch]{
 	{
 		name:   "title",
 		show:   func(i *domain.Item) jsontext.Token { return jsontext.String(i.Title.String()) },
-		create: func(n *domain.NewItem, v value) { n.Title = parse(v, domain.ParseTitle) },
+		create: func(n *domain.ItemContent, v value) { n.Title = parse(v, domain.ParseTitle) },
 		change: func(p *domain.ItemPatch, v value) { p.Title = domain.Some(parse(v, domain.ParseTitle)) },
 	},
 	{
 		name:   "description",
 		show:   func(i *domain.Item) jsontext.Token { return textOrNull(i.Description) },
-		create: func(n *domain.NewItem, v value) { n.Description = parseOrNull(v, domain.ParseDescription) },
+		create: func(n *domain.ItemContent, v value) { n.Description = parseOrNull(v, domain.ParseDescription) },
 		change: func(p *domain.ItemPatch, v value) {
 			p.Description = domain.Some(parseOrNull(v, domain.ParseDescription))
 		},
@@ -57,7 +57,7 @@ func (s *Server) ListItems(c echo.Context, params ListItemsParams) error {
 
 // CreateItem implements POST /items/.
 func (s *Server) CreateItem(c echo.Context) error {
-	var in domain.NewItem
+	var in domain.ItemContent
 	if err := itemFields.readNew(bodyOf(c), &in); err != nil {
 		return err
 	}

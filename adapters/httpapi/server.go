@@ -126,7 +126,8 @@ func cors(origins []string) echo.MiddlewareFunc {
 			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete,
 		},
 		AllowHeaders: []string{
-			echo.HeaderAuthorization, headerXAuthorization, echo.HeaderContentType, headerIfMatch, echo.HeaderXRequestID,
+			echo.HeaderAuthorization, headerXAuthorization, echo.HeaderContentType, headerIfMatch,
+			echo.HeaderXRequestID,
 		},
 		ExposeHeaders: []string{
 			headerETag, echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate, echo.HeaderXRequestID,

@@ -34,7 +34,8 @@ func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (
 	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(instrumentationScope)
 	if i.duration, err = meter.Float64Histogram("http.server.request.duration",
 		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP server requests."),
-		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10)); err != nil {
+		metric.WithExplicitBucketBoundaries(
+			.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10)); err != nil {
 		return i, err
 	}
 	if i.active, err = meter.Int64UpDownCounter("http.server.active_requests",
@@ -86,7 +87,8 @@ func (i instruments) record(c echo.Context, data *requestData, span trace.Span, 
 	i.duration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
 
 	span.SetAttributes(labels...)
-	span.SetAttributes(attribute.String("echo.request_id", data.RequestID), attribute.Int64("echo.statements", statements))
+	span.SetAttributes(
+		attribute.String("echo.request_id", data.RequestID), attribute.Int64("echo.statements", statements))
 	if c.Response().Status >= http.StatusInternalServerError {
 		span.SetAttributes(semconv.ErrorTypeKey.String(data.code))
 		span.SetStatus(codes.Error, "")

@@ -91,7 +91,7 @@ func WithFullName(name string) func(*domain.User) {
 // Item returns an item of owner after changes. Its ID is new.
 func Item(owner domain.User, changes ...func(*domain.Item)) domain.Item {
 	i := domain.Item{
-		ID: NewID(), OwnerID: owner.ID, NewItem: domain.NewItem{Title: Title("a title")},
+		ID: NewID(), OwnerID: owner.ID, ItemContent: domain.ItemContent{Title: Title("a title")},
 		Version: 1, CreatedAt: Created, UpdatedAt: Created,
 	}
 	for _, change := range changes {

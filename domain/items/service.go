@@ -27,10 +27,10 @@ func (s *Service) List(
 }
 
 // Create implements [ports.Items].
-func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewItem) (domain.Item, error) {
+func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.ItemContent) (domain.Item, error) {
 	now := s.Now()
 	i := domain.Item{
-		ID: s.NewID(), OwnerID: by.ID, NewItem: in,
+		ID: s.NewID(), OwnerID: by.ID, ItemContent: in,
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := s.Store.CreateItem(ctx, by, i); err != nil {

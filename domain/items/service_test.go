@@ -29,10 +29,10 @@ func TestCreate(t *testing.T) {
 	} {
 		run(t, "an account creates an item "+name, func(t *testing.T, s *fixture) {
 			for _, by := range []domain.User{s.ann, s.root} {
-				i, err := s.Create(t.Context(), by.Actor(), domain.NewItem{Title: newTitle, Description: text})
+				i, err := s.Create(t.Context(), by.Actor(), domain.ItemContent{Title: newTitle, Description: text})
 				require.NoError(t, err)
 				want := domain.Item{
-					ID: i.ID, OwnerID: by.ID, NewItem: domain.NewItem{Title: newTitle, Description: text},
+					ID: i.ID, OwnerID: by.ID, ItemContent: domain.ItemContent{Title: newTitle, Description: text},
 					Version: 1, CreatedAt: now, UpdatedAt: now,
 				}
 				assert.Equal(t, want, i)
@@ -55,7 +55,7 @@ func TestList(t *testing.T) {
 		}
 	})
 	run(t, "a list is limited to the requested page", func(t *testing.T, s *fixture) {
-		newer, err := s.Create(t.Context(), s.ann.Actor(), domain.NewItem{Title: newTitle})
+		newer, err := s.Create(t.Context(), s.ann.Actor(), domain.ItemContent{Title: newTitle})
 		require.NoError(t, err)
 		page, err := s.List(t.Context(), s.ann.Actor(), domain.PageRequest{Limit: 1})
 		require.NoError(t, err)
@@ -113,7 +113,7 @@ func TestSignedOut(t *testing.T) {
 			return err
 		},
 		"Create": func(ctx context.Context, s *fixture, by domain.Actor, _ domain.Versions) error {
-			i, err := s.Create(ctx, by, domain.NewItem{Title: newTitle})
+			i, err := s.Create(ctx, by, domain.ItemContent{Title: newTitle})
 			assert.Zero(t, i)
 			return err
 		},

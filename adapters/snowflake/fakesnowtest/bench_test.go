@@ -23,7 +23,7 @@ func BenchmarkStoreOnFakesnow(b *testing.B) {
 	title, err := domain.ParseTitle("a title")
 	require.NoError(b, err)
 	newItem := func() domain.Item {
-		return domain.Item{ID: uuid.Must(uuid.NewV7()).String(), OwnerID: admin.ID, NewItem: domain.NewItem{Title: title}, Version: 1, CreatedAt: now, UpdatedAt: now}
+		return domain.Item{ID: uuid.Must(uuid.NewV7()).String(), OwnerID: admin.ID, ItemContent: domain.ItemContent{Title: title}, Version: 1, CreatedAt: now, UpdatedAt: now}
 	}
 	known := newItem()
 	require.NoError(b, s.CreateItem(context.Background(), admin.Actor(), known))
