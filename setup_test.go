@@ -43,9 +43,8 @@ func TestEveryStatementOfSetupCanRunAgain(t *testing.T) {
 }
 
 func TestTheTablesOfSetupDeclareNoKeys(t *testing.T) {
-	tables := Tables()
-	require.Len(t, tables, 4)
-	for _, st := range tables {
+	require.NotEmpty(t, Tables())
+	for _, st := range Tables() {
 		assert.Contains(t, statements(setup), st)
 		assert.NotRegexp(t, `(?i)\b(PRIMARY|UNIQUE|FOREIGN|REFERENCES)\b`, st, "Snowflake does not enforce it, an emulator does")
 	}
@@ -171,6 +170,9 @@ func TestHybridTablesHaveTheColumnsOfTheStandardTables(t *testing.T) {
 	columns := func(statements []string) map[string][]string {
 		found := map[string][]string{}
 		for _, st := range statements {
+			if m := regexp.MustCompile(`^ALTER TABLE (\w+) ADD COLUMN IF NOT EXISTS (.*)`).FindStringSubmatch(st); m != nil {
+				found[m[1]] = append(found[m[1]], m[2])
+			}
 			m := regexp.MustCompile(`(?s)^CREATE (?:HYBRID )?TABLE IF NOT EXISTS (\w+) \((.*)\)`).FindStringSubmatch(st)
 			if m == nil {
 				continue
@@ -181,6 +183,9 @@ func TestHybridTablesHaveTheColumnsOfTheStandardTables(t *testing.T) {
 					found[m[1]] = append(found[m[1]], line)
 				}
 			}
+		}
+		for _, definitions := range found {
+			slices.Sort(definitions)
 		}
 		return found
 	}

@@ -37,7 +37,11 @@ const (
 
 var (
 	errInterrupted = errors.New("interrupted: run it again")
-	errNotReady    = errors.New("the service is not ready")
+	errNobodyToAsk = errors.New(
+		"there is nobody to ask for the password of the first superuser: set FIRST_SUPERUSER_PASSWORD")
+	errFirstNotReady = errors.New(
+		"the first version did not become ready, and there is none to go back to: see deploy/README.md")
+	errNotReady = errors.New("the service is not ready")
 )
 
 // run configures the command and deploys. It returns the exit status.
@@ -197,8 +201,7 @@ func (d *deployment) rollBack(ctx context.Context, before revision) error {
 		}
 	}
 	if before.digest == "" {
-		return errors.New("the first version did not become ready, and there is none to go back to:" +
-			" see deploy/README.md")
+		return errFirstNotReady
 	}
 	d.say("going back to %s", before.version)
 	if _, err := d.ask(ctx, owner, d.sql(setSpec, before.version)); err != nil {

@@ -166,8 +166,7 @@ func (d *deployment) readPassword(ctx context.Context) (string, error) {
 		return "", errInterrupted
 	case line, ok := <-lines:
 		if !ok {
-			return "", errors.New("there is nobody to ask for the password of the first superuser:" +
-				" set FIRST_SUPERUSER_PASSWORD")
+			return "", errNobodyToAsk
 		}
 		return line, nil
 	}
