@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -67,9 +68,17 @@ func parse[T any](v value, parser func(string) (T, error)) T {
 	}
 	parsed, err := parser(s)
 	if err != nil {
-		v.body.faults = append(v.body.faults, FieldError{"body." + v.name, err.Error()})
+		v.fault(err)
 	}
 	return parsed
+}
+
+// fault notes an error unless the body has a fault at this field: the meaning of an unknown field says nothing.
+func (v value) fault(err error) {
+	f := FieldError{"body." + v.name, err.Error()}
+	if !slices.ContainsFunc(v.body.faults, func(g FieldError) bool { return g.Location == f.Location }) {
+		v.body.faults = append(v.body.faults, f)
+	}
 }
 
 // parseOrNull is parse for a field that may be null.

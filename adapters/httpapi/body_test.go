@@ -87,13 +87,24 @@ func TestABodyThatEndsEarlyIsMalformed(t *testing.T) {
 
 func TestAReplyNamesEachFaultyFieldOnce(t *testing.T) {
 	s, _ := newServer(t, useCases{})
-	w := send(s, "POST", "/api/v1/users/", strings.NewReader(`{"email":"`+strings.Repeat("x", 300)+`","password":"short"}`))
-	assert.Equal(t, http.StatusUnprocessableEntity, w.Code)
-	require.NotNil(t, problem(t, w).Errors)
-	var locations []string
-	for _, fault := range *problem(t, w).Errors {
-		locations = append(locations, fault.Location)
-		assert.NotEmpty(t, fault.Message)
+	for name, tt := range map[string]struct {
+		method, path, body string
+		want               []string
+	}{
+		"with a rule of its own": {"POST", "/api/v1/users/", `{"email":"` + strings.Repeat("x", 300) + `","password":"short"}`,
+			[]string{"body.email", "body.password"}},
+		"that the operation does not know": {"PATCH", "/api/v1/users/me", `{"password":"short"}`, []string{"body.password"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := send(s, tt.method, tt.path, strings.NewReader(tt.body))
+			assert.Equal(t, http.StatusUnprocessableEntity, w.Code)
+			require.NotNil(t, problem(t, w).Errors)
+			var locations []string
+			for _, fault := range *problem(t, w).Errors {
+				locations = append(locations, fault.Location)
+				assert.NotEmpty(t, fault.Message)
+			}
+			assert.ElementsMatch(t, tt.want, locations)
+		})
 	}
-	assert.ElementsMatch(t, []string{"body.email", "body.password"}, locations)
 }
