@@ -29,7 +29,7 @@ const (
 	sourceKeys                // say where other keys are: every command uses them
 	ListenerKeys              // the address of the service
 	StorageKeys               // the store, and the time limit of a request to it
-	SigningKeys               // access tokens
+	SigningKeys               // the keys that sign access tokens
 	LoggingKeys
 )
 
@@ -144,7 +144,7 @@ var keys = withFileKeys([]Key{
 		set:         hs256,
 	},
 	{
-		Name: "ACCESS_TOKEN_EXPIRE_MINUTES", Default: "60", group: SigningKeys,
+		Name: "ACCESS_TOKEN_EXPIRE_MINUTES", Default: "60",
 		Description: "lifetime of an access token, 1 to 1440 minutes",
 		set:         parsed(parseMinutes, func(c *Config) *time.Duration { return &c.AccessTokenLifetime }),
 	},

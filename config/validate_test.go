@@ -307,10 +307,10 @@ func TestSigningKeysAreLoadedEvenIfOtherKeysAreInvalid(t *testing.T) {
 	write(t, "accepted", signingKey)
 	env := map[string]string{
 		"HTTP_ADDR": ":8000", "STORAGE": "memory", "REQUEST_TIMEOUT": "soon", "FIRST_SUPERUSER_PASSWORD_FILE": "missing",
-		"JWT_SECRET_KEY_FILE": "key", "JWT_PREVIOUS_SECRET_KEY_FILE": "accepted",
+		"ACCESS_TOKEN_EXPIRE_MINUTES": "soon", "JWT_SECRET_KEY_FILE": "key", "JWT_PREVIOUS_SECRET_KEY_FILE": "accepted",
 	}
 	_, err := loadHere(t, env)
-	assert.Equal(t, []string{"REQUEST_TIMEOUT", "FIRST_SUPERUSER_PASSWORD"}, subjects(err))
+	assert.Equal(t, []string{"REQUEST_TIMEOUT", "ACCESS_TOKEN_EXPIRE_MINUTES", "FIRST_SUPERUSER_PASSWORD"}, subjects(err))
 	c, err := config.Load(nil, config.SigningKeys)
 	require.NoError(t, err)
 	assert.Equal(t, signingKey, c.JWTSecretKey.Reveal())
