@@ -189,10 +189,9 @@ func (d *deployment) sleep(ctx context.Context) error {
 func (d *deployment) rollBack(ctx context.Context, before revision) error {
 	instance := "0"
 	// An upgrade begins with the last instance: the first one may still run the version before.
-	for _, r := range slices.Backward(d.seen) {
-		if r["instance_id"] != "" && r["status"] != "READY" {
-			instance = r["instance_id"]
-		}
+	notReady := func(r row) bool { return r["instance_id"] != "" && r["status"] != "READY" }
+	if i := slices.IndexFunc(d.seen, notReady); i >= 0 {
+		instance = d.seen[i]["instance_id"]
 	}
 	// Snowflake refuses the question about a container that never started.
 	if log, err := d.ask(ctx, owner, d.sql(showLog, instance)); err == nil {
