@@ -36,7 +36,7 @@ var importRules = []importRule{
 	{
 		pkg: "domain",
 		not: outside,
-		why: "what the service is about depends on nothing that could be replaced",
+		why: "entities and rules depend on nothing that could be replaced",
 	},
 	{
 		pkg:  "ports",
@@ -48,19 +48,19 @@ var importRules = []importRule{
 		pkg:  "domain/auth",
 		ours: []string{"domain", "ports"},
 		not:  outside,
-		why:  "use cases decide; what they need of the world they ask of a port",
+		why:  "use cases decide; they reach everything else through ports",
 	},
 	{
 		pkg:  "domain/users",
 		ours: []string{"domain", "ports"},
 		not:  outside,
-		why:  "use cases decide; what they need of the world they ask of a port",
+		why:  "use cases decide; they reach everything else through ports",
 	},
 	{
 		pkg:  "domain/items",
 		ours: []string{"domain", "ports"},
 		not:  outside,
-		why:  "use cases decide; what they need of the world they ask of a port",
+		why:  "use cases decide; they reach everything else through ports",
 	},
 	{
 		pkg:       "domain/domaintest",
@@ -78,7 +78,7 @@ var importRules = []importRule{
 	{
 		pkg: "adapters/requestinfo",
 		not: outside,
-		why: "the HTTP adapter, the stores and the log of audit events share what they say of a request",
+		why: "the HTTP adapter, the stores and the audit log share the description of a request",
 	},
 	{
 		pkg:  "adapters/memory",
@@ -154,16 +154,16 @@ var importRules = []importRule{
 		pkg:    "deploy/local/emulator",
 		ours:   []string{strings.TrimSuffix(module, "/"), "deploy/local/venv"},
 		others: []string{"github.com/snowflakedb/gosnowflake/v2"},
-		why:    "whoever needs an emulator needs the tables in it, and nothing else",
+		why:    "an emulator with the tables needs nothing else",
 	},
 	{
 		pkg:  "deploy/local",
 		ours: []string{"deploy/local/emulator"},
-		why:  "it runs the service as a process, as anybody would",
+		why:  "it runs the service as a process, as a user does",
 	},
 	{
 		pkg: strings.TrimSuffix(module, "/"),
-		why: "it holds setup.sql for those who need it in Go",
+		why: "it embeds setup.sql for tests and the emulator",
 	},
 	{
 		pkg:  "adapters/httpapi",
@@ -191,7 +191,7 @@ var importRules = []importRule{
 			"golang.org/x/crypto",
 		},
 		not: []string{"net/http"},
-		why: "tokens and hashes are made in one place, whoever asks for them",
+		why: "tokens and hashes are made in one place",
 	},
 	{
 		pkg: "adapters/telemetry",
@@ -202,7 +202,7 @@ var importRules = []importRule{
 			"go.uber.org/zap",
 			"golang.org/x/time/rate",
 		},
-		why: "exporters stay here; whoever measures something knows the interfaces only",
+		why: "exporters stay here; the code that is measured knows only the interfaces",
 	},
 	{
 		pkg: "config",
@@ -211,7 +211,7 @@ var importRules = []importRule{
 			"github.com/spf13/pflag",
 			"github.com/spf13/viper",
 		},
-		why: "configuration is plain values, which cmd hands on to whom they concern",
+		why: "configuration is plain values, which cmd passes to the packages that use them",
 	},
 	{
 		pkg: "static",
@@ -232,7 +232,7 @@ var importRules = []importRule{
 			"go.opentelemetry.io/otel",
 			"go.uber.org/zap",
 		},
-		why: "wiring knows all of ours, and of the rest what it takes to start, log and stop",
+		why: "wiring knows every package of the module, and the libraries that start, log and stop",
 	},
 	{
 		pkg: "cmd/server/browsertest",

@@ -33,9 +33,9 @@ func newUser(t testing.TB, email string, superuser bool) domain.User {
 	}
 }
 
-// The engine of fakesnow refuses at once where Snowflake would make one wait: what this shows is that
-// a refused lock is tried for again, not that waiting for it works. Within one instance nobody is
-// refused, so there are eight.
+// The engine of fakesnow refuses a lock immediately, where Snowflake waits. So this test shows that a refused
+// lock is retried, not that a wait for it works. One instance never competes with itself for the lock, so there
+// are eight.
 func TestOf64InEightInstancesOneGetsTheEmailByTryingAgainForTheLock(t *testing.T) {
 	const patience = time.Minute
 	schema := newSchema()
