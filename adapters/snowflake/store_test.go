@@ -71,6 +71,25 @@ func TestAnotherDuplicateKeyIsNotATakenEmail(t *testing.T) {
 	assert.NotErrorIs(t, emailTaken(err), domain.ErrEmailTaken)
 }
 
+func TestARowThatBreaksARuleOfTheDomainIsAnInternalError(t *testing.T) {
+	const nullable = `CREATE TABLE items (id VARCHAR(36), owner_id VARCHAR(36), title VARCHAR(255),
+		description VARCHAR(5000), version NUMBER(19, 0), created_at TIMESTAMP_NTZ(6), updated_at TIMESTAMP_NTZ(6))`
+	for name, row := range map[string]string{
+		"with an empty title": "INSERT INTO items (id, owner_id, title) SELECT 'i', ?, ''",
+		"with NULL as title":  "INSERT INTO items (id, owner_id) SELECT 'i', ?",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.server.Exec("DROP TABLE items")
+			f.server.Exec(nullable)
+			f.server.Exec(row, f.ann.ID)
+			_, err := f.Item(t.Context(), f.ann.Actor(), domain.AllItems(), "i")
+			require.Error(t, err)
+			assert.Equal(t, domain.Internal, domain.KindOf(err))
+		})
+	}
+}
+
 func TestSessionsOnHybridTablesReadTheLatestWrites(t *testing.T) {
 	server := newServer(t, hybrid)
 	s := open(t, options(server))

@@ -20,7 +20,7 @@ type table[E any] struct {
 }
 
 // column is one column of a table of E. bind returns its value for a statement. scan sets the field of an
-// entity from a value of the driver; it is not called for NULL.
+// entity from a value of the driver, which is nil for NULL.
 type column[E any] struct {
 	name      string
 	bind      func(*E) any
@@ -90,7 +90,7 @@ func optional[E any, V fmt.Stringer](name string, field func(*E) *domain.Optiona
 		},
 		scan: func(e *E, value any) error {
 			var text sql.NullString
-			if err := text.Scan(value); err != nil {
+			if err := text.Scan(value); err != nil || !text.Valid {
 				return err
 			}
 			v, err := parse(text.String)
@@ -162,10 +162,12 @@ func (f scanFunc) Scan(value any) error { return f(value) }
 func (t table[E]) scan(scan func(...any) error, targets ...any) (e E, found bool, err error) {
 	for i, c := range t.columns {
 		targets = append(targets, scanFunc(func(value any) error {
-			if value == nil {
+			if i == 0 {
+				found = value != nil
+			}
+			if !found {
 				return nil
 			}
-			found = found || i == 0
 			return c.scan(&e, value)
 		}))
 	}
