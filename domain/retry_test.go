@@ -22,6 +22,12 @@ func TestRetryStale(t *testing.T) {
 	run := func(name string, test func(*testing.T)) {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 	}
+	// A minute is much more than 32 tries take. It ends a loop that does not end on its own.
+	later := func(t *testing.T) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		t.Cleanup(cancel)
+		return ctx
+	}
 	run("runs an attempt once if it succeeds or fails with another error", func(t *testing.T) {
 		for _, want := range []error{nil, io.EOF, domain.ErrNotFound, domain.ErrContended} {
 			tries := 0
@@ -45,7 +51,7 @@ func TestRetryStale(t *testing.T) {
 	})
 	run("runs an attempt 32 times at most", func(t *testing.T) {
 		tries := 0
-		err := domain.RetryStale(t.Context(), func() error { tries++; return domain.ErrStale })
+		err := domain.RetryStale(later(t), func() error { tries++; return domain.ErrStale })
 		assert.Equal(t, domain.ErrContended, err)
 		assert.Equal(t, 32, tries)
 	})
@@ -55,7 +61,7 @@ func TestRetryStale(t *testing.T) {
 		for range calls {
 			var pauses []time.Duration
 			last := time.Now()
-			domain.RetryStale(t.Context(), func() error {
+			domain.RetryStale(later(t), func() error {
 				pauses = append(pauses, time.Since(last))
 				last = time.Now()
 				return domain.ErrStale
