@@ -119,7 +119,7 @@ func (s *Server) logRequest(c echo.Context, data *requestData, took time.Duratio
 	if entry == nil {
 		return
 	}
-	fields := append(make([]zap.Field, 0, 13),
+	fields := append(make([]zap.Field, 0, 8),
 		zap.String("request_id", data.RequestID),
 		zap.String("method", c.Request().Method),
 		zap.String("route", data.Route),

@@ -57,12 +57,16 @@ func newConnector(o Options) *connector {
 	}
 	params := sessionParameters(o.RequestTimeout)
 	c.params.Store(&params)
-	// The driver takes 0 for its default, which is minutes.
-	//lint:ignore SA1019 deprecated until it is reorganized; nothing else limits a request today
-	c.config.LoginTimeout, c.config.RequestTimeout = o.RequestTimeout, o.RequestTimeout
-	c.config.ClientTimeout, c.config.JWTClientTimeout = o.RequestTimeout+time.Second, o.RequestTimeout
+	limitRequests(&c.config, o.RequestTimeout)
 	c.auth.prepare(&c.config)
 	return c
+}
+
+// limitRequests limits the requests of the driver, which takes 0 for its default of minutes.
+func limitRequests(c *sf.Config, timeout time.Duration) {
+	long := timeout + time.Second
+	//lint:ignore SA1019 deprecated until they are reorganized; nothing else limits a request today
+	c.LoginTimeout, c.RequestTimeout, c.ClientTimeout, c.JWTClientTimeout = timeout, timeout, long, timeout
 }
 
 func (c *connector) setParameter(name, value string) {

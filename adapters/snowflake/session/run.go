@@ -80,7 +80,7 @@ func runOnce[T any](ctx context.Context, d *DB, pool *sql.DB, late func(context.
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		err = domain.ErrUnavailable.WithRetryAfter(openFor).
-			WithCause(errors.New("Snowflake did not answer the last calls"))
+			WithCause(errors.New("the last calls had no reply from Snowflake"))
 	}
 	return got.result, err
 }
