@@ -348,7 +348,10 @@ func TestOptionsAreExplainedAndChecked(t *testing.T) {
 		{[]string{"--unknown"}, "unknown flag: --unknown"},
 		{[]string{"more"}, "unknown option more"},
 		{[]string{"--digest", "sha256:abc"}, "--digest is sha256: and 64 hexadecimal digits"},
+		{[]string{"--digest", ""}, "--digest is sha256: and 64 hexadecimal digits"},
+		{[]string{"--connection", ""}, "--connection is the name of a connection"},
 		{[]string{"--timeout", "soon"}, `"--timeout"`},
+		{[]string{"--timeout", "10000000000"}, `"--timeout"`},
 	} {
 		p := newPrograms(t)
 		refused := p.deploy(t.Context(), nil, "", tt.args...)

@@ -58,7 +58,7 @@ type deployment struct {
 
 	digest, connection         string
 	dryRun, temporary          bool
-	timeout                    uint   // seconds
+	timeout                    uint32 // seconds; a larger type could overflow a time.Duration
 	prefix                     string // of the names of all objects
 	minInstances, maxInstances int
 
@@ -78,7 +78,7 @@ func (d *deployment) configure(args []string) error {
 	flags.Usage = func() {} // printed below
 	flags.StringVar(&d.digest, "digest", "", "deploy the image with this `sha256:…` from the repository; build none")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "print every statement that would be sent, and send none")
-	flags.UintVar(&d.timeout, "timeout", 600, "maximum `seconds` until the service is ready")
+	flags.Uint32Var(&d.timeout, "timeout", 600, "maximum `seconds` until the service is ready")
 	flags.StringVarP(&d.connection, "connection", "c", "", "`name` of a connection of the CLI, instead of its default")
 	flags.BoolVarP(&d.temporary, "temporary-connection", "x", false,
 		"connect by SNOWFLAKE_… variables alone, as this option of the CLI does")
@@ -94,8 +94,11 @@ func (d *deployment) configure(args []string) error {
 	if err != nil {
 		return err
 	}
-	if d.digest != "" && !isDigest(d.digest) {
+	if flags.Changed("digest") && !isDigest(d.digest) { // an empty one must not build an image
 		return errors.New("--digest is sha256: and 64 hexadecimal digits")
+	}
+	if flags.Changed("connection") && d.connection == "" {
+		return errors.New("--connection is the name of a connection")
 	}
 	if d.prefix = d.getenv("ECHO_PREFIX"); d.prefix == "" {
 		d.prefix = "echo"

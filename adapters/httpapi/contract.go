@@ -224,9 +224,9 @@ func messageOf(e *openapi3.SchemaError) string {
 	case "type":
 		return "must be of type " + strings.Join(e.Schema.Type.Slice(), " or ")
 	case "minimum":
-		return fmt.Sprintf("must be at least %v", *e.Schema.Min)
+		return "must be at least " + number(*e.Schema.Min)
 	case "maximum":
-		return fmt.Sprintf("must be at most %v", *e.Schema.Max)
+		return "must be at most " + number(*e.Schema.Max)
 	case "minLength":
 		return fmt.Sprintf("must have at least %d characters", e.Schema.MinLength)
 	case "maxLength":
@@ -238,3 +238,6 @@ func messageOf(e *openapi3.SchemaError) string {
 	}
 	return e.Reason
 }
+
+// number writes a limit without an exponent.
+func number(limit float64) string { return strconv.FormatFloat(limit, 'f', -1, 64) }

@@ -161,6 +161,13 @@ func TestTheSignInFormIsReadStrictly(t *testing.T) {
 	} {
 		post(good+more).refused(http.StatusBadRequest, "malformed")
 	}
+	for _, notAForm := range []string{
+		`{"username":"a@b.c","password":"x=hunter2"}`, `{"username":"a@b.c","password":"hunter2=x"}`, "<a>hunter2=1</a>",
+	} {
+		r := post(notAForm)
+		r.refused(http.StatusBadRequest, "malformed")
+		assert.NotContains(t, string(r.body), "hunter2")
+	}
 	for _, grant := range []string{"client_credentials", "refresh_token", "PASSWORD", "password "} {
 		post(good+"&grant_type="+url.QueryEscape(grant)).refused(http.StatusBadRequest, "unsupported_grant_type")
 	}

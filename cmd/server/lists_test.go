@@ -96,6 +96,19 @@ func TestAListRefusesInvalidParameters(t *testing.T) {
 	}
 }
 
+func TestAFaultNamesTheLimitInPlainDigits(t *testing.T) {
+	t.Parallel()
+	admin := newService(t).admin(t)
+	for query, message := range map[string]string{
+		"skip=-1":         "must be at least 0",
+		"skip=2147483648": "must be at most 2147483647",
+		"limit=1001":      "must be at most 1000",
+	} {
+		r := admin.request("GET", "/items/?"+query, nil).is(http.StatusUnprocessableEntity)
+		assert.Contains(t, string(r.body), `"message":"`+message+`"`)
+	}
+}
+
 func TestACursorNeitherRepeatsNorMissesRowsDuringChanges(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)

@@ -84,8 +84,9 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 	start := time.Now()
 	ctx, span := c.tracer.Start(ctx, "LOGIN", trace.WithSpanKind(trace.SpanKindClient))
 	defer func() { endSpan(span, nil, err) }()
+	params := c.params.Load()
 	config := c.config
-	config.Params = maps.Clone(*c.params.Load())
+	config.Params = maps.Clone(*params)
 	if err := c.auth.readToken(&config); err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
 	}
@@ -94,7 +95,7 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 	if err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
 	}
-	return &conn{Conn: inner, connector: c}, nil
+	return &conn{Conn: inner, connector: c, params: params}, nil
 }
 
 // conn is a session. It reports a session that has ended as driver.ErrBadConn, so that database/sql takes
@@ -103,6 +104,7 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 type conn struct {
 	driver.Conn
 	connector *connector
+	params    *map[string]*string // that the session was opened with
 	broken    atomic.Bool
 }
 
@@ -151,8 +153,9 @@ func (c *conn) check(err error, replyLost bool) error {
 	return err
 }
 
-// IsValid implements [driver.Validator].
-func (c *conn) IsValid() bool { return !c.broken.Load() }
+// IsValid implements [driver.Validator]. A session that lacks a parameter of new sessions does not return to
+// the pool.
+func (c *conn) IsValid() bool { return !c.broken.Load() && c.params == c.connector.params.Load() }
 
 // observe runs a call of the driver with a query tag and a span, and counts it.
 func (c *conn) observe(ctx context.Context, text string, do func(context.Context) (reply any, err error)) error {
@@ -232,7 +235,7 @@ var errBrokenTransaction = errors.New("the session broke inside the transaction,
 
 // Commit implements [driver.Tx].
 func (t *tx) Commit() error {
-	if !t.conn.IsValid() {
+	if t.conn.broken.Load() {
 		_ = t.Rollback()
 		return notSent{errBrokenTransaction}
 	}

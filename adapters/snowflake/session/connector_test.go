@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 )
 
 func TestTheQueryTagNamesTheRoute(t *testing.T) {
@@ -108,4 +110,27 @@ func TestAPrivateKeyIsReadOrItsFaultNamed(t *testing.T) {
 		_, err := ParsePrivateKey(text)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// A session without READ_LATEST_WRITES could miss the latest commits for the hour that a session lives.
+func TestASessionThatIsBusyDuringSetParameterIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	arrived := make(chan struct{})
+	var once sync.Once
+	f.server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
+		if strings.HasPrefix(q.SQL, "SELECT") {
+			once.Do(func() { close(arrived) })
+			return &snowflaketest.Fault{Delay: 200 * time.Millisecond}
+		}
+		return nil
+	})
+	busy := make(chan error, 1)
+	go func() { busy <- f.read(t.Context()) }()
+	<-arrived
+	f.SetParameter("READ_LATEST_WRITES", "true")
+	require.NoError(t, <-busy)
+	before := f.server.Logins()
+	require.NoError(t, f.read(t.Context()))
+	assert.Equal(t, before+1, f.server.Logins(), "a new session, which has the parameter")
 }

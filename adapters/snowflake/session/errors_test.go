@@ -100,17 +100,17 @@ func TestOnlyTheEndOfASessionMakesADeadConnection(t *testing.T) {
 		390302: false, // logging in again would storm
 		390100: false, 625: false, 1003: false,
 	} {
-		c := &conn{}
+		c := &conn{connector: &connector{}}
 		err := c.check(&sf.SnowflakeError{Number: number}, false)
 		assert.Equal(t, dead, errors.Is(err, driver.ErrBadConn), number)
 		assert.Equal(t, !dead, c.IsValid(), number)
 	}
-	c := &conn{}
+	c := &conn{connector: &connector{}}
 	assert.NoError(t, c.check(nil, false))
 	assert.ErrorIs(t, c.check(io.EOF, false), io.EOF)
 	assert.False(t, c.IsValid(), "the state of the session is unknown")
 
-	c = &conn{}
+	c = &conn{connector: &connector{}}
 	err := c.check(&sf.SnowflakeError{Number: 390111}, true)
 	assert.NotErrorIs(t, err, driver.ErrBadConn, "database/sql would repeat a statement that may have taken effect")
 	assert.ErrorIs(t, new(DB).translate(err, unconfirmed), domain.ErrOutcomeUnknown)

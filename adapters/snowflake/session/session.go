@@ -95,8 +95,9 @@ func (d *DB) Close() error {
 	}
 }
 
-// SetParameter sets a parameter of all sessions that are opened from now on, and closes idle sessions,
-// which do not have it. It must not be called concurrently with itself.
+// SetParameter sets a parameter of all sessions that are opened from now on. The open sessions do not have
+// it: it closes those that are idle, and the others do not return to the pool. It must not be called
+// concurrently with itself.
 func (d *DB) SetParameter(name, value string) {
 	d.connector.setParameter(name, value)
 	d.pool.SetMaxIdleConns(-1)
