@@ -76,10 +76,10 @@ func insertUser(u domain.User) session.Statement {
 }
 
 // UpdateUser implements [ports.UserStore].
-func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read domain.User) error {
-	emailChanged := next.Email != read.Email
-	demotes := isActiveSuperuser(read) && !isActiveSuperuser(next)
-	st := users.update(next).And("version = ?", read.Version)
+func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, old domain.User) error {
+	emailChanged := next.Email != old.Email
+	demotes := isActiveSuperuser(old) && !isActiveSuperuser(next)
+	st := users.update(next).And("version = ?", old.Version)
 	if emailChanged {
 		st = st.And("(SELECT COUNT(*) FROM users WHERE email = ? AND id <> ?) = 0", next.Email.String(), next.ID)
 	}
@@ -95,7 +95,7 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, read doma
 			return err
 		case !state.found:
 			return domain.ErrNotFound
-		case state.version != read.Version:
+		case state.version != old.Version:
 			return domain.ErrStale
 		case emailChanged && state.emailHolders > 0:
 			return domain.ErrEmailTaken

@@ -34,7 +34,7 @@ var (
 
 func TestMain(m *testing.M) { peertest.Main(m, env("ACCOUNT") != "", prepare) }
 
-// prepare makes the schema, which must not hold anything yet, and returns what drops it.
+// prepare creates the schema, which must be empty, and returns a function that drops it.
 func prepare() (drop func(), err error) {
 	_ = sf.GetLogger().SetLogLevel("OFF")
 	os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
@@ -59,7 +59,7 @@ func prepare() (drop func(), err error) {
 	}
 	schema := env("SCHEMA")
 	if schema == "" || env("DATABASE") == "" {
-		return nil, errors.New("SNOWFLAKE_TEST_DATABASE and SNOWFLAKE_TEST_SCHEMA must name a schema to make and drop")
+		return nil, errors.New("SNOWFLAKE_TEST_DATABASE and SNOWFLAKE_TEST_SCHEMA must name a schema, which these tests create and drop")
 	}
 	ctx := context.Background()
 	outside := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, config))
@@ -131,16 +131,16 @@ func TestA1AnUpdateThatWaitedSeesTheNewestVersionOfItsRow(t *testing.T) {
 		}
 		close(changed)
 	}()
-	time.Sleep(2 * time.Second) // it waits; nothing tells so
+	time.Sleep(2 * time.Second) // nothing shows that it waits
 	require.NoError(t, tx.Commit())
-	assert.Zero(t, <-changed, "A1: the row no longer was what the condition asks for")
+	assert.Zero(t, <-changed, "A1: the row did not match the condition any more")
 }
 
-func TestA3ALockThatDoesNotComeFreeIsUnderstood(t *testing.T) {
+func TestA3ALockTimeoutIsContention(t *testing.T) {
 	open(t)
-	impatient := options
-	impatient.RequestTimeout = 5 * time.Second // and a second less for a lock
-	s, err := snowflake.Open(impatient)
+	short := options
+	short.RequestTimeout = 5 * time.Second // a lock times out a second earlier
+	s, err := snowflake.Open(short)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -155,10 +155,10 @@ func TestA3ALockThatDoesNotComeFreeIsUnderstood(t *testing.T) {
 	defer cancel()
 	err = s.CreateSuperuserForOperator(ctx, domain.User{ID: uuid.NewString(), Email: email, PasswordHash: "hash"})
 	t.Log("A3:", err)
-	assert.ErrorIs(t, err, domain.ErrContended, "its number and text belong into errors.go")
+	assert.ErrorIs(t, err, domain.ErrContended, "add its number or text to session/errors.go")
 }
 
-func TestA4AStatementUnderOneRequestIDIsExecutedOnce(t *testing.T) {
+func TestA4ARepeatedRequestIDIsExecutedOnce(t *testing.T) {
 	open(t)
 	id := sf.UUID(uuid.New())
 	for range 2 {
@@ -170,10 +170,10 @@ func TestA4AStatementUnderOneRequestIDIsExecutedOnce(t *testing.T) {
 	assert.Equal(t, 1, n, "A4")
 }
 
-func TestA6TheServiceFindsOutWhatItRunsOn(t *testing.T) {
+func TestA6CheckFindsTheKindOfTablesAndTheConsistency(t *testing.T) {
 	found, err := open(t).(*snowflake.Store).Check(t.Context())
 	require.NoError(t, err)
 	t.Logf("A6: %+v", found)
 	assert.False(t, found.Hybrid)
-	assert.NotEqual(t, "unknown", found.Consistency, "the role may not read it: the service then says so at its start")
+	assert.NotEqual(t, "unknown", found.Consistency, "the role may not read it; the service says so at start")
 }

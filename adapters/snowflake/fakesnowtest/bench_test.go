@@ -7,24 +7,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
 // What these measure is mostly the emulator; they compare calls and numbers of clients with each
 // other, not with Snowflake.
 func BenchmarkStoreOnFakesnow(b *testing.B) {
 	s := open(b)
-	admin := newUser(b, "admin@example.com", true)
+	admin := domaintest.User(domaintest.Superuser)
 	_, err := s.CreateFirstSuperuser(context.Background(), admin)
 	require.NoError(b, err)
-	title, err := domain.ParseTitle("a title")
-	require.NoError(b, err)
-	newItem := func() domain.Item {
-		return domain.Item{ID: uuid.Must(uuid.NewV7()).String(), OwnerID: admin.ID, ItemContent: domain.ItemContent{Title: title}, Version: 1, CreatedAt: now, UpdatedAt: now}
-	}
+	newItem := func() domain.Item { return domaintest.Item(admin) }
 	known := newItem()
 	require.NoError(b, s.CreateItem(context.Background(), admin.Actor(), known))
 	for range 20 {

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports/portstest"
 )
@@ -21,43 +21,31 @@ func TestStoreOnFakesnow(t *testing.T) {
 	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t) })
 }
 
-var now = time.Date(2026, 3, 29, 1, 59, 59, 999_999_000, time.UTC)
-
-func newUser(t testing.TB, email string, superuser bool) domain.User {
-	t.Helper()
-	address, err := domain.ParseEmail(email)
-	require.NoError(t, err)
-	return domain.User{
-		ID: uuid.Must(uuid.NewV7()).String(), Email: address, PasswordHash: "hash", Active: true, Superuser: superuser,
-		Version: 1, Epoch: 1, CreatedAt: now, UpdatedAt: now,
-	}
-}
-
 // The engine of fakesnow refuses a lock immediately, where Snowflake waits. So this test shows that a refused
 // lock is retried, not that a wait for it works. One instance never competes with itself for the lock, so there
 // are eight.
-func TestOf64InEightInstancesOneGetsTheEmailByTryingAgainForTheLock(t *testing.T) {
-	const patience = time.Minute
+func TestOneOf64CallersOfEightInstancesGetsTheEmail(t *testing.T) {
+	const maxWait = time.Minute
 	schema := newSchema()
 	require.NoError(t, fakesnow.CreateTables(t.Context(), "contract", schema))
 	var instances [8]*snowflake.Store
 	for i := range instances {
-		instances[i] = openIn(t, schema, patience)
+		instances[i] = openIn(t, schema, maxWait)
 	}
-	admin := newUser(t, "admin@example.com", true)
+	admin := domaintest.User(domaintest.Superuser)
 	created, err := instances[0].CreateFirstSuperuser(t.Context(), admin)
 	require.NoError(t, err)
 	require.True(t, created)
 	for round := range 20 {
-		email := fmt.Sprintf("contested%d@example.com", round)
+		contested := domaintest.WithEmail(domaintest.Email(fmt.Sprintf("contested%d@example.com", round)))
 		var all sync.WaitGroup
 		start := make(chan struct{})
 		results := make([]error, 64)
 		for i := range results {
-			u := newUser(t, email, false)
+			u := domaintest.User(contested)
 			all.Go(func() {
 				<-start
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 				defer cancel()
 				results[i] = instances[i%len(instances)].CreateUser(ctx, admin.Actor(), u)
 			})
@@ -85,7 +73,7 @@ func TestSetupOfAnyVersionLeavesTheRowsOfAnyOther(t *testing.T) {
 	const later = "ALTER TABLE items ADD COLUMN IF NOT EXISTS colour VARCHAR(20)"
 	insert := func(id string) {
 		t.Helper()
-		_, err := db.ExecContext(t.Context(), "INSERT INTO items (id, owner_id, title, version, created_at, updated_at) SELECT ?, 'u', 't', 1, ?, ?", id, now, now)
+		_, err := db.ExecContext(t.Context(), "INSERT INTO items (id, owner_id, title, version, created_at, updated_at) SELECT ?, 'u', 't', 1, ?, ?", id, domaintest.Created, domaintest.Created)
 		require.NoError(t, err)
 	}
 	do := func(st string) {
