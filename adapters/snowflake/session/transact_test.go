@@ -42,7 +42,7 @@ func TestACommitTakesEffectOnceIfItsReplyIsLost(t *testing.T) {
 
 func TestTheOutcomeOfATransactionIsUnknownOnlyAfterCommitWasSent(t *testing.T) {
 	t.Parallel()
-	const deadline = 300 * time.Millisecond
+	const deadline = time.Second
 	for text, want := range map[string]error{
 		"BEGIN": domain.ErrUnavailable, "UPDATE one_row": domain.ErrContended, "INSERT": domain.ErrUnavailable,
 		"COMMIT": domain.ErrOutcomeUnknown,
@@ -128,7 +128,7 @@ func TestAWaitForALockDoesNotOpenTheBreaker(t *testing.T) {
 	f := newFixture(t)
 	holdLock(t, f)
 	for range 2 * failuresToOpen {
-		err := f.transact(endsIn(t, 50*time.Millisecond), "bob")
+		err := f.transact(endsIn(t, 250*time.Millisecond), "bob")
 		assert.ErrorIs(t, err, domain.ErrContended)
 		assert.NoError(t, f.read(t.Context()))
 	}
