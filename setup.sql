@@ -14,7 +14,7 @@
 -- milliseconds, so you decide. The service logs at its start which value it found.
 -- ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL';
 
--- echo_owner owns database, schema and tables. Nobody works with it, so no service can change a table.
+-- echo_owner owns database, schema and tables. No user and no service uses it, so no service can change a table.
 CREATE ROLE IF NOT EXISTS echo_owner COMMENT = 'Owns the database of Echo in Snowflake';
 
 -- echo_role owns the service. A service runs as the role that created it.

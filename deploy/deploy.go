@@ -246,7 +246,7 @@ func (d *deployment) rehearse(ctx context.Context, next revision) {
 		statements []string
 	}{
 		{"if there is no service yet", create},
-		{"if there is one: the second and third unless it runs this version, the last if it is suspended",
+		{"if there is one: the comment and the specification only for another version, RESUME only if it is suspended",
 			slices.Insert(change, 1, d.note("before", before))},
 		{"until it is ready", []string{d.sql(showService), d.sql(showContainers)}},
 		{"if it does not become ready", []string{d.sql(showLog, "<instance that is not ready>")}},

@@ -27,8 +27,8 @@ CREATE HYBRID TABLE IF NOT EXISTS users (
     updated_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Accounts of Echo in Snowflake';
 
--- There is no foreign key to users. It could only forbid to delete an account that has items, and every read
--- of an item checks its owner anyway.
+-- There is no foreign key to users. It would only prevent the deletion of an account that has items, and every
+-- read of an item checks its owner anyway.
 CREATE HYBRID TABLE IF NOT EXISTS items (
     id VARCHAR(36) NOT NULL PRIMARY KEY COMMENT 'UUIDv7, lower case',
     owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',

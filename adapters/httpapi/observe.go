@@ -47,7 +47,7 @@ func bodyOf(c echo.Context) *body { return dataOf(c).body }
 
 var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// observe surrounds all other stages of a request. It gives the request an id and a deadline, sets the
+// observe surrounds all stages of a request after the router. It gives the request an id and a deadline, sets the
 // headers of every reply, turns an error into a problem document, and writes the one log line.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {

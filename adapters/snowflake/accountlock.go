@@ -9,9 +9,9 @@ import (
 )
 
 // Standard tables enforce no keys. Under READ COMMITTED a single statement cannot keep a rule that depends
-// on other rows either: two concurrent ones do not see each other. So a write that such a rule concerns
-// first updates the one row of account_lock. The next such write waits for that row. Only then, in its own
-// statement, it looks and writes. Every transaction takes this lock first, so none can deadlock.
+// on other rows either: two concurrent ones do not see each other. So a write that can break such a
+// rule first updates the one row of account_lock. The next such write waits for that row. A later statement of
+// the transaction checks the rule and writes. Every transaction takes this lock first, so none can deadlock.
 var takeLock = session.Statement{SQL: "UPDATE account_lock\nSET n = n + 1"}
 
 func lockRowsError(rows int) error {

@@ -323,8 +323,8 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 		rules engine.Rules
 		spoil func([]writer) []writer
 	}{
-		"without the lock, one statement that looks and writes": {engine.Rules{}, without(isLock)},
-		"the lock after the look": {engine.Rules{}, func(writers []writer) []writer {
+		"without the lock, one statement that reads and writes": {engine.Rules{}, without(isLock)},
+		"the lock after the read": {engine.Rules{}, func(writers []writer) []writer {
 			for i := range writers {
 				steps := slices.Clone(writers[i].steps)
 				steps[1], steps[2] = steps[2], steps[1]
@@ -332,7 +332,7 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 			}
 			return writers
 		}},
-		"the lock released before the look": {engine.Rules{}, func(writers []writer) []writer {
+		"the lock released before the read": {engine.Rules{}, func(writers []writer) []writer {
 			for i := range writers {
 				writers[i].steps = slices.Insert(slices.Clone(writers[i].steps), 2, step{sql: "COMMIT"}, step{sql: "BEGIN"})
 			}

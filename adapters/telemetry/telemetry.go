@@ -62,7 +62,7 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	// The libraries log in a format of their own, for example that they cannot read the endpoints from
 	// the environment. They get the endpoints from o.
 	otel.SetLogger(logr.Discard())
-	// If a collector is away, every batch fails.
+	// If a collector cannot be reached, every batch fails.
 	sometimes := rate.Sometimes{Interval: time.Minute}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		sometimes.Do(func() { o.Log.Warn("telemetry is lost", zap.Error(err)) })

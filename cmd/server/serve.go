@@ -109,7 +109,7 @@ const (
 )
 
 // start waits for the store, ensures that the first superuser exists, and makes the service ready. It
-// retries until ctx ends, because a store that is away must not end the process. It returns only an
+// retries until ctx ends, because a store that cannot be reached must not end the process. It returns only an
 // error that retrying cannot correct: a first superuser with a password that is not allowed.
 func (s *service) start(ctx context.Context, log *zap.Logger) error {
 	wait := backoff.NewExponentialBackOff()
