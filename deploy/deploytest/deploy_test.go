@@ -118,9 +118,16 @@ func (o *operator) snow(args ...string) platformtest.Result {
 	return r
 }
 
+// allVariable makes TestDeployWithTheRealCLI run the whole suite. Each call of the CLI takes seconds.
+const allVariable = "ECHO_TEST_DEPLOYMENTS"
+
 func TestDeployWithTheRealCLI(t *testing.T) {
+	suite := platformtest.TestLife
+	if os.Getenv(allVariable) == "all" {
+		suite = platformtest.TestDeploy
+	}
 	newOperator(t).snow("sql", "-f", "setup.sql") // the emulator has the stage from now on
-	platformtest.TestDeploy(t, func(t *testing.T) platformtest.Operator {
+	suite(t, func(t *testing.T) platformtest.Operator {
 		t.Parallel()
 		o := newOperator(t)
 		return platformtest.Operator{
