@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -55,41 +54,6 @@ func TestEveryMessageInTheGuideIsInTheCodeOrMarkedAsSnowflakes(t *testing.T) {
 	}
 	rows := strings.Count(tables, "\n| ") - strings.Count(tables, "\n| message |")
 	assert.Equal(t, rows, len(ours)+strings.Count(tables, " (Snowflake) |"), "a message is in the code or marked as Snowflake's")
-}
-
-func TestEveryLinkInTheGuideHasATarget(t *testing.T) {
-	links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(readFile(t, guide), -1)
-	require.NotEmpty(t, links)
-	for _, link := range links {
-		if strings.Contains(link[1], "://") {
-			continue
-		}
-		file, anchor, _ := strings.Cut(link[1], "#")
-		if file == "" {
-			file = guide
-		}
-		assert.FileExists(t, file)
-		if anchor != "" {
-			assert.Contains(t, anchors(readFile(t, file)), anchor, file)
-		}
-	}
-}
-
-// anchors returns the anchors that GitHub gives the headings of a document.
-func anchors(document string) []string {
-	var all []string
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(document, -1) {
-		all = append(all, strings.Map(func(r rune) rune {
-			switch {
-			case r == ' ':
-				return '-'
-			case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
-				return unicode.ToLower(r)
-			}
-			return -1
-		}, heading[1]))
-	}
-	return all
 }
 
 func TestEveryNameInTheGuideExists(t *testing.T) {
