@@ -142,13 +142,13 @@ func (d *deployment) choosePassword(ctx context.Context) (password string, err e
 func (d *deployment) readPassword(ctx context.Context) (string, error) {
 	read := func() (string, error) { return bufio.NewReader(d.stdin).ReadString('\n') }
 	if file, ok := d.stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		state, err := term.GetState(int(file.Fd()))
+		defer fmt.Fprintln(d.stderr)
+		state, err := term.MakeRaw(int(file.Fd())) // shows nothing, even if the answer comes before ReadPassword
 		if err != nil {
 			return "", err
 		}
 		defer func() { _ = term.Restore(int(file.Fd()), state) }() // ReadPassword may still be running
 		fmt.Fprint(d.stderr, "Password of the first superuser (empty: one is generated): ")
-		defer fmt.Fprintln(d.stderr)
 		read = func() (string, error) {
 			line, err := term.ReadPassword(int(file.Fd()))
 			return string(line), err

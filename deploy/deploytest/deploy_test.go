@@ -140,13 +140,16 @@ func TestDeployWithTheRealCLI(t *testing.T) {
 }
 
 // terminal runs a command on a terminal and types a line when the terminal shows the question for the password.
+// From then on, the terminal has to show nothing of what is typed.
 const terminal = `
-import os, pty, sys
+import os, pty, sys, termios
 shown = b""
 def read(fd):
     global shown
     data = os.read(fd, 1024)
     if b"generated): " in shown + data and b"generated): " not in shown:
+        if termios.tcgetattr(fd)[3] & termios.ECHO:
+            sys.exit("the terminal shows what is typed")
         os.write(fd, b"typed on a terminal\n")
     shown += data
     return data
