@@ -270,7 +270,7 @@ var keys = withFileKeys([]Key{
 	},
 	{
 		Name: "LOG_LEVEL", Default: "info", group: LoggingKeys,
-		Description: "debug, info, warn or error",
+		Description: "debug, info, warn or error; audit events and changes of signing keys are always logged",
 		set:         oneOf(func(c *Config) *string { return &c.LogLevel }, "debug", "info", "warn", "error"),
 	},
 	{

@@ -81,6 +81,11 @@ var importRules = []importRule{
 		why: "the HTTP adapter, the stores and the audit log share the description of a request",
 	},
 	{
+		pkg:    "adapters/logbuffer",
+		others: []string{"go.uber.org/zap"},
+		why:    "a line waits for its reader there, whatever it says",
+	},
+	{
 		pkg:  "adapters/memory",
 		ours: []string{"domain", "ports"},
 		why:  "the embedded store needs nothing but memory",
@@ -220,8 +225,8 @@ var importRules = []importRule{
 	{
 		pkg: "cmd/server",
 		ours: []string{
-			"adapters/httpapi", "adapters/memory", "adapters/requestinfo", "adapters/security", "adapters/snowflake",
-			"adapters/snowflake/session", "adapters/telemetry",
+			"adapters/httpapi", "adapters/logbuffer", "adapters/memory", "adapters/requestinfo", "adapters/security",
+			"adapters/snowflake", "adapters/snowflake/session", "adapters/telemetry",
 			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
 		},
 		others: []string{

@@ -129,10 +129,11 @@ func operate(cmd *cobra.Command, cfg config.Config, do func(context.Context, *us
 		return err
 	}
 	defer store.shutdown()
-	log := newLogger(cfg, cmd.ErrOrStderr())
+	log, lines := newLoggers(cfg, cmd.ErrOrStderr())
+	defer closeLog(lines)
 	ctx, cancel := context.WithTimeout(cmd.Context(), cfg.RequestTimeout)
 	defer cancel()
-	return do(ctx, newOperator(store, security.NewPasswordHasher(), auditTo(log)))
+	return do(ctx, newOperator(store, security.NewPasswordHasher(), auditTo(log.essential)))
 }
 
 func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email, password domain.Password) error {

@@ -504,3 +504,12 @@ func TestTheLogHasTheConfiguredLevel(t *testing.T) {
 	assert.Contains(t, execute("", "--http-addr=127.0.0.1:0", "--log-level=info").stdout, `"listening"`)
 	assert.Empty(t, execute("", "--http-addr=127.0.0.1:0", "--log-level=error").stdout)
 }
+
+func TestTheLogLevelDoesNotHideAuditEvents(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	stdout := &stopper{text: "first_superuser_created", stop: stop}
+	code := run(ctx, []string{"--http-addr=127.0.0.1:0", "--log-level=error"}, strings.NewReader(""), stdout, io.Discard)
+	assert.Equal(t, exitOK, code)
+	assert.Equal(t, 1, strings.Count(stdout.String(), "\n"), stdout.String())
+}

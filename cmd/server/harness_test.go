@@ -115,7 +115,7 @@ func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ..
 	if store == nil {
 		opened = openTestStore(t, cfg, sink)
 	}
-	svc, err := wire(cfg, opened, sink, log, cost)
+	svc, err := wire(cfg, opened, sink, loggers{log, log}, cost)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -6,10 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
@@ -19,10 +22,11 @@ import (
 func (r *testService) written(t *testing.T) string {
 	t.Helper()
 	var out bytes.Buffer
-	core := newLogger(config.Config{LogLevel: "debug", LogFormat: "json"}, &out).Core()
+	log, lines := newLoggers(config.Config{LogLevel: "debug", LogFormat: "json"}, &out)
 	for _, line := range r.logs.All() {
-		require.NoError(t, core.Write(line.Entry, line.Context))
+		require.NoError(t, log.ordinary.Core().Write(line.Entry, line.Context))
 	}
+	require.NoError(t, lines.Close(waitLimit))
 	return out.String()
 }
 
@@ -123,4 +127,27 @@ func TestAnAuditLineNamesTheEventTheActorAndTheAccount(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"user_created", "signed_in", "profile_changed", "role_changed", "activation_changed", "user_deleted"}, events)
+}
+
+// fullDisk refuses every write.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestLostLogLinesAreAMetric(t *testing.T) {
+	t.Parallel()
+	log, lines := newLoggers(config.Config{}, fullDisk{})
+	reader := sdkmetric.NewManualReader()
+	require.NoError(t, observeLog(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), lines))
+	log.ordinary.Info("lost")
+	log.essential.Info("lost too")
+	require.NoError(t, lines.Close(waitLimit))
+
+	var all metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &all))
+	require.Len(t, all.ScopeMetrics, 1)
+	require.Len(t, all.ScopeMetrics[0].Metrics, 1)
+	dropped := all.ScopeMetrics[0].Metrics[0]
+	assert.Equal(t, "echo.log.dropped_lines", dropped.Name)
+	assert.EqualValues(t, 2, dropped.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -59,6 +61,30 @@ func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
 	})
 }
 
+func TestAReaderOfTheLogThatStallsStopsNothing(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, nil, builtBinary(t), "--http-addr=127.0.0.1:0")
+	listening := p.waitFor(t, "listening")
+	p.waitFor(t, "ready")
+	// Nobody reads the log from here on. A pipe holds a few hundred lines.
+	c := client{t: t, origin: listening.Attributes.URL}
+	admin := c.signIn(adminEmail, adminPassword)
+	for range 1000 {
+		admin.request("GET", "/items/", nil).is(http.StatusOK)
+	}
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = p.Process.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(waitLimit):
+		require.Fail(t, "the process waits for the reader of its log")
+	}
+}
+
 // process is the program and the log on its standard output.
 type process struct {
 	*exec.Cmd
@@ -78,15 +104,22 @@ func startProcess(t *testing.T, env []string, binary string, args ...string) pro
 	return p
 }
 
-// waitFor reads the log up to the line with that message.
-func (p process) waitFor(t *testing.T, message string) {
+// logLine is what tests read of a line.
+type logLine struct {
+	Body       string
+	Attributes struct{ URL string }
+}
+
+// waitFor reads the log up to the line with that message, and returns that line.
+func (p process) waitFor(t *testing.T, message string) (line logLine) {
 	t.Helper()
 	for p.log.Scan() {
-		var line struct{ Body string }
+		line = logLine{}
 		require.NoError(t, json.Unmarshal(p.log.Bytes(), &line), "%s", p.log.Bytes())
 		if line.Body == message {
-			return
+			return line
 		}
 	}
 	require.Fail(t, "the log ended without "+message, p.log.Err())
+	return line
 }

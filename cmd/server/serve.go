@@ -19,14 +19,15 @@ import (
 )
 
 func serve(cmd *cobra.Command, cfg config.Config) error {
-	log := newLogger(cfg, cmd.OutOrStdout())
-	sink, err := startTelemetry(cmd.Context(), cfg, log)
+	log, lines := newLoggers(cfg, cmd.OutOrStdout())
+	defer closeLog(lines)
+	sink, err := startTelemetry(cmd.Context(), cfg, log.ordinary)
 	if err != nil {
 		return err
 	}
 	store, err := openStore(cfg, sink)
-	defer shutdown(store, sink, log)
-	if err != nil {
+	defer shutdown(store, sink, log.ordinary)
+	if err = errors.Join(err, observeLog(sink.Metrics, lines)); err != nil {
 		return err
 	}
 	svc, err := wire(cfg, store, sink, log, standardSignInCost())
@@ -38,8 +39,8 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
 	load := func() (config.Config, error) { return config.Load(cmd.Flags(), config.SigningKeys) }
-	go newKeyReloader(cfg, load, svc.tokens, log).run(cmd.Context(), reloadInterval)
-	return svc.serve(cmd.Context(), cfg, listener, log)
+	go newKeyReloader(cfg, load, svc.tokens, log.essential).run(cmd.Context(), reloadInterval)
+	return svc.serve(cmd.Context(), cfg, listener, log.ordinary)
 }
 
 // shutdown closes the store and the telemetry exporters concurrently. Each may take two seconds, and

@@ -93,7 +93,7 @@ func wired(t *testing.T, f fault) (*service, config.Config) {
 	cfg, err := config.Load(flags)
 	require.NoError(t, err)
 	store := storage{Store: faultyStore{memory.New(), f.in("CreateFirstSuperuser")}}
-	svc, err := wire(cfg, store, telemetry.None(), zap.NewNop(), cheapSignInCost())
+	svc, err := wire(cfg, store, telemetry.None(), loggers{zap.NewNop(), zap.NewNop()}, cheapSignInCost())
 	require.NoError(t, err)
 	return svc, cfg
 }
@@ -164,7 +164,7 @@ func TestAFirstPasswordThatIsNotAllowedEndsOnlyAStartThatUsesIt(t *testing.T) {
 	store := storage{Store: memory.New()}
 	serve := func(ctx context.Context, password string, log *zap.Logger) error {
 		cfg := inProduction(password)
-		svc, err := wire(cfg, store, telemetry.None(), log, cheapSignInCost())
+		svc, err := wire(cfg, store, telemetry.None(), loggers{log, log}, cheapSignInCost())
 		require.NoError(t, err)
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/logbuffer"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
@@ -48,6 +49,17 @@ func observeHasher(metrics metric.MeterProvider, hasher *security.PasswordHasher
 			runs, waits := hasher.Load()
 			o.Observe(int64(runs), running)
 			o.Observe(int64(waits), waiting)
+			return nil
+		}))
+	return err
+}
+
+// observeLog reports lost log lines as a metric.
+func observeLog(metrics metric.MeterProvider, lines *logbuffer.Buffer) error {
+	_, err := metrics.Meter(meterName).Int64ObservableCounter("echo.log.dropped_lines",
+		metric.WithUnit("{line}"), metric.WithDescription("Log lines that were not written."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(lines.Dropped())
 			return nil
 		}))
 	return err

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
@@ -77,7 +74,7 @@ func (s storage) shutdown() {
 
 // wire constructs the service on the given store.
 func wire(
-	cfg config.Config, store storage, sink *telemetry.Telemetry, log *zap.Logger, cost signInCost,
+	cfg config.Config, store storage, sink *telemetry.Telemetry, log loggers, cost signInCost,
 ) (*service, error) {
 	first, err := newFirstSuperuser(cfg)
 	if err != nil {
@@ -87,7 +84,7 @@ func wire(
 	if err != nil {
 		return nil, err
 	}
-	audit, err := countEvents(sink.Metrics, auditTo(log))
+	audit, err := countEvents(sink.Metrics, auditTo(log.essential))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +104,7 @@ func wire(
 			PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
 		},
 		Items: &items.Service{Store: store, NewID: newID, Now: now},
-		Log:   log,
+		Log:   log.ordinary,
 		Pages: static.Files,
 
 		Traces:           sink.Traces,
@@ -265,35 +262,4 @@ func (f firstSuperuser) password() (string, error) {
 		return "", configError{fmt.Errorf("FIRST_SUPERUSER_PASSWORD: %w", err)}
 	}
 	return password.Reveal(), nil
-}
-
-// newLogger returns a logger that writes JSON lines, or readable text if LOG_FORMAT says so or w is a
-// terminal. Snowflake copies the JSON into the columns of an event table (Snowflake documentation,
-// "Monitoring services"). It drops any other key at the top of a line.
-func newLogger(cfg config.Config, w io.Writer) *zap.Logger {
-	level, err := zapcore.ParseLevel(cfg.LogLevel)
-	if err != nil {
-		level = zapcore.InfoLevel
-	}
-	encoding := zap.NewProductionEncoderConfig()
-	encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	if cfg.LogFormat == "text" || cfg.LogFormat == "auto" && isTerminal(w) {
-		encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-		return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level))
-	}
-	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoding.TimeKey, encoding.LevelKey, encoding.MessageKey = "timestamp", "severity_text", "body"
-	encoding.NameKey = ""
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), level)).
-		With(zap.Namespace("attributes"))
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
