@@ -163,12 +163,12 @@ var keys = withFileKeys([]Key{
 	{
 		Name: "SNOWFLAKE_ACCOUNT", group: StorageKeys,
 		Description: "account identifier; set by the platform inside Snowflake",
-		set:         text(func(c *Config) *string { return &c.Snowflake.Account }),
+		set:         parsed(parseAccount, func(c *Config) *string { return &c.Snowflake.Account }),
 	},
 	{
 		Name: "SNOWFLAKE_HOST", group: StorageKeys,
 		Description: "host name; set by the platform inside Snowflake",
-		set:         text(func(c *Config) *string { return &c.Snowflake.Host }),
+		set:         parsed(parseHost, func(c *Config) *string { return &c.Snowflake.Host }),
 	},
 	{
 		Name: "SNOWFLAKE_PORT", Default: "443", group: StorageKeys,
@@ -258,6 +258,27 @@ var keys = withFileKeys([]Key{
 		set:         endpoint(func(c *Config) *string { return &c.Telemetry.MetricsEndpoint }),
 	},
 	{
+		Name: "OTEL_TRACES_EXPORTER", Default: "otlp",
+		Description: "otlp, or none: no traces are sent",
+		set:         exporter(func(c *Config) *string { return &c.Telemetry.TracesEndpoint }),
+	},
+	{
+		Name: "OTEL_METRICS_EXPORTER", Default: "otlp",
+		Description: "otlp, or none: no metrics are sent",
+		set:         exporter(func(c *Config) *string { return &c.Telemetry.MetricsEndpoint }),
+	},
+	{
+		Name: "OTEL_SDK_DISABLED", Default: "false",
+		Description: "true: neither traces nor metrics are sent",
+		set: func(c *Config, s string) error {
+			disabled, err := parseBool(s)
+			if disabled {
+				c.Telemetry.TracesEndpoint, c.Telemetry.MetricsEndpoint = "", ""
+			}
+			return err
+		},
+	},
+	{
 		Name: "OTEL_PROPAGATORS", Default: "tracecontext",
 		Description: "tracecontext: a request continues the trace that its traceparent header names; " +
 			"none: it starts a trace of its own, which Snowsight needs",
@@ -266,7 +287,7 @@ var keys = withFileKeys([]Key{
 	{
 		Name: "SERVER_TIMING", Default: "false",
 		Description: "true or false: whether a Server-Timing header tells what the request cost in the store",
-		set:         boolean(func(c *Config) *bool { return &c.ServerTiming }),
+		set:         parsed(parseBool, func(c *Config) *bool { return &c.ServerTiming }),
 	},
 	{
 		Name: "LOG_LEVEL", Default: "info", group: LoggingKeys,

@@ -25,10 +25,15 @@ type problem struct {
 
 func (p problem) Error() string {
 	if p.origin == "" {
-		return fmt.Sprintf("%s: %v", p.key, p.err)
+		return redactURLs(fmt.Sprintf("%s: %v", p.key, p.err))
 	}
-	return fmt.Sprintf("%s (%s): %v", p.key, p.origin, p.err)
+	return redactURLs(fmt.Sprintf("%s (%s): %v", p.key, p.origin, p.err))
 }
+
+var userInfo = regexp.MustCompile(`://[^/?#\s]*@`)
+
+// redactURLs hides the user names and passwords of URLs in s.
+func redactURLs(s string) string { return userInfo.ReplaceAllString(s, "://[redacted]@") }
 
 // concerns reports whether a command that uses only the given groups has to report the problem. A
 // fault of a source always concerns it, because the source may set any key.
@@ -69,6 +74,7 @@ func load(flags *pflag.FlagSet) (Config, []problem) {
 		if k.Secret {
 			value = NewSecret(value).String()
 		}
+		value = redactURLs(value)
 		c.settings = append(c.settings, Setting{k.Name, value, origin})
 	}
 	if c.setting("STORAGE").Origin == originDefault && !c.loopback() {

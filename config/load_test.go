@@ -109,6 +109,9 @@ var sample = map[string]string{
 	"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":  "https://traces:4317",
 	"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://metrics:4317",
 	"OTEL_PROPAGATORS":                    "none",
+	"OTEL_TRACES_EXPORTER":                "none",
+	"OTEL_METRICS_EXPORTER":               "none",
+	"OTEL_SDK_DISABLED":                   "true",
 	"SERVER_TIMING":                       "true",
 	"LOG_LEVEL":                           "debug",
 	"LOG_FORMAT":                          "json",
@@ -236,13 +239,15 @@ func TestLoadNeedsNoFlags(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestAConfigFileMayContainListsAndNumbers(t *testing.T) {
+func TestAConfigFileMayContainListsNumbersAndBooleans(t *testing.T) {
 	isolate(t)
-	write(t, "c.yaml", "cors_origins: ['https://a.example', 'https://b.example:8443']\naccess_token_expire_minutes: 30\n")
+	write(t, "c.yaml", "cors_origins: ['https://a.example', 'https://b.example:8443']\n"+
+		"access_token_expire_minutes: 30\nserver_timing: true\n")
 	c, err := loadHere(t, map[string]string{"CONFIG_FILE": "c.yaml"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"https://a.example", "https://b.example:8443"}, c.CORSOrigins)
 	assert.Equal(t, "30", setting(t, c, "ACCESS_TOKEN_EXPIRE_MINUTES").Value)
+	assert.True(t, c.ServerTiming)
 }
 
 func TestAConfigFileIsRefused(t *testing.T) {
@@ -312,4 +317,62 @@ func TestTheExampleNamesEveryKeyWithItsDefault(t *testing.T) {
 	c, err := loadHere(t, nil)
 	require.NoError(t, err)
 	assert.Equal(t, config.Setting{Name: "HTTP_ADDR", Value: "127.0.0.1:8000", Origin: ".env"}, setting(t, c, "HTTP_ADDR"))
+}
+
+func TestASecretInADotenvFileIsUsedAsWrittenOrRefused(t *testing.T) {
+	const refused = "SNOWFLAKE_PASSWORD (.env): has $, # or \\ where it is no part of the value: put the value in single quotes"
+	for written, want := range map[string]string{
+		"plain":           "plain",
+		"'single'":        "single",
+		`"double"`:        "double",
+		"a#b":             "a#b",
+		`a\b`:             `a\b`,
+		`'$x # \n "'`:     `$x # \n "`,
+		`"a # b"`:         "a # b",
+		`"two\nlines"`:    "two\nlines",
+		"=a=b=":           "=a=b=",
+		"ends in spaces ": "ends in spaces",
+		"$x":              refused,
+		"a$x":             refused,
+		"a #b":            refused,
+		"a\t#b":           refused,
+		`"$x"`:            refused,
+		`"a\b"`:           refused,
+		`"a\\b"`:          refused,
+		`"a\"b"`:          refused,
+	} {
+		t.Run(written, func(t *testing.T) {
+			isolate(t)
+			write(t, ".env", "A=1\nexport SNOWFLAKE_PASSWORD="+written+"\nPROJECT_NAME=a $A # comment\n")
+			c, err := loadHere(t, nil)
+			if want == refused {
+				require.EqualError(t, err, refused)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, want, c.Snowflake.Password.Reveal())
+			assert.Equal(t, "a 1", c.ProjectName)
+		})
+	}
+}
+
+func TestFilesMayBeginWithAByteOrderMark(t *testing.T) {
+	isolate(t)
+	write(t, ".env", "\ufeffCONFIG_FILE=c.yaml\n")
+	write(t, "c.yaml", "\ufeffproject_name: x\n")
+	c, err := loadHere(t, nil)
+	require.NoError(t, err)
+	assert.Equal(t, "x", c.ProjectName)
+}
+
+func TestTheUserInformationOfAURLIsNeverShown(t *testing.T) {
+	for _, value := range []string{"https://me:hunter2@collector:4317", "https://hunter2@collector", "http://me:hunter2@", "me:hunter2://x@y"} {
+		for _, key := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "CORS_ORIGINS", "HTTP_ADDR", "SNOWFLAKE_HOST"} {
+			c, err := load(t, map[string]string{key: value})
+			assert.NotContains(t, setting(t, c, key).Value, "hunter2@")
+			if err != nil {
+				assert.NotContains(t, err.Error(), "hunter2@")
+			}
+		}
+	}
 }

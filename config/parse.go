@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/idna"
 )
 
 // minSigningKey is the minimum length of an HS256 key in bytes (RFC 7518 §3.2).
@@ -37,14 +39,15 @@ func secret(field func(*Config) *Secret) func(*Config, string) error {
 }
 
 func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string) error {
-	return func(c *Config, s string) error {
-		lower := strings.ToLower(s)
-		if !slices.Contains(allowed, lower) {
-			return fmt.Errorf("%q is unknown: choose one of %s", s, strings.Join(allowed, ", "))
-		}
-		*field(c) = lower
-		return nil
+	return parsed(func(s string) (string, error) { return choice(s, allowed...) }, field)
+}
+
+func choice(s string, allowed ...string) (string, error) {
+	lower := strings.ToLower(s)
+	if !slices.Contains(allowed, lower) {
+		return "", fmt.Errorf("%q is unknown: choose one of %s", s, strings.Join(allowed, ", "))
 	}
+	return lower, nil
 }
 
 func duration(field func(*Config) *time.Duration, minimum time.Duration) func(*Config, string) error {
@@ -61,18 +64,14 @@ func duration(field func(*Config) *time.Duration, minimum time.Duration) func(*C
 	}
 }
 
-func boolean(field func(*Config) *bool) func(*Config, string) error {
-	return func(c *Config, s string) error {
-		switch strings.ToLower(s) {
-		case "true":
-			*field(c) = true
-		case "false":
-			*field(c) = false
-		default:
-			return fmt.Errorf("%q is neither true nor false", s)
-		}
-		return nil
+func parseBool(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
 	}
+	return false, fmt.Errorf("%q is neither true nor false", s)
 }
 
 func number(field func(*Config) *int, minimum, maximum int) func(*Config, string) error {
@@ -108,6 +107,17 @@ func endpoint(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
+// exporter returns a setter that removes the endpoint if the text is none.
+func exporter(endpoint func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		chosen, err := choice(s, "otlp", "none")
+		if chosen == "none" {
+			*endpoint(c) = ""
+		}
+		return err
+	}
+}
+
 // parseEndpoint also accepts host:port, which many gRPC programs call an endpoint.
 func parseEndpoint(s string) (string, error) {
 	if s == "" {
@@ -118,7 +128,7 @@ func parseEndpoint(s string) (string, error) {
 		full = "http://" + s
 	}
 	u, err := url.Parse(full)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "%") {
 		return "", fmt.Errorf("%q is not the address of a collector: write http://host:port, "+
 			"or https://host:port for a collector with TLS", s)
 	}
@@ -230,18 +240,19 @@ func parsePrefix(s string) (string, error) {
 	return s, nil
 }
 
-// parseOrigins returns the origins in lower case, as browsers send them (RFC 6454 §6.2).
+// parseOrigins returns the origins as browsers send them (RFC 6454 §6.2): in lower case, with the ASCII form of
+// other letters, and without the port that the scheme implies.
 func parseOrigins(s string) ([]string, error) {
 	if s == "" {
 		return nil, nil
 	}
 	var origins, wrong []string
-	for origin := range strings.SplitSeq(s, ",") {
-		origin = strings.ToLower(strings.TrimSpace(origin))
-		if validOrigin(origin) {
+	for text := range strings.SplitSeq(s, ",") {
+		text = strings.TrimSpace(text)
+		if origin, ok := parseOrigin(text); ok {
 			origins = append(origins, origin)
 		} else {
-			wrong = append(wrong, strconv.Quote(origin))
+			wrong = append(wrong, strconv.Quote(text))
 		}
 	}
 	if len(wrong) > 0 {
@@ -251,11 +262,66 @@ func parseOrigins(s string) ([]string, error) {
 	return origins, nil
 }
 
-func validOrigin(s string) bool {
+func parseOrigin(s string) (origin string, ok bool) {
 	if s == "*" {
-		return true
+		return s, true
 	}
-	u, err := url.Parse(s)
-	return err == nil && u.Scheme != "" && u.Hostname() != "" && s == u.Scheme+"://"+u.Host &&
-		!strings.HasSuffix(u.Host, ":") && !strings.Contains(u.Host, "*")
+	scheme, host, _ := strings.Cut(s, "://")
+	scheme = strings.ToLower(scheme)
+	u, err := url.Parse(scheme + "://" + host)
+	if err != nil || scheme == "" || u.Host != host {
+		return "", false
+	}
+	name, ok := parseOriginHost(u.Hostname())
+	switch port := u.Port(); {
+	case !ok || strings.HasSuffix(host, ":"):
+		return "", false
+	case port != "" && !(scheme == "https" && port == "443") && !(scheme == "http" && port == "80"):
+		name += ":" + port
+	}
+	return scheme + "://" + name, true
+}
+
+// number-like labels at the end make a host an IPv4 address for a browser (WHATWG URL, "ends in a number").
+var endsInNumber = regexp.MustCompile(`(?i)(^|\.)([0-9]+|0x[0-9a-f]*)\.?$`)
+
+func parseOriginHost(host string) (name string, ok bool) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Is4() {
+			return addr.String(), true
+		}
+		return "[" + addr.String() + "]", addr.Zone() == ""
+	}
+	name, err := idna.Lookup.ToASCII(host)
+	return name, err == nil && name != "" && !endsInNumber.MatchString(name)
+}
+
+// These match a name, alone or as a browser shows it.
+var (
+	accountAddress = regexp.MustCompile(`(?i)^(?:https://)?([a-z0-9_.-]*?)(?:\.snowflakecomputing\.(?:com|cn))?/?$`)
+	hostAndPort    = regexp.MustCompile(`(?i)^(?:https?://)?([a-z0-9_.-]+|\[[0-9a-f:.]+\]):([0-9]+)/?$`)
+	hostAddress    = regexp.MustCompile(`(?i)^(?:https?://)?([a-z0-9_.-]*)/?$`)
+)
+
+// parseAccount returns an account identifier, with a region if it is a locator (Snowflake documentation, "Account
+// identifiers"). It also accepts the address of the account.
+func parseAccount(s string) (string, error) {
+	if found := accountAddress.FindStringSubmatch(s); found != nil {
+		return found[1], nil
+	}
+	return "", fmt.Errorf("%q is not an account identifier: write it like myorg-myaccount", s)
+}
+
+// parseHost also accepts https://host/. The scheme is SNOWFLAKE_PROTOCOL.
+func parseHost(s string) (string, error) {
+	if found := hostAddress.FindStringSubmatch(s); found != nil {
+		return found[1], nil
+	}
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.String(), nil
+	}
+	if found := hostAndPort.FindStringSubmatch(s); found != nil {
+		return "", fmt.Errorf("%q has a port: set SNOWFLAKE_HOST=%s and SNOWFLAKE_PORT=%s", s, found[1], found[2])
+	}
+	return "", fmt.Errorf("%q is not a host name: write it like myorg-myaccount.snowflakecomputing.com", s)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -30,12 +31,9 @@ type sources struct {
 }
 
 func readSources(flags *pflag.FlagSet) (sources, []problem) {
-	var problems []problem
 	s := sources{flags: flags}
-	var err error
-	if s.dotenv, err = readDotenv(); err != nil {
-		problems = append(problems, problem{dotenvFile, "", err})
-	}
+	var problems []problem
+	s.dotenv, problems = readDotenv()
 	// The sources that are read by now may name the config file.
 	path, _ := s.lookup(Key{Name: configFile})
 	if s.path = path.(string); s.path != "" {
@@ -115,20 +113,39 @@ func readSecret(path string) (string, error) {
 
 // readDotenv returns the variables that .env in the working directory sets; none if there is no
 // such file. It may set variables of other programs.
-func readDotenv() (map[string]string, error) {
+func readDotenv() (map[string]string, []problem) {
 	content, err := os.ReadFile(dotenvFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: make it readable, or remove it", err)
+		return nil, []problem{{dotenvFile, "", fmt.Errorf("%w: make it readable, or remove it", err)}}
 	}
+	content = bytes.TrimPrefix(content, []byte("\ufeff")) // editors on Windows write a byte order mark
 	values, err := godotenv.UnmarshalBytes(content)
 	if err != nil { // The error's own text quotes the file, with its secrets.
-		return nil, errors.New("cannot be parsed: write one KEY=value per line, " +
-			"with values in single quotes if they hold spaces, #, $ or quotes")
+		return nil, []problem{{dotenvFile, "", errors.New("cannot be parsed: write one KEY=value per line, " +
+			"with values in single quotes if they hold spaces, #, $ or quotes")}}
 	}
-	return values, nil
+	return values, changedSecrets(content)
+}
+
+var (
+	dotenvLine = regexp.MustCompile(`(?m)^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*[=:][ \t]*(.*)$`)
+	// special matches a value in which a character means something else: $ begins a variable and # a comment, and
+	// between double quotes \ begins an escape. There, \n is allowed: it is how such a value holds a line break.
+	special = regexp.MustCompile(`^(?:[^'"].*)?(?:\$|\s#)|^".*(?:\$|\\[^n])`)
+)
+
+// changedSecrets returns a problem for each secret whose value is not what the file shows.
+func changedSecrets(dotenv []byte) (problems []problem) {
+	for _, line := range dotenvLine.FindAllSubmatch(dotenv, -1) {
+		if k := find(string(line[1])); k != nil && k.Secret && special.Match(line[2]) {
+			problems = append(problems, problem{k.Name, dotenvFile,
+				errors.New(`has $, # or \ where it is no part of the value: put the value in single quotes`)})
+		}
+	}
+	return problems
 }
 
 var yamlLine = regexp.MustCompile(`line \d+`)
@@ -177,6 +194,10 @@ func asText(k Key, value any) (string, error) {
 	case int:
 		if !k.Secret {
 			return strconv.Itoa(value), nil
+		}
+	case bool:
+		if !k.Secret {
+			return strconv.FormatBool(value), nil
 		}
 	case []any:
 		if k.list {

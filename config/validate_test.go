@@ -90,6 +90,14 @@ func TestAnInvalidValueIsRefused(t *testing.T) {
 		{"CORS_ORIGINS", "https://a.example,", `"" cannot be an origin`},
 		{"CORS_ORIGINS", "a,https://b.example,c", `"a", "c" cannot be an origin`},
 
+		{"CORS_ORIGINS", "https://1.2.3", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://a.0x7f", `cannot be an origin`},
+		{"CORS_ORIGINS", "http://[fe80::1%25eth0]", `cannot be an origin`},
+		{"CORS_ORIGINS", "https://a_b.example", `cannot be an origin`},
+		{"OTEL_SDK_DISABLED", "1", `"1" is neither true nor false`},
+		{"OTEL_TRACES_EXPORTER", "console", `"console" is unknown: choose one of otlp, none`},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://[fe80::1%25eth0]:4317", `is not the address of a collector`},
+
 		{"JWT_SECRET_KEY", signingKey[1:], `has 31 bytes: give at least 32 random bytes`},
 		{"JWT_SECRET_KEY", "please-change-this-before-production", `is a placeholder`},
 		{"JWT_SECRET_KEY", "CHANGEME" + signingKey, `is a placeholder`},
@@ -136,6 +144,8 @@ func TestAValidValueIsAccepted(t *testing.T) {
 		{"CORS_ORIGINS", "*"},
 		{"CORS_ORIGINS", " https://A.example , http://[::1]:3000"},
 		{"CORS_ORIGINS", "capacitor://localhost"},
+		{"OTEL_SDK_DISABLED", "TRUE"},
+		{"OTEL_METRICS_EXPORTER", "None"},
 		{"JWT_PREVIOUS_SECRET_KEY", otherKey},
 		// This happens during a rotation: the next key is accepted first, and signs later.
 		{"JWT_PREVIOUS_SECRET_KEY", signingKey},
@@ -159,10 +169,79 @@ func TestASpecificCollectorOverridesTheGeneralOne(t *testing.T) {
 	}, c.Telemetry)
 }
 
-func TestOriginsAreInLowerCaseAsBrowsersSendThem(t *testing.T) {
-	c, err := load(t, map[string]string{"CORS_ORIGINS": " https://A.example , http://[::1]:3000"})
-	require.NoError(t, err)
-	assert.Equal(t, []string{"https://a.example", "http://[::1]:3000"}, c.CORSOrigins)
+func TestTelemetryCanBeSwitchedOffWhereThePlatformConfiguresIt(t *testing.T) {
+	platform := map[string]string{
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://b:2",
+	}
+	for switchedOff, want := range map[string]config.Telemetry{
+		"OTEL_SDK_DISABLED=true":     {},
+		"OTEL_TRACES_EXPORTER=none":  {MetricsEndpoint: "http://b:2"},
+		"OTEL_METRICS_EXPORTER=none": {TracesEndpoint: "http://a:1"},
+	} {
+		t.Run(switchedOff, func(t *testing.T) {
+			env := maps.Clone(platform)
+			key, value, _ := strings.Cut(switchedOff, "=")
+			env[key] = value
+			c, err := load(t, env)
+			require.NoError(t, err)
+			want.TrustTraceparent = true
+			assert.Equal(t, want, c.Telemetry)
+		})
+	}
+}
+
+func TestOriginsAreAsBrowsersSendThem(t *testing.T) {
+	for written, want := range map[string]string{
+		"https://A.example":           "https://a.example",
+		"HTTPS://app.example.com:443": "https://app.example.com",
+		"http://app.example.com:80":   "http://app.example.com",
+		"http://app.example.com:443":  "http://app.example.com:443",
+		"https://bücher.example":      "https://xn--bcher-kva.example",
+		"https://BÜCHER.example:8443": "https://xn--bcher-kva.example:8443",
+		"http://[::1]:3000":           "http://[::1]:3000",
+		"http://[0:0::0:1]":           "http://[::1]",
+		"http://127.0.0.1:80":         "http://127.0.0.1",
+		"capacitor://localhost":       "capacitor://localhost",
+	} {
+		c, err := load(t, map[string]string{"CORS_ORIGINS": written})
+		require.NoError(t, err, written)
+		assert.Equal(t, []string{want}, c.CORSOrigins)
+	}
+}
+
+func TestTheAddressOfAnAccountIsReducedToWhatTheDriverNeeds(t *testing.T) {
+	for written, want := range map[string]string{
+		"MyOrg-My_Account":                           "MyOrg-My_Account",
+		"xy12345.eu-central-1.aws":                   "xy12345.eu-central-1.aws",
+		"https://myorg-acct.snowflakecomputing.com":  "myorg-acct",
+		"HTTPS://myorg-acct.SnowflakeComputing.com/": "myorg-acct",
+		"myorg-acct.snowflakecomputing.cn":           "myorg-acct",
+	} {
+		c, err := load(t, map[string]string{"SNOWFLAKE_ACCOUNT": written})
+		require.NoError(t, err, written)
+		assert.Equal(t, want, c.Snowflake.Account)
+	}
+	for written, want := range map[string]string{
+		"myorg-acct.snowflakecomputing.com":          "myorg-acct.snowflakecomputing.com",
+		"https://myorg-acct.snowflakecomputing.com/": "myorg-acct.snowflakecomputing.com",
+		"127.0.0.1": "127.0.0.1",
+		"::1":       "::1",
+	} {
+		c, err := load(t, map[string]string{"SNOWFLAKE_HOST": written})
+		require.NoError(t, err, written)
+		assert.Equal(t, want, c.Snowflake.Host)
+	}
+	for setting, want := range map[string]string{
+		"SNOWFLAKE_ACCOUNT=https://app.snowflake.com/myorg/acct": "is not an account identifier: write it like myorg-myaccount",
+		"SNOWFLAKE_ACCOUNT=my account":                           "is not an account identifier",
+		"SNOWFLAKE_HOST=host:8443":                               "has a port: set SNOWFLAKE_HOST=host and SNOWFLAKE_PORT=8443",
+		"SNOWFLAKE_HOST=https://host:443":                        "has a port: set SNOWFLAKE_HOST=host and SNOWFLAKE_PORT=443",
+		"SNOWFLAKE_HOST=a b":                                     "is not a host name: write it like myorg-myaccount.snowflakecomputing.com",
+	} {
+		key, value, _ := strings.Cut(setting, "=")
+		_, err := load(t, map[string]string{key: value})
+		assert.ErrorContains(t, err, want)
+	}
 }
 
 func TestDefaultSecretsAreAcceptedOnlyInDevelopment(t *testing.T) {

@@ -215,6 +215,7 @@ var importRules = []importRule{
 			"github.com/joho/godotenv",
 			"github.com/spf13/pflag",
 			"github.com/spf13/viper",
+			"golang.org/x/net/idna",
 		},
 		why: "configuration is plain values, which cmd passes to the packages that use them",
 	},

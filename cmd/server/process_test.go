@@ -17,7 +17,7 @@ import (
 func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
 	t.Parallel()
 	binary := builtBinary(t)
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := startProcess(t, nil, binary, "--http-addr=127.0.0.1:0")
 			p.waitFor(t, "ready")

@@ -56,11 +56,14 @@ func (a Auth) readToken(c *sf.Config) error {
 	return nil
 }
 
-// ParsePrivateKey reads an unencrypted RSA key in PEM, PKCS #8 (RFC 5958). Its errors show no part of the
-// key.
+// ParsePrivateKey reads an unencrypted RSA key in PEM, PKCS #8 (RFC 5958). Line breaks may be the two characters
+// \n, as tools write them that allow one line only. Its errors show no part of the key.
 func ParsePrivateKey(text string) (*rsa.PrivateKey, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
+	block, _ := pem.Decode([]byte(strings.ReplaceAll(text, `\n`, "\n")))
+	switch {
+	case block == nil && strings.Contains(text, "-----BEGIN"):
+		return nil, errors.New("is damaged: keep all lines as they are in the key's file, or write each line break as \\n")
+	case block == nil:
 		return nil, errors.New("is not PEM: it must begin with -----BEGIN PRIVATE KEY-----")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)

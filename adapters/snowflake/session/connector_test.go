@@ -99,12 +99,16 @@ func TestAPrivateKeyIsReadOrItsFaultNamed(t *testing.T) {
 	got, err := ParsePrivateKey(encode("PRIVATE KEY", key))
 	require.NoError(t, err)
 	assert.True(t, key.Equal(got))
+	got, err = ParsePrivateKey(strings.ReplaceAll(encode("PRIVATE KEY", key), "\n", `\n`))
+	require.NoError(t, err)
+	assert.True(t, key.Equal(got))
 
 	_, other, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	for text, want := range map[string]string{
-		"nonsense":                   "is not PEM",
-		encode("PRIVATE KEY", other): "is not an RSA key",
+		"nonsense": "is not PEM",
+		strings.ReplaceAll(encode("PRIVATE KEY", key), "\n", " "):                                 "is damaged: keep all lines",
+		encode("PRIVATE KEY", other):                                                              "is not an RSA key",
 		string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})): "openssl pkcs8 -topk8 -nocrypt",
 	} {
 		_, err := ParsePrivateKey(text)
