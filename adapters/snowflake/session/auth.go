@@ -62,7 +62,7 @@ func ParsePrivateKey(text string) (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode([]byte(strings.ReplaceAll(text, `\n`, "\n")))
 	switch {
 	case block == nil && strings.Contains(text, "-----BEGIN"):
-		return nil, errors.New("is damaged: keep all lines as they are in the key's file, or write each line break as \\n")
+		return nil, errors.New("is damaged: keep the lines of the key's file, or write each line break as \\n")
 	case block == nil:
 		return nil, errors.New("is not PEM: it must begin with -----BEGIN PRIVATE KEY-----")
 	}

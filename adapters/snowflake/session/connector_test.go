@@ -107,7 +107,7 @@ func TestAPrivateKeyIsReadOrItsFaultNamed(t *testing.T) {
 	require.NoError(t, err)
 	for text, want := range map[string]string{
 		"nonsense": "is not PEM",
-		strings.ReplaceAll(encode("PRIVATE KEY", key), "\n", " "):                                 "is damaged: keep all lines",
+		strings.ReplaceAll(encode("PRIVATE KEY", key), "\n", " "):                                 "is damaged: keep the lines",
 		encode("PRIVATE KEY", other):                                                              "is not an RSA key",
 		string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})): "openssl pkcs8 -topk8 -nocrypt",
 	} {
