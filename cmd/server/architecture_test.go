@@ -130,8 +130,9 @@ var importRules = []importRule{
 		why: "it holds tests of the service on an emulator only",
 	},
 	{
-		pkg: "deploy/peertest",
-		why: "whether tests need another program is decided in one place",
+		pkg:    "deploy/peertest",
+		others: []string{"github.com/stretchr/testify"},
+		why:    "whether tests need another program, and how they start ours, is decided in one place",
 	},
 	{
 		pkg: "deploy/local/venv",
@@ -242,6 +243,10 @@ var importRules = []importRule{
 	},
 	{
 		pkg: "cmd/server/browsertest",
+		why: "it holds tests of the built program only",
+	},
+	{
+		pkg: "cmd/server/clientstest",
 		why: "it holds tests of the built program only",
 	},
 }

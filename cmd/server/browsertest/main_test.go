@@ -1,79 +1,13 @@
 package browsertest
 
 import (
-	"bufio"
-	"encoding/json"
-	"io"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
-// maxWait bounds each step that waits for another process.
+// maxWait bounds each step that waits for the browser.
 const maxWait = time.Minute
 
 func TestMain(m *testing.M) { peertest.Main(m, peertest.Wanted, nil) }
-
-// startServer builds the program, runs it with only its address configured, and returns its URL. When
-// the test ends, the program must stop with exit code 0.
-func startServer(t *testing.T) string {
-	binary := filepath.Join(t.TempDir(), "server")
-	// Without the state of the repository, the version on the screenshots does not change with each commit.
-	build, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "..").CombinedOutput()
-	require.NoError(t, err, "%s", build)
-
-	server := exec.Command(binary)
-	server.Dir = t.TempDir() // without a .env
-	server.Env = []string{"HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json"}
-	output, err := server.StdoutPipe()
-	require.NoError(t, err)
-	server.Stderr = server.Stdout
-	require.NoError(t, server.Start())
-
-	lines := bufio.NewScanner(io.TeeReader(output, t.Output()))
-	url := make(chan string, 1)
-	ended := make(chan error, 1)
-	go func() {
-		address := ""
-		for lines.Scan() {
-			var line struct {
-				Body       string
-				Attributes struct{ URL string }
-			}
-			_ = json.Unmarshal(lines.Bytes(), &line) // a line that is not JSON stays empty
-			switch line.Body {
-			case "listening":
-				address = line.Attributes.URL
-			case "ready":
-				url <- address
-			}
-		}
-		close(url)
-		ended <- server.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGTERM) // an early end fails below
-		select {
-		case err := <-ended:
-			assert.NoError(t, err, "SIGTERM should end the server with exit code 0")
-		case <-time.After(maxWait):
-			_ = server.Process.Kill()
-			assert.Fail(t, "the server did not stop after SIGTERM", "%v", <-ended)
-		}
-	})
-	select {
-	case u := <-url:
-		require.NotEmpty(t, u, "the server ended before it was ready")
-		return u
-	case <-time.After(maxWait):
-		require.Fail(t, "the server did not become ready")
-		return ""
-	}
-}

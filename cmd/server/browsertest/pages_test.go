@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
 var update = flag.Bool("update", false, "write the screenshots of the README into docs/images")
@@ -23,7 +25,7 @@ var update = flag.Bool("update", false, "write the screenshots of the README int
 const maxImage = 150_000
 
 func TestThePagesInABrowser(t *testing.T) {
-	origin, browser := startServer(t), startBrowser(t)
+	origin, browser := peertest.StartServer(t), startBrowser(t)
 
 	t.Run("a violation of a page's policy is a problem", func(t *testing.T) {
 		p := openTab(t, browser, origin)
