@@ -58,11 +58,14 @@ func (d *deployment) run(ctx context.Context, args []string) int {
 }
 
 func (d *deployment) deploy(ctx context.Context) error {
+	var err error
 	if d.digest == "" {
-		var err error
-		if d.digest, err = d.build(ctx); err != nil {
-			return err
-		}
+		d.digest, err = d.build(ctx)
+	} else {
+		err = d.find(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	version, err := d.upload(ctx)
 	if err != nil {

@@ -204,9 +204,15 @@ func TestAnInterruptEndsTheQuestionForThePassword(t *testing.T) {
 	d := deployment{
 		getenv: func(string) string { return "" }, stdin: typed, stdout: io.Discard, stderr: io.Discard, runProgram: p.run,
 	}
-	p.before = func(string) error { time.AfterFunc(time.Millisecond, interrupt); return nil }
+	p.before = func(statement string) error {
+		if strings.HasPrefix(statement, "SHOW SECRETS") { // the question follows
+			time.AfterFunc(time.Millisecond, interrupt)
+		}
+		return nil
+	}
 	assert.Equal(t, 1, d.run(ctx, []string{"--digest", platformtest.Digest('a')}))
-	assert.Len(t, p.platform.Take(), 1)
+	sent := platformtest.Texts(p.platform.Take())
+	assert.Contains(t, sent[len(sent)-1], "SHOW SECRETS", "nothing is sent afterwards")
 	assert.Empty(t, p.platform.Secrets)
 }
 
@@ -245,7 +251,8 @@ func TestARefusedQuestionIsRepeatedUntilTheTimeout(t *testing.T) {
 
 func TestAFailingProgramEndsTheDeployment(t *testing.T) {
 	for _, command := range []string{
-		"git describe", "git rev-parse", "docker build", "snow spcs", "docker push", "docker image inspect", "snow auth",
+		"git describe", "git rev-parse", "docker build", "snow spcs", "docker push", "docker image inspect", "docker tag",
+		"snow auth",
 	} {
 		p := newPrograms(t)
 		p.failing = command

@@ -221,7 +221,7 @@ func TestTheRenderedSpecificationDiffersFromTheFileOnlyInWhatTheEnvironmentSays(
 	d := deployment{prefix: "echo", digest: platformtest.Digest('a'), getenv: func(name string) string { return variables[name] }}
 	rendered, err := d.renderSpec()
 	require.NoError(t, err)
-	want := strings.NewReplacer("LOG_LEVEL: info", `LOG_LEVEL: "debug"`, "echo-in-snowflake:latest", "echo-in-snowflake@"+d.digest)
+	want := strings.NewReplacer("LOG_LEVEL: info", `LOG_LEVEL: "debug"`, "echo-in-snowflake:latest", "echo-in-snowflake:"+imageTag(d.digest))
 	assert.Equal(t, want.Replace(readFile(t, "spec.yml")), string(rendered))
 
 	variables = nil

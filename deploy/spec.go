@@ -33,7 +33,7 @@ func (d *deployment) renderSpec() ([]byte, error) {
 	if image == nil || env == nil || origins == nil {
 		return nil, errors.New("spec.yml lacks the image, env or corsSettings")
 	}
-	image.Value = d.rename("/echo_db/echo_schema/echo_repo/echo-in-snowflake@") + d.digest
+	image.Value = d.rename("/echo_db/echo_schema/echo_repo/echo-in-snowflake:") + imageTag(d.digest)
 	for i := 0; i < len(env.Content); i += 2 {
 		name := "ECHO_" + env.Content[i].Value
 		value := d.getenv(name)

@@ -10,11 +10,30 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 )
+
+// imageTag returns the tag that names the image with digest and never another one. A specification names an
+// image by a tag: no page of Snowflake says that it may name a digest. Tags that begin with "sha256-" are
+// signatures to OCI tools.
+func imageTag(digest string) string { return "image-" + strings.TrimPrefix(digest, "sha256:") }
+
+// find returns an error unless the repository has the image of --digest, under its imageTag.
+func (d *deployment) find(ctx context.Context) error {
+	images, err := d.ask(ctx, deployer, d.sql("SHOW IMAGES IN IMAGE REPOSITORY echo_db.echo_schema.echo_repo"))
+	if err != nil || d.dryRun {
+		return err
+	}
+	tag := imageTag(d.digest)
+	if !slices.ContainsFunc(images, func(r row) bool { return strings.Contains(r["tags"]+r["image_path"], tag) }) {
+		return errors.New(d.rename("echo_repo has no image with the tag " + tag + ": see deploy/README.md"))
+	}
+	return nil
+}
 
 // build builds the image, pushes it and returns its digest.
 func (d *deployment) build(ctx context.Context) (digest string, err error) {
@@ -41,14 +60,19 @@ func (d *deployment) build(ctx context.Context) (digest string, err error) {
 	}
 	name := repository + "/echo-in-snowflake"
 	image := name + ":" + version
-	if err := d.execute(ctx, "", d.stderr, "docker", "build", "--platform", "linux/amd64",
+	if err := d.docker(ctx, "build", "--platform", "linux/amd64",
 		"--build-arg", "VERSION="+version, "--build-arg", "REVISION="+commit, "-t", image, "."); err != nil {
 		return "", err
 	}
 	if err := d.snow(ctx, "", d.stderr, deployer, "spcs", "image-registry", "login"); err != nil {
 		return "", err
 	}
-	if err := d.execute(ctx, "", d.stderr, "docker", "push", image); err != nil {
+	return d.push(ctx, name, image)
+}
+
+// push pushes image, also under its imageTag, and returns its digest.
+func (d *deployment) push(ctx context.Context, name, image string) (digest string, err error) {
+	if err := d.docker(ctx, "push", image); err != nil {
 		return "", err
 	}
 	pushed, err := d.output(ctx, "docker", "image", "inspect",
@@ -56,12 +80,22 @@ func (d *deployment) build(ctx context.Context) (digest string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, reference := range strings.Fields(pushed) {
-		if digest, ok := strings.CutPrefix(reference, name+"@"); ok && isDigest(digest) {
-			return digest, nil
+	for reference := range strings.FieldsSeq(pushed) {
+		digest, found := strings.CutPrefix(reference, name+"@")
+		if !found || !isDigest(digest) {
+			continue
 		}
+		tagged := name + ":" + imageTag(digest)
+		if err := d.docker(ctx, "tag", image, tagged); err != nil {
+			return "", err
+		}
+		return digest, d.docker(ctx, "push", tagged)
 	}
 	return "", fmt.Errorf("docker does not say under which digest it pushed %s", image)
+}
+
+func (d *deployment) docker(ctx context.Context, args ...string) error {
+	return d.execute(ctx, "", d.stderr, "docker", args...)
 }
 
 // upload creates the missing secrets and uploads the specification. It returns the version of the

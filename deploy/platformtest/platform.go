@@ -14,6 +14,7 @@ import (
 // Platform answers statements. Tests set the fields that describe its state before they deploy.
 type Platform struct {
 	HasRepository bool
+	Images        []string          // digests; each image has the tag that the command gives it
 	Secrets       map[string]string // values by name
 	Staged        map[string]string // specifications by their path in the stage
 	Service       *Service
@@ -40,9 +41,15 @@ type Table struct {
 
 var done = Table{[]string{"status"}, [][]any{{"Statement executed successfully."}}}
 
-// New returns a platform with an image repository, without secrets and without a service.
+// New returns a platform with an image repository that has three images, without secrets and without a
+// service.
 func New() *Platform {
-	return &Platform{HasRepository: true, Secrets: map[string]string{}, Staged: map[string]string{}}
+	return &Platform{
+		HasRepository: true,
+		Images:        []string{Digest('a'), Digest('b'), Digest('c')},
+		Secrets:       map[string]string{},
+		Staged:        map[string]string{},
+	}
 }
 
 var (
@@ -52,7 +59,7 @@ var (
 	createService = regexp.MustCompile(`^CREATE SERVICE IF NOT EXISTS echo_db\.echo_schema\.echo_service IN COMPUTE POOL echo_pool FROM @echo_db\.echo_schema\.echo_stage SPECIFICATION_FILE = '(.*?)' `)
 	changeService = regexp.MustCompile(`^ALTER SERVICE echo_db\.echo_schema\.echo_service FROM @echo_db\.echo_schema\.echo_stage SPECIFICATION_FILE = '(.*?)'$`)
 	setComment    = regexp.MustCompile(`^ALTER SERVICE echo_db\.echo_schema\.echo_service SET COMMENT = '(.*)'$`)
-	imageOf       = regexp.MustCompile(`image: \S+@(sha256:[0-9a-f]{64})`)
+	imageOf       = regexp.MustCompile(`image: \S+:image-([0-9a-f]{64})\n`)
 )
 
 // Answer answers a statement of a role, or refuses it. It returns nothing for a statement that it does not
@@ -84,6 +91,8 @@ func (p *Platform) Answer(role, text string) (answer *Table, refusal string) {
 			repositories.Rows = append(repositories.Rows, []any{"ECHO_REPO", "images.invalid/echo_db/echo_schema/echo_repo"})
 		}
 		return &repositories, ""
+	case begins("SHOW IMAGES IN IMAGE REPOSITORY echo_db.echo_schema.echo_repo"):
+		return p.images(), ""
 	case begins("SHOW SECRETS IN SCHEMA echo_db.echo_schema"):
 		secrets := Table{Columns: []string{"created_on", "name"}}
 		for name := range p.Secrets {
@@ -162,11 +171,22 @@ func (p *Platform) answerAboutService(text string) (answer *Table, refusal strin
 	return nil, ""
 }
 
+// images returns the images with their tags, as the page "SHOW IMAGES IN IMAGE REPOSITORY" describes them.
+func (p *Platform) images() *Table {
+	images := Table{Columns: []string{"image_name", "tags", "digest", "image_path"}}
+	for _, digest := range p.Images {
+		images.Rows = append(images.Rows, []any{
+			"echo-in-snowflake", "v1.2.3," + tag(digest), digest, "echo_db/echo_schema/echo_repo/echo-in-snowflake:v1.2.3",
+		})
+	}
+	return &images
+}
+
 // containers returns two instances. An upgrade begins with the last one, and ends there if that does not
 // become ready.
 func (p *Platform) containers() *Table {
 	containers := Table{Columns: []string{"instance_id", "status", "message", "image_digest"}}
-	digest := imageOf.FindStringSubmatch(p.Staged[p.Service.Path])[1]
+	digest := "sha256:" + imageOf.FindStringSubmatch(p.Staged[p.Service.Path])[1]
 	for instance := range 2 {
 		row := []any{fmt.Sprint(instance), "READY", "Running", digest}
 		switch {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,12 @@ var PushedDigest = Digest('d')
 // DockerAnswer is what the stand-in for docker answers to docker image inspect.
 var DockerAnswer = "elsewhere.invalid/x@" + Digest('e') + "\n" +
 	"images.invalid/echo_db/echo_schema/echo_repo/echo-in-snowflake@" + PushedDigest + "\n"
+
+// image is the path of the image in a specification, and in the registry after the name of the host.
+const image = "/echo_db/echo_schema/echo_repo/echo-in-snowflake"
+
+// tag returns the tag of the image with that digest.
+func tag(digest string) string { return strings.Replace(digest, "sha256:", "image-", 1) }
 
 // Digest returns the digest of which every digit is of.
 func Digest(of byte) string { return "sha256:" + strings.Repeat(string(of), 64) }
@@ -64,14 +71,24 @@ func TestDeploy(t *testing.T, open func(*testing.T) Operator) {
 		assert.Contains(t, refused.Out, "set FIRST_SUPERUSER_PASSWORD")
 		assert.Nil(t, o.Platform.Service)
 	})
-	t.Run("the image is built, pushed and deployed by its digest", func(t *testing.T) {
+	t.Run("the image is built, pushed under a tag with its digest, and deployed by that tag", func(t *testing.T) {
 		o := open(t)
 		deployed := o.Run(nil, "\n")
 		require.Zero(t, deployed.Code, deployed.Out)
 		assert.Contains(t, o.Platform.Service.Comment, PushedDigest, "the digest of the repository, not of another one")
+		assert.Contains(t, o.Platform.Staged[o.Platform.Service.Path], "image: "+image+":"+tag(PushedDigest)+"\n")
+		pushed := "images.invalid" + image
 		assert.Regexp(t, `(?s)^build --platform linux/amd64 --build-arg VERSION=\S+ --build-arg REVISION=[0-9a-f]{40} `+
-			`-t images\.invalid/echo_db/echo_schema/echo_repo/echo-in-snowflake:\S+ \.\n.*login.*push images\.invalid/`,
+			`-t `+pushed+`:\S+ \.\n.*login.*push `+pushed+`:\S+\n.*`+
+			`tag `+pushed+`:\S+ `+pushed+`:`+tag(PushedDigest)+`\n`+`push `+pushed+`:`+tag(PushedDigest),
 			strings.Join(deployed.Docker, "\n"))
+	})
+	t.Run("an image that the repository lacks is refused before anything changes", func(t *testing.T) {
+		o := open(t)
+		refused := o.Run(nil, "\n", "--digest", Digest('e'))
+		assert.Equal(t, 1, refused.Code)
+		assert.Contains(t, refused.Out, "deploy: echo_repo has no image with the tag "+tag(Digest('e')))
+		assert.Equal(t, []string{"SHOW IMAGES IN IMAGE REPOSITORY echo_db.echo_schema.echo_repo"}, Texts(o.Platform.Take()))
 	})
 	t.Run("without setup.sql there is no repository to push to", func(t *testing.T) {
 		o := open(t)
@@ -88,7 +105,7 @@ func TestDeploy(t *testing.T, open func(*testing.T) Operator) {
 		require.Zero(t, dry.Code, dry.Out)
 		assert.NotContains(t, dry.Out, "echo_")
 		for _, part := range []string{
-			"image: /staging_db/staging_schema/staging_repo/echo-in-snowflake@" + Digest('a'), "SNOWFLAKE_WAREHOUSE: staging_wh",
+			"image: /staging_db/staging_schema/staging_repo/echo-in-snowflake:" + tag(Digest('a')), "SNOWFLAKE_WAREHOUSE: staging_wh",
 			`LOG_LEVEL: "warn"`, `Access-Control-Allow-Origin: ["https://a.example", "https://b.example"]`,
 			"MIN_INSTANCES = 3 MAX_INSTANCES = 3 MIN_READY_INSTANCES = 2",
 		} {
@@ -132,7 +149,7 @@ func testLife(t *testing.T, o Operator) {
 		}
 	})
 	t.Run("the specification names the image", func(t *testing.T) {
-		assert.Contains(t, o.Platform.Staged[path], "image: /echo_db/echo_schema/echo_repo/echo-in-snowflake@"+Digest('a')+"\n")
+		assert.Contains(t, o.Platform.Staged[path], "image: "+image+":"+tag(Digest('a'))+"\n")
 		assert.NotContains(t, o.Platform.Staged[path], "corsSettings", "without origins there is nothing to allow")
 		assert.NoFileExists(t, o.Platform.Uploaded, "the command removes its files")
 	})
@@ -219,8 +236,9 @@ func testFirstStatements(t *testing.T, p *Platform, all []Statement) {
 		}
 	}
 	want := map[string][]string{
-		"echo_deployer": append(append(append([]string{"SHOW SECRETS IN SCHEMA echo_db.echo_schema"},
-			secret("echo_jwt")...), secret("echo_jwt_previous")...), secret("echo_first_password")...),
+		"echo_deployer": slices.Concat(
+			[]string{"SHOW IMAGES IN IMAGE REPOSITORY " + schema + "echo_repo", "SHOW SECRETS IN SCHEMA echo_db.echo_schema"},
+			secret("echo_jwt"), secret("echo_jwt_previous"), secret("echo_first_password")),
 		"echo_role": {
 			"SHOW SERVICES LIKE 'echo_service' IN SCHEMA echo_db.echo_schema",
 			"CREATE SERVICE IF NOT EXISTS " + schema + "echo_service IN COMPUTE POOL echo_pool FROM @" + schema +
