@@ -44,17 +44,19 @@ var (
 	errNotReady = errors.New("the service is not ready")
 )
 
-// run configures the command and deploys. It returns the exit status.
+// run configures the command and deploys. It returns the exit status, which usage explains.
 func (d *deployment) run(ctx context.Context, args []string) int {
+	status := 2
 	err := d.configure(args)
 	if err == nil {
+		status = 1
 		err = d.deploy(ctx)
 	}
 	if err == nil || errors.Is(err, pflag.ErrHelp) {
 		return 0
 	}
 	fmt.Fprintln(d.stderr, "deploy:", err)
-	return 1
+	return status
 }
 
 func (d *deployment) deploy(ctx context.Context) error {

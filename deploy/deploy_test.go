@@ -10,10 +10,12 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -318,17 +320,42 @@ func TestAServiceWithoutAnAddressIsReported(t *testing.T) {
 	assert.Contains(t, failed.Out, "deploy: ready, but without an address after 0 s: SHOW ENDPOINTS IN SERVICE ")
 }
 
-func TestAFirstPasswordOfTheWrongLengthIsRefused(t *testing.T) {
-	for _, password := range []string{"1234567", strings.Repeat("é", 129)} {
-		p := newPrograms(t)
-		refused := p.deploy(t.Context(), map[string]string{"FIRST_SUPERUSER_PASSWORD": password}, "", "--digest", platformtest.Digest('a'))
-		assert.Equal(t, 1, refused.Code)
-		assert.Contains(t, refused.Out, "the password of the first superuser has to have 8 to 128 characters")
-		assert.Empty(t, p.platform.Secrets)
+func TestAFirstPasswordThatTheServiceWouldRefuseBecomesNoSecret(t *testing.T) {
+	for password, says := range map[string]string{
+		"1234567":                "must have 8 to 128 characters, has 7",
+		strings.Repeat("é", 129): "must have 8 to 128 characters, has 129",
+		"changethis":             "is one of the commonest passwords: choose another",
+		"Password123":            "is one of the commonest passwords: choose another",
+	} {
+		for input, variables := range map[string]map[string]string{
+			"":              {"FIRST_SUPERUSER_PASSWORD": password},
+			password + "\n": nil,
+		} {
+			p := newPrograms(t)
+			refused := p.deploy(t.Context(), variables, input, "--digest", platformtest.Digest('a'))
+			assert.Equal(t, 1, refused.Code)
+			assert.Contains(t, refused.Out, "deploy: the password of the first superuser "+says+"\n")
+			assert.Empty(t, p.platform.Secrets)
+		}
 	}
 	p := newPrograms(t)
 	longest := map[string]string{"FIRST_SUPERUSER_PASSWORD": strings.Repeat("é", 128)}
 	assert.Zero(t, p.deploy(t.Context(), longest, "", "--digest", platformtest.Digest('a')).Code)
+}
+
+func TestAPipedFirstPasswordEndsWithItsLineOrWithTheInput(t *testing.T) {
+	const password = "correct horse battery"
+	for _, end := range []string{"\n", "\r\n", "", "\nthe next line\n"} {
+		p := newPrograms(t)
+		deployed := p.deploy(t.Context(), nil, password+end, "--digest", platformtest.Digest('a'))
+		require.Zero(t, deployed.Code, deployed.Out)
+		assert.Equal(t, password, p.platform.Secrets["echo_first_password"])
+	}
+	for _, empty := range []string{"\n", "\r\n"} {
+		generated := newPrograms(t).deploy(t.Context(), nil, empty, "--digest", platformtest.Digest('a'))
+		require.Zero(t, generated.Code, generated.Out)
+		assert.Contains(t, generated.Out, "it is not shown again")
+	}
 }
 
 func TestWithoutTheCLITheMessageNamesIt(t *testing.T) {
@@ -347,6 +374,11 @@ func TestOptionsAreExplainedAndChecked(t *testing.T) {
 		assert.Contains(t, help.Out, part)
 	}
 	assert.Equal(t, help, newPrograms(t).deploy(t.Context(), nil, "", "-h"))
+	columns := map[int]int{}
+	for _, m := range regexp.MustCompile(`(?m)^( +[-A-Z].*?  +)[a-z]`).FindAllStringSubmatch(help.Out, -1) {
+		columns[utf8.RuneCountInString(m[1])]++
+	}
+	assert.Len(t, columns, 2, "the explanations of all options begin in one column, and so do those of all variables")
 
 	for _, tt := range []struct {
 		args []string
@@ -362,7 +394,7 @@ func TestOptionsAreExplainedAndChecked(t *testing.T) {
 	} {
 		p := newPrograms(t)
 		refused := p.deploy(t.Context(), nil, "", tt.args...)
-		assert.Equal(t, 1, refused.Code, tt.args)
+		assert.Equal(t, 2, refused.Code, tt.args)
 		assert.Contains(t, refused.Out, tt.says)
 		assert.Empty(t, p.commands)
 	}

@@ -24,18 +24,23 @@ import (
 
 const usage = `Usage: go run ./deploy [options]
 
+Creates the service in Snowpark Container Services, or upgrades it.
+
 %s
-It needs the Snowflake CLI (snow) and, unless --digest is given, docker. Run setup.sql first. The user
-needs the roles echo_deployer and echo_role.
+Run setup.sql first. The command needs the Snowflake CLI (snow) and, unless --digest is given, docker.
+The user needs the roles echo_deployer and echo_role.
 
-These variables describe an environment. Their defaults are in spec.yml or here:
+These variables describe an environment; the defaults are in brackets or in spec.yml:
 
-  ECHO_PREFIX          prefix of the names of all objects (echo)
-  ECHO_MIN_INSTANCES   minimum number of instances (2)
-  ECHO_MAX_INSTANCES   maximum number of instances (the minimum)
-  ECHO_CORS_ORIGINS    origins whose pages may call the API from a browser, separated by commas
-  ECHO_<KEY>           any key below env: in spec.yml, such as ECHO_LOG_LEVEL
-  FIRST_SUPERUSER_PASSWORD   if it is needed and not set, the command asks for it
+  ECHO_PREFIX                prefix of the names of all objects (echo)
+  ECHO_MIN_INSTANCES         minimum number of instances (2)
+  ECHO_MAX_INSTANCES         maximum number of instances (the minimum)
+  ECHO_CORS_ORIGINS          origins whose pages may call the API, separated by commas (none)
+  ECHO_<KEY>                 value of a key below env: in spec.yml, such as ECHO_LOG_LEVEL
+  FIRST_SUPERUSER_PASSWORD   password of the first superuser; without it, the command asks
+
+The exit status is 0 if the service is ready, 1 if the deployment failed, and 2 if an option or a
+variable is wrong.
 `
 
 func main() {
@@ -76,12 +81,11 @@ func (d *deployment) configure(args []string) error {
 	flags := pflag.NewFlagSet("deploy", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() {} // printed below
-	flags.StringVar(&d.digest, "digest", "", "deploy the image with this `sha256:…` from the repository; build none")
-	flags.BoolVar(&d.dryRun, "dry-run", false, "print every statement that would be sent, and send none")
-	flags.Uint32Var(&d.timeout, "timeout", 600, "maximum `seconds` until the service is ready")
-	flags.StringVarP(&d.connection, "connection", "c", "", "`name` of a connection of the CLI, instead of its default")
-	flags.BoolVarP(&d.temporary, "temporary-connection", "x", false,
-		"connect by SNOWFLAKE_… variables alone, as this option of the CLI does")
+	flags.StringVar(&d.digest, "digest", "", "deploy the image with this `digest`, sha256:…, instead of building one")
+	flags.BoolVar(&d.dryRun, "dry-run", false, "print every statement, and send none")
+	flags.Uint32Var(&d.timeout, "timeout", 600, "wait at most these `seconds` until the service is ready")
+	flags.StringVarP(&d.connection, "connection", "c", "", "use the connection of the CLI with this `name`")
+	flags.BoolVarP(&d.temporary, "temporary-connection", "x", false, "connect with the SNOWFLAKE_ variables alone")
 	err := flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
 		err = fmt.Errorf("unknown option %s", flags.Arg(0))

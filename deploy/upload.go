@@ -12,9 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 // imageTag returns the tag that names the image with digest and never another one. A specification names an
@@ -166,15 +167,23 @@ func (d *deployment) choosePassword(ctx context.Context) (password string, err e
 		// Before it is sent: if a later statement is refused, the secret exists, and is never replaced.
 		d.say("The password of the first superuser is %s ; it is not shown again.", password)
 	}
-	if n := utf8.RuneCountInString(password); n < 8 || n > 128 {
-		return "", errors.New("the password of the first superuser has to have 8 to 128 characters")
+	// The service would refuse it at its first start, and no later deployment replaces a secret.
+	if _, err := domain.ParsePassword(password); err != nil {
+		return "", fmt.Errorf("the password of the first superuser %w", err)
 	}
 	return password, nil
 }
 
-// readPassword reads a line of standard input. A terminal does not show it. It returns when ctx ends.
+// readPassword reads a line of standard input, which may end with the input. A terminal does not show it. It
+// returns when ctx ends.
 func (d *deployment) readPassword(ctx context.Context) (string, error) {
-	read := func() (string, error) { return bufio.NewReader(d.stdin).ReadString('\n') }
+	read := func() (string, error) {
+		line, err := bufio.NewReader(d.stdin).ReadString('\n')
+		if line != "" {
+			err = nil
+		}
+		return strings.TrimRight(line, "\r\n"), err
+	}
 	if file, ok := d.stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		defer fmt.Fprintln(d.stderr)
 		state, err := term.MakeRaw(int(file.Fd())) // shows nothing, even if the answer comes before ReadPassword
@@ -192,7 +201,7 @@ func (d *deployment) readPassword(ctx context.Context) (string, error) {
 	go func() {
 		defer close(lines)
 		if line, err := read(); err == nil {
-			lines <- strings.TrimSuffix(line, "\n")
+			lines <- line
 		}
 	}()
 	select {

@@ -118,7 +118,7 @@ func TestDeploy(t *testing.T, open func(*testing.T) Operator) {
 		t.Run("a bad "+variable+" is refused before anything is sent", func(t *testing.T) {
 			o := open(t)
 			refused := o.Run(map[string]string{variable: value}, "", "--digest", Digest('a'))
-			assert.Equal(t, 1, refused.Code)
+			assert.Equal(t, 2, refused.Code)
 			assert.Contains(t, refused.Out, "deploy: "+variable)
 			assert.Empty(t, o.Platform.Take())
 		})
