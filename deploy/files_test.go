@@ -152,6 +152,14 @@ func TestTheSpecificationHasOnlyFieldsAndValuesThatThePlatformKnows(t *testing.T
 	assert.False(t, *s.Capabilities.SecurityContext.ExecuteAsCaller, "the service does not need the callers' tokens")
 }
 
+// The gateway answers a browser's preflight request itself, from these settings.
+func TestAPageMaySendTheHeadersOfTheServiceAndThoseThatLibrariesAdd(t *testing.T) {
+	assert.Subset(t, readSpec(t).Spec.Endpoints[0].CORS.Headers, []string{
+		"Authorization", "X-Authorization", "X-SF-SPCS-Authorization", "Content-Type", "If-Match", "X-Request-ID",
+		"X-Requested-With", "traceparent", "tracestate", "baggage",
+	})
+}
+
 func TestTheServiceListensWhereThePlatformAsks(t *testing.T) {
 	s := readSpec(t)
 	c := s.Spec.Containers[0]
