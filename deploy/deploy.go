@@ -121,7 +121,9 @@ func readNote(comment string) (state string, r revision) {
 // changes returns the statements that make a service run next, and the revision that was last ready.
 // An empty found means that there is no service yet.
 func (d *deployment) changes(found row, next revision) (statements []string, before revision) {
-	numbers := []any{d.minInstances, d.maxInstances, max(d.minInstances-1, 1)}
+	// Maintenance of the machines replaces up to half of the instances together. With fewer ready instances than
+	// the third number, the gateway refuses all requests ("Working with compute pools", "Service disruption").
+	numbers := []any{d.minInstances, d.maxInstances, max(d.minInstances/2, 1)}
 	if len(found) == 0 {
 		return []string{d.sql(createService, append([]any{next.version}, numbers...)...)}, before
 	}

@@ -358,6 +358,13 @@ func TestAPipedFirstPasswordEndsWithItsLineOrWithTheInput(t *testing.T) {
 	}
 }
 
+func TestAServiceStaysReadyWhileMaintenanceReplacesHalfOfItsInstances(t *testing.T) {
+	for instances, ready := range map[string]string{"1": "1", "2": "1", "3": "1", "4": "2", "5": "2", "8": "4"} {
+		dry := newPrograms(t).deploy(t.Context(), map[string]string{"ECHO_MIN_INSTANCES": instances}, "", "--dry-run")
+		assert.Contains(t, dry.Out, "MIN_INSTANCES = "+instances+" MAX_INSTANCES = "+instances+" MIN_READY_INSTANCES = "+ready+" ")
+	}
+}
+
 func TestWithoutTheCLITheMessageNamesIt(t *testing.T) {
 	d := deployment{
 		getenv: func(string) string { return "" }, stdin: strings.NewReader(""), stdout: io.Discard, stderr: new(bytes.Buffer),

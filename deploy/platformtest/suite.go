@@ -107,7 +107,7 @@ func TestDeploy(t *testing.T, open func(*testing.T) Operator) {
 		for _, part := range []string{
 			"image: /staging_db/staging_schema/staging_repo/echo-in-snowflake:" + tag(Digest('a')), "SNOWFLAKE_WAREHOUSE: staging_wh",
 			`LOG_LEVEL: "warn"`, `Access-Control-Allow-Origin: ["https://a.example", "https://b.example"]`,
-			"MIN_INSTANCES = 3 MAX_INSTANCES = 3 MIN_READY_INSTANCES = 2",
+			"MIN_INSTANCES = 3 MAX_INSTANCES = 3 MIN_READY_INSTANCES = 1",
 		} {
 			assert.Contains(t, dry.Out, part)
 		}
