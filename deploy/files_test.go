@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -309,6 +311,21 @@ func TestSetupCreatesEveryObjectThatTheCommandNames(t *testing.T) {
 	for _, name := range objects {
 		assert.Regexp(t, `(?m)^CREATE .* (echo_db\.)?(echo_schema\.)?`+name+`\b`, setup)
 	}
+}
+
+func TestEachActionOfAWorkflowIsPinnedToOneCommitOfARelease(t *testing.T) {
+	workflows, err := filepath.Glob("../.github/workflows/*.yml")
+	require.NoError(t, err)
+	pins := map[string]string{}
+	for _, workflow := range workflows {
+		for _, m := range regexp.MustCompile(`(?m)uses: ([^.\s]\S*?)@(.*)$`).FindAllStringSubmatch(readFile(t, workflow), -1) {
+			action, pin := m[1], m[2]
+			assert.Regexp(t, `^[0-9a-f]{40} # v\d+\.\d+\.\d+$`, pin, "%s in %s", action, workflow)
+			assert.Equal(t, cmp.Or(pins[action], pin), pin, "%s in %s", action, workflow)
+			pins[action] = pin
+		}
+	}
+	assert.NotContains(t, pins["snowflakedb/snowflake-actions"], "066885ab", "the head of a branch that was never merged")
 }
 
 func TestNoWorkflowIsAnAdministratorOrHasAKey(t *testing.T) {
