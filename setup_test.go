@@ -85,6 +85,20 @@ func TestTheRoleThatDeploysMayUploadImagesSpecificationsAndSecretsAndReadNoRow(t
 	}, grantsTo("echo_deployer"))
 }
 
+func TestEveryWarehouseHasThePriceThatTheDocumentsName(t *testing.T) {
+	for _, name := range []string{"setup.sql", "deploy/observability.sql"} {
+		created := 0
+		for _, st := range script(t, name) {
+			if strings.HasPrefix(st, "CREATE WAREHOUSE") {
+				created++
+				assert.Contains(t, st, "WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 ", name)
+				assert.Contains(t, st, "GENERATION = '1' ENABLE_QUERY_ACCELERATION = FALSE", name)
+			}
+		}
+		assert.Equal(t, 1, created, name)
+	}
+}
+
 func TestSetupLeavesTheParametersOfTheAccountAlone(t *testing.T) {
 	assert.Contains(t, setup, "\n-- ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL';\n")
 	for _, st := range statements(setup) {
@@ -116,7 +130,7 @@ func TestEveryTableIsGrantedToTheRoleOfTheService(t *testing.T) {
 		rows      = "GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO ROLE echo_role"
 		ownership = "GRANT OWNERSHIP ON %s TO ROLE echo_owner COPY CURRENT GRANTS"
 	)
-	for name, script := range map[string][]string{"setup.sql": statements(setup), "hybrid.sql": hybrid(t)} {
+	for name, script := range map[string][]string{"setup.sql": statements(setup), "hybrid.sql": script(t, "deploy/hybrid.sql")} {
 		assert.Empty(t, tablesWithoutGrants(script, rows), name)
 		assert.Empty(t, tablesWithoutGrants(script, ownership), name)
 
@@ -127,11 +141,12 @@ func TestEveryTableIsGrantedToTheRoleOfTheService(t *testing.T) {
 	}
 }
 
-func hybrid(t *testing.T) []string {
+// script returns the statements of a file.
+func script(t *testing.T, name string) []string {
 	t.Helper()
-	script, err := os.ReadFile("deploy/hybrid.sql")
+	content, err := os.ReadFile(name)
 	require.NoError(t, err)
-	return statements(string(script))
+	return statements(string(content))
 }
 
 // adapters/snowflake/fakesnowtest has the same test on another engine.
@@ -189,5 +204,5 @@ func TestHybridTablesHaveTheColumnsOfTheStandardTables(t *testing.T) {
 		}
 		return found
 	}
-	assert.Equal(t, columns(Tables()), columns(hybrid(t)))
+	assert.Equal(t, columns(Tables()), columns(script(t, "deploy/hybrid.sql")))
 }

@@ -34,6 +34,7 @@ GRANT ROLE echo_monitor TO ROLE sysadmin;
 -- A separate warehouse: questions about the cost must not resume the warehouse of the service and add to its cost.
 CREATE WAREHOUSE IF NOT EXISTS echo_monitor_wh
 WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE
+GENERATION = '1' ENABLE_QUERY_ACCELERATION = FALSE
 COMMENT = 'Questions about Echo in Snowflake';
 
 -- A separate schema, which echo_owner does not own and echo_role cannot use.
