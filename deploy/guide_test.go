@@ -1,15 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 const guide = "README.md"
@@ -73,6 +77,44 @@ func TestEveryNameInTheGuideExists(t *testing.T) {
 	for _, name := range variables.FindAllString(text, -1) {
 		assert.Contains(t, known, name)
 	}
+}
+
+func TestTheFiguresOfTheCostFollowFromItsFormulas(t *testing.T) {
+	text := readFile(t, "cost.md")
+	number := func(s string) float64 {
+		f, err := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
+		require.NoError(t, err)
+		return f
+	}
+	for s, values := range map[float64]string{60: "0.02 0.08 0.15 0.39 0.63 0.86 1", 90: "0.02 0.12 0.22 0.53 0.78 0.95 1"} {
+		row := strings.ReplaceAll(values, " ", " | ")
+		assert.Contains(t, text, fmt.Sprintf("| credits an hour, s = %.0f | %s |\n", s, row))
+		for i, value := range strings.Fields(values) {
+			n := []float64{1, 5, 10, 30, 60, 120, 300}[i]
+			assert.InDelta(t, 1-math.Exp(-n*s/3600), number(value), 0.0070, "n = %.0f", n)
+		}
+	}
+	examples := regexp.MustCompile(`(?m)^\| [^|]+ \| (\d) \| ([\d.]+) \| (?:.* = )?([\d.]+) \| ([\d.]+) \| ([\d,]+) \| ([\d,.]+) \|$`)
+	rows := examples.FindAllStringSubmatch(text, -1)
+	assert.Len(t, rows, 5)
+	for _, row := range rows {
+		pool, warehouse, sum := number(row[2]), number(row[3]), number(row[4])
+		assert.InDelta(t, number(row[1])*0.06*730, pool, 0.05, row[0])
+		assert.InDelta(t, pool+warehouse, sum, 0.05, row[0])
+		assert.InDelta(t, 3*sum, number(row[5]), 0.5, row[0])
+		assert.InDelta(t, pool+1.35*warehouse, number(row[6]), 0.1, row[0])
+	}
+}
+
+func TestThePolicyThatSuspendsTheServiceFitsIntoTheSpecification(t *testing.T) {
+	_, rest, _ := strings.Cut(readFile(t, "cost.md"), "```yaml\n")
+	policy, _, found := strings.Cut(rest, "```\n")
+	require.True(t, found)
+	var s struct{ Spec map[string]any }
+	changed := strings.Replace(readFile(t, "spec.yml"), "\nspec:\n", "\nspec:\n"+policy, 1)
+	require.NoError(t, yaml.Unmarshal([]byte(changed), &s))
+	assert.Contains(t, s.Spec, "containers")
+	assert.Contains(t, s.Spec, "resourceManagement")
 }
 
 func TestTheGuideNamesEveryVariableAndSecretOfThePipeline(t *testing.T) {
