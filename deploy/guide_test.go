@@ -79,6 +79,13 @@ func TestEveryNameInTheGuideExists(t *testing.T) {
 	}
 }
 
+func TestTheGuideHelpsAnAdministratorThroughTheFirstSignIn(t *testing.T) {
+	text := readFile(t, guide)
+	assert.Regexp(t, `\*\*The first sign-in\.\*\*[^#]*\(#who-may\)[^#]*invalid consent request`, text)
+	assert.Contains(t, text, "\nALTER USER me SET DEFAULT_ROLE = api_caller;")
+	assert.Contains(t, text, "\n| `invalid consent request` (Snowflake) |")
+}
+
 func TestTheFiguresOfTheCostFollowFromItsFormulas(t *testing.T) {
 	text := readFile(t, "cost.md")
 	number := func(s string) float64 {
