@@ -14,6 +14,11 @@
 -- milliseconds, so you decide. The service logs at its start which value it found.
 -- ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL';
 
+-- Snowflake keeps the bound values of every statement in QUERY_HISTORY for a year: e-mails, names, password hashes and
+-- the texts of items, also those that were deleted since. This parameter hides them. Its price: in the whole account,
+-- nobody can look up the values with which a statement was slow or failed.
+-- ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;
+
 -- echo_owner owns database, schema and tables. No user and no service uses it, so no service can change a table.
 CREATE ROLE IF NOT EXISTS echo_owner COMMENT = 'Owns the database of Echo in Snowflake';
 
@@ -21,7 +26,7 @@ CREATE ROLE IF NOT EXISTS echo_owner COMMENT = 'Owns the database of Echo in Sno
 CREATE ROLE IF NOT EXISTS echo_role COMMENT = 'Runs the service Echo in Snowflake';
 
 -- echo_deployer uploads images, specifications and secrets. It is a separate role, so that the service can
--- neither upload its own image nor change the key that signs its tokens.
+-- neither upload an image nor change a secret.
 CREATE ROLE IF NOT EXISTS echo_deployer COMMENT = 'Deploys Echo in Snowflake';
 
 -- Administrators inherit the three roles, as Snowflake recommends for the roles of an application.
@@ -118,6 +123,7 @@ GRANT CREATE SERVICE ON SCHEMA echo_db.echo_schema TO ROLE echo_role;
 GRANT READ ON IMAGE REPOSITORY echo_db.echo_schema.echo_repo TO ROLE echo_role;
 GRANT READ ON STAGE echo_db.echo_schema.echo_stage TO ROLE echo_role;
 GRANT USAGE, MONITOR ON COMPUTE POOL echo_pool TO ROLE echo_role;
+-- Since May 2026 the role PUBLIC has the last of these rights in every account. deploy/README.md says how to revoke it.
 GRANT BIND SERVICE ENDPOINT ON ACCOUNT TO ROLE echo_role;
 
 -- echo_deployer reads no row. It creates the secrets, which the service gets as files.

@@ -61,7 +61,7 @@ func grantsTo(role string) []string {
 	return grants
 }
 
-func TestTheRoleOfTheServiceMayChangeRowsAndNothingElse(t *testing.T) {
+func TestTheRoleOfTheServiceMayChangeRowsAndOwnItsServiceAndNothingElse(t *testing.T) {
 	assert.Equal(t, []string{
 		"GRANT USAGE ON DATABASE echo_db",
 		"GRANT USAGE ON SCHEMA echo_db.echo_schema",
@@ -101,6 +101,7 @@ func TestEveryWarehouseHasThePriceThatTheDocumentsName(t *testing.T) {
 
 func TestSetupLeavesTheParametersOfTheAccountAlone(t *testing.T) {
 	assert.Contains(t, setup, "\n-- ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL';\n")
+	assert.Contains(t, setup, "\n-- ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;\n")
 	for _, st := range statements(setup) {
 		assert.NotContains(t, st, "ACCOUNT SET")
 	}
