@@ -54,6 +54,16 @@ func TestTheTableOfKeysIsTheOneInTheCode(t *testing.T) {
 	checkTable(t, "docs/configuration.md", "config", table)
 }
 
+// A changed key is used after two readings in a row have found it.
+func TestTheDocumentsGiveTheRealDelayOfAChangedKey(t *testing.T) {
+	delay := fmt.Sprintf("%.0f to %.0f seconds", reloadInterval.Seconds(), 2*reloadInterval.Seconds())
+	for _, document := range []string{"SECURITY.md", "docs/operations.md", "deploy/README.md"} {
+		content, err := os.ReadFile(filepath.Join(moduleRoot, document))
+		require.NoError(t, err)
+		assert.Contains(t, string(content), delay, document)
+	}
+}
+
 func TestTheREADMEAndTheStartPageShowTheSameFirstRequests(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(moduleRoot, "README.md"))
 	require.NoError(t, err)
