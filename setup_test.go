@@ -99,6 +99,19 @@ func TestEveryWarehouseHasThePriceThatTheDocumentsName(t *testing.T) {
 	}
 }
 
+func TestAScriptThatWritesRowsChoosesAWarehouseFirst(t *testing.T) {
+	for _, name := range []string{"setup.sql", "deploy/hybrid.sql"} {
+		all := script(t, name)
+		chosen := slices.Index(all, "USE WAREHOUSE echo_wh")
+		require.GreaterOrEqual(t, chosen, 0, name)
+		for i, st := range all {
+			if strings.HasPrefix(st, "INSERT ") {
+				assert.Less(t, chosen, i, name)
+			}
+		}
+	}
+}
+
 func TestSetupLeavesTheParametersOfTheAccountAlone(t *testing.T) {
 	assert.Contains(t, setup, "\n-- ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL';\n")
 	assert.Contains(t, setup, "\n-- ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;\n")

@@ -22,7 +22,8 @@ GRANT CREATE COMPUTE POOL ON ACCOUNT TO ROLE echo_setup;
 GRANT BIND SERVICE ENDPOINT ON ACCOUNT TO ROLE echo_setup WITH GRANT OPTION;
 
 -- setup.sql also creates these roles. They exist here already, so that echo_setup can be a member of echo_owner.
--- It needs that to hand tables over to echo_owner, and to go on granting privileges on them.
+-- It needs that to go on granting privileges on the tables of echo_owner, and to hand over new ones: since bundle
+-- 2026_07, GRANT OWNERSHIP needs the new owner among the CURRENT_AVAILABLE_ROLES() of the grantor, or MANAGE GRANTS.
 CREATE ROLE IF NOT EXISTS echo_owner COMMENT = 'Owns the database of Echo in Snowflake';
 CREATE ROLE IF NOT EXISTS echo_role COMMENT = 'Runs the service Echo in Snowflake';
 CREATE ROLE IF NOT EXISTS echo_deployer COMMENT = 'Deploys Echo in Snowflake';

@@ -328,6 +328,16 @@ func TestEachActionOfAWorkflowIsPinnedToOneCommitOfARelease(t *testing.T) {
 	assert.NotContains(t, pins["snowflakedb/snowflake-actions"], "066885ab", "the head of a branch that was never merged")
 }
 
+// GRANT OWNERSHIP needs the new owner among the roles of the grantor.
+func TestThePipelineThatRunsSetupHasEveryRoleToWhichItHandsOwnership(t *testing.T) {
+	bootstrap := readFile(t, "bootstrap.sql")
+	owners := regexp.MustCompile(`(?m)^GRANT OWNERSHIP .* TO ROLE (\w+)`).FindAllStringSubmatch(readFile(t, "../setup.sql"), -1)
+	require.NotEmpty(t, owners)
+	for _, owner := range owners {
+		assert.Contains(t, bootstrap, "\nGRANT ROLE "+owner[1]+" TO ROLE echo_setup;\n")
+	}
+}
+
 func TestNoWorkflowIsAnAdministratorOrHasAKey(t *testing.T) {
 	bootstrap := readFile(t, "bootstrap.sql")
 	for _, name := range []string{"setup-infra.yml", "deploy.yml"} {

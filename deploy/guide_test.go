@@ -79,6 +79,36 @@ func TestEveryNameInTheGuideExists(t *testing.T) {
 	}
 }
 
+// Without --role, the CLI uses the default role of the user.
+func TestEveryCallOfTheCLINamesItsRole(t *testing.T) {
+	calls := 0
+	for _, pattern := range []string{"../*.md", "../*.sql", "../docs/*.md", "*.md", "*.sql", "../.github/workflows/*.yml"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			for _, call := range regexp.MustCompile(`snow (sql|spcs \S+ \S+ echo_).*`).FindAllString(readFile(t, file), -1) {
+				calls++
+				assert.Contains(t, call, "--role ", file)
+			}
+		}
+	}
+	assert.Greater(t, calls, 10)
+}
+
+// "Monitoring Services" has three names for it, each in another section.
+func TestTheQueryOfTheLogKnowsEveryDocumentedNameOfAnInstance(t *testing.T) {
+	for _, name := range []string{"snow.service.instance", "snow.container.instance", "snow.service_container.instance"} {
+		assert.Contains(t, readFile(t, guide), `resource_attributes:"`+name+`"`)
+	}
+}
+
+func TestTheGuideAdmitsTheWorkflowsThroughANetworkPolicy(t *testing.T) {
+	text, bootstrap := readFile(t, guide), readFile(t, "bootstrap.sql")
+	for _, user := range regexp.MustCompile(`CREATE USER IF NOT EXISTS (\w+)`).FindAllStringSubmatch(bootstrap, -1) {
+		assert.Contains(t, text, "ALTER USER "+user[1]+" SET NETWORK_POLICY = github_runners;\n")
+	}
+}
+
 func TestTheGuideHelpsAnAdministratorThroughTheFirstSignIn(t *testing.T) {
 	text := readFile(t, guide)
 	assert.Regexp(t, `\*\*The first sign-in\.\*\*[^#]*\(#who-may\)[^#]*invalid consent request`, text)
