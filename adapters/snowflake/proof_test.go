@@ -19,8 +19,8 @@ import (
 // The proof of the rules across rows: the statements that this adapter really sends, as the fake
 // recorded them, are executed in every order that two and three writers can have, by an engine that
 // does what Snowflake documents, with a client that is killed at any step. It proves the protocol,
-// not Snowflake: A1 (an UPDATE that waited sees the newest version of its row) and A2 (under GLOBAL a
-// look sees what the last holder of the lock committed) are built into the engine.
+// not Snowflake: A1 (an UPDATE that waited sees the newest version of its row) and the page "Transactions"
+// (under GLOBAL, a statement sees what was committed before it began) are built into the engine.
 
 // writer is a call of the store as the statements that it sends when it succeeds.
 type writer struct {

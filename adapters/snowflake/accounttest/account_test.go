@@ -111,7 +111,7 @@ func open(t *testing.T) ports.Store {
 
 func TestStoreOnAnAccount(t *testing.T) {
 	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t) })
-	t.Log("A2 (under GLOBAL; under SESSION the races may fail, as docs/snowflake-store.md says) and A5 hold as far as these tests go")
+	t.Log("under SESSION, the races may fail, as docs/snowflake-store.md says")
 }
 
 func TestA1AnUpdateThatWaitedSeesTheNewestVersionOfItsRow(t *testing.T) {
