@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -35,6 +34,15 @@ type serviceSpec struct {
 		PlatformMonitor struct {
 			MetricConfig struct{ Groups []string } `yaml:"metricConfig"`
 		} `yaml:"platformMonitor"`
+		ResourceManagement struct { // not in spec.yml; cost.md shows it
+			AutoScalingPolicies struct {
+				Suspend struct {
+					AllConditions []struct {
+						MetricCondition metricCondition `yaml:"metricCondition"`
+					} `yaml:"allConditions"`
+				}
+			} `yaml:"autoScalingPolicies"`
+		} `yaml:"resourceManagement"`
 	}
 	Capabilities struct {
 		SecurityContext struct {
@@ -73,6 +81,15 @@ type resources struct {
 	Memory string
 }
 
+type metricCondition struct {
+	MetricName              string `yaml:"metricName"`
+	AggregationType         string `yaml:"aggregationType"`
+	StabilizationPeriodSecs int    `yaml:"stabilizationPeriodSecs"`
+	TargetScaling           struct {
+		TargetValue *float64 `yaml:"targetValue"`
+	} `yaml:"targetScaling"`
+}
+
 type endpoint struct {
 	Name     string
 	Port     int
@@ -96,7 +113,12 @@ func readFile(t *testing.T, name string) string {
 // readSpec decodes spec.yml. A field that serviceSpec lacks is an error.
 func readSpec(t *testing.T) serviceSpec {
 	t.Helper()
-	decoder := yaml.NewDecoder(strings.NewReader(readFile(t, "spec.yml")))
+	return decodeSpec(t, readFile(t, "spec.yml"))
+}
+
+func decodeSpec(t *testing.T, text string) serviceSpec {
+	t.Helper()
+	decoder := yaml.NewDecoder(strings.NewReader(text))
 	decoder.KnownFields(true)
 	var s serviceSpec
 	require.NoError(t, decoder.Decode(&s))
@@ -237,11 +259,7 @@ func TestTheRenderedSpecificationDiffersFromTheFileOnlyInWhatTheEnvironmentSays(
 	variables = nil
 	rendered, err = d.renderSpec()
 	require.NoError(t, err)
-	decoder := yaml.NewDecoder(bytes.NewReader(rendered))
-	decoder.KnownFields(true)
-	var s serviceSpec
-	require.NoError(t, decoder.Decode(&s))
-	assert.Empty(t, s.Spec.Endpoints[0].CORS)
+	assert.Empty(t, decodeSpec(t, string(rendered)).Spec.Endpoints[0].CORS)
 	assert.NotContains(t, string(rendered), "ECHO_CORS_ORIGINS", "the comment goes with the settings")
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 )
 
 const guide = "README.md"
@@ -147,11 +146,16 @@ func TestThePolicyThatSuspendsTheServiceFitsIntoTheSpecification(t *testing.T) {
 	_, rest, _ := strings.Cut(readFile(t, "cost.md"), "```yaml\n")
 	policy, _, found := strings.Cut(rest, "```\n")
 	require.True(t, found)
-	var s struct{ Spec map[string]any }
-	changed := strings.Replace(readFile(t, "spec.yml"), "\nspec:\n", "\nspec:\n"+policy, 1)
-	require.NoError(t, yaml.Unmarshal([]byte(changed), &s))
-	assert.Contains(t, s.Spec, "containers")
-	assert.Contains(t, s.Spec, "resourceManagement")
+	s := decodeSpec(t, strings.Replace(readFile(t, "spec.yml"), "\nspec:\n", "\nspec:\n"+policy, 1))
+	require.Len(t, s.Spec.Containers, 1)
+	conditions := s.Spec.ResourceManagement.AutoScalingPolicies.Suspend.AllConditions
+	require.Len(t, conditions, 2, "new connections, and those that are open")
+	for i, name := range []string{"network.ingress.connections.active", "network.ingress.cps"} {
+		c := conditions[i].MetricCondition
+		assert.Equal(t, []any{name, "max", 1800}, []any{c.MetricName, c.AggregationType, c.StabilizationPeriodSecs})
+		require.NotNil(t, c.TargetScaling.TargetValue)
+		assert.Zero(t, *c.TargetScaling.TargetValue)
+	}
 }
 
 func TestTheGuideNamesEveryVariableAndSecretOfThePipeline(t *testing.T) {

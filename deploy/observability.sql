@@ -269,5 +269,5 @@ GROUP BY compute_pool_name, DATE_TRUNC('day', CONVERT_TIMEZONE('UTC', start_time
 GRANT USAGE ON DATABASE echo_db TO ROLE echo_monitor;
 GRANT USAGE ON SCHEMA echo_db.echo_observability TO ROLE echo_monitor;
 GRANT USAGE ON WAREHOUSE echo_monitor_wh TO ROLE echo_monitor;
--- A replaced view loses its grants, so each run grants them again.
+-- Before bundle 2026_08, a replaced view loses its grants, so each run grants them again.
 GRANT SELECT ON ALL VIEWS IN SCHEMA echo_db.echo_observability TO ROLE echo_monitor;
