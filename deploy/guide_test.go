@@ -101,6 +101,23 @@ func TestTheQueryOfTheLogKnowsEveryDocumentedNameOfAnInstance(t *testing.T) {
 	}
 }
 
+func TestTheDocumentsNameWhatOnlyTheAccountCanDecide(t *testing.T) {
+	for _, statement := range []string{
+		"ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL'",
+		"ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE",
+		"REVOKE BIND SERVICE ENDPOINT ON ACCOUNT FROM ROLE PUBLIC",
+	} {
+		assert.Contains(t, readFile(t, guide), "\n| `"+statement+"` |")
+	}
+	security := strings.Join(strings.Fields(readFile(t, "../SECURITY.md")), " ")
+	for _, truth := range []string{
+		"stay in Snowflake's query history for a year", "`ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE`",
+		"can also alter, suspend or drop the service", "**A limit on the number of items**",
+	} {
+		assert.Contains(t, security, truth)
+	}
+}
+
 func TestTheGuideAdmitsTheWorkflowsThroughANetworkPolicy(t *testing.T) {
 	text, bootstrap := readFile(t, guide), readFile(t, "bootstrap.sql")
 	for _, user := range regexp.MustCompile(`CREATE USER IF NOT EXISTS (\w+)`).FindAllStringSubmatch(bootstrap, -1) {
