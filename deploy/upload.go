@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -13,8 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/term"
-
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/terminal"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -174,45 +172,16 @@ func (d *deployment) choosePassword(ctx context.Context) (password string, err e
 	return password, nil
 }
 
-// readPassword reads a line of standard input, which may end with the input. A terminal does not show it. It
-// returns when ctx ends.
 func (d *deployment) readPassword(ctx context.Context) (string, error) {
-	read := func() (string, error) {
-		line, err := bufio.NewReader(d.stdin).ReadString('\n')
-		if line != "" {
-			err = nil
-		}
-		return strings.TrimRight(line, "\r\n"), err
-	}
-	if file, ok := d.stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		defer fmt.Fprintln(d.stderr)
-		state, err := term.MakeRaw(int(file.Fd())) // shows nothing, even if the answer comes before ReadPassword
-		if err != nil {
-			return "", err
-		}
-		defer func() { _ = term.Restore(int(file.Fd()), state) }() // ReadPassword may still be running
-		fmt.Fprint(d.stderr, "Password of the first superuser (empty: one is generated): ")
-		read = func() (string, error) {
-			line, err := term.ReadPassword(int(file.Fd()))
-			return string(line), err
-		}
-	}
-	lines := make(chan string, 1)
-	go func() {
-		defer close(lines)
-		if line, err := read(); err == nil {
-			lines <- line
-		}
-	}()
-	select {
-	case <-ctx.Done():
+	password, err := terminal.ReadSecret(ctx, d.stdin, d.stderr,
+		"Password of the first superuser (empty: one is generated): ")
+	switch {
+	case ctx.Err() != nil:
 		return "", errInterrupted
-	case line, ok := <-lines:
-		if !ok {
-			return "", errNobodyToAsk
-		}
-		return line, nil
+	case err != nil:
+		return "", errNobodyToAsk
 	}
+	return password, nil
 }
 
 func random(bytes int) string {

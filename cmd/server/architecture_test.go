@@ -91,6 +91,11 @@ var importRules = []importRule{
 		why:  "the embedded store needs nothing but memory",
 	},
 	{
+		pkg:    "adapters/terminal",
+		others: []string{"golang.org/x/term"},
+		why:    "both programs ask for passwords the same way",
+	},
+	{
 		pkg:  "adapters/snowflake",
 		ours: []string{"adapters/snowflake/session", "domain", "ports"},
 		why:  "it holds SQL; how statements reach Snowflake is the session's",
@@ -140,8 +145,8 @@ var importRules = []importRule{
 	},
 	{
 		pkg:    "deploy",
-		ours:   []string{"domain"},
-		others: []string{"github.com/spf13/pflag", "go.yaml.in/yaml/v3", "golang.org/x/term"},
+		ours:   []string{"adapters/terminal", "domain"},
+		others: []string{"github.com/spf13/pflag", "go.yaml.in/yaml/v3"},
 		why:    "a deployment runs other programs; of the service it knows which first password it accepts",
 	},
 	{
@@ -229,7 +234,7 @@ var importRules = []importRule{
 		pkg: "cmd/server",
 		ours: []string{
 			"adapters/httpapi", "adapters/logbuffer", "adapters/memory", "adapters/requestinfo", "adapters/security",
-			"adapters/snowflake", "adapters/snowflake/session", "adapters/telemetry",
+			"adapters/snowflake", "adapters/snowflake/session", "adapters/telemetry", "adapters/terminal",
 			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
 		},
 		others: []string{

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/terminal"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
@@ -103,7 +102,7 @@ func superuserCommand() *cobra.Command {
 				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, " +
 					"and this command cannot reach it: set STORAGE to another store")}
 			}
-			address, password, err := credentials(email, cmd.InOrStdin())
+			address, password, err := credentials(cmd.Context(), email, cmd.InOrStdin(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -113,7 +112,7 @@ func superuserCommand() *cobra.Command {
 		}
 		return command(use, short, withConfig(run, config.StorageKeys, config.LoggingKeys))
 	}
-	cmd := group("superuser", "Create a superuser or reset a superuser's password; standard input holds the password",
+	cmd := group("superuser", "Create a superuser or reset a superuser's password; asks for the password, or reads it from standard input",
 		subcommand("create", "Create a superuser", createSuperuser),
 		subcommand("reset-password", "Give a superuser a new password, and end the account's tokens",
 			(*users.Operator).ResetPassword),
@@ -141,17 +140,19 @@ func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email,
 	return err
 }
 
-// credentials parses the e-mail, and the first line of in as the password.
-func credentials(email string, in io.Reader) (domain.Email, domain.Password, error) {
+// credentials parses the e-mail, and the first line of in as the password. If in is a terminal, it asks on out.
+func credentials(ctx context.Context, email string, in io.Reader, out io.Writer) (
+	domain.Email, domain.Password, error,
+) {
 	address, err := domain.ParseEmail(email)
 	if err != nil {
 		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("--email %w", err)}
 	}
-	line, err := bufio.NewReader(in).ReadString('\n')
+	line, err := terminal.ReadSecret(ctx, in, out, "Password of "+address.String()+": ")
 	if err != nil && !errors.Is(err, io.EOF) {
 		return domain.Email{}, domain.Password{}, err
 	}
-	password, err := domain.ParsePassword(strings.TrimRight(line, "\r\n"))
+	password, err := domain.ParsePassword(line)
 	if err != nil {
 		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("the password on standard input %w", err)}
 	}
