@@ -22,14 +22,20 @@ import (
 // holdLock takes the account lock in a transaction of another client, which does not end it.
 func holdLock(t *testing.T, f *fixture) (release func()) {
 	t.Helper()
+	return hold(t, f.server, takeLock.SQL)
+}
+
+// hold executes a write in a transaction of another client, which does not end it.
+func hold(t *testing.T, server *snowflaketest.Server, write string) (release func()) {
+	t.Helper()
 	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
-		Account: "fake", Host: f.server.Host(), Port: f.server.Port(), Protocol: "http", User: "other", Password: "p",
+		Account: "fake", Host: server.Host(), Port: server.Port(), Protocol: "http", User: "other", Password: "p",
 		Database: "d", Schema: "s",
 	}))
 	t.Cleanup(func() { _ = db.Close() })
 	tx, err := db.BeginTx(context.Background(), nil)
 	require.NoError(t, err)
-	_, err = tx.ExecContext(context.Background(), takeLock.SQL)
+	_, err = tx.ExecContext(context.Background(), write)
 	require.NoError(t, err)
 	return func() { _ = tx.Rollback() }
 }
@@ -54,6 +60,27 @@ func TestAKilledClientThatHoldsTheLockBlocksOnlyWritesThatNeedIt(t *testing.T) {
 	require.Eventually(t, created, 10*time.Second, time.Millisecond)
 	assert.GreaterOrEqual(t, time.Since(killed), vanishAfter)
 	assert.Equal(t, 3, f.users())
+}
+
+func TestAWriteWhoseWaitForARowOfAHybridTableTimesOutIsTriedAgain(t *testing.T) {
+	server := newServer(t, hybrid)
+	o := options(server)
+	o.RequestTimeout = 4 * time.Second
+	s := open(t, o)
+	admin := domaintest.User(domaintest.Superuser)
+	_, err := s.CreateFirstSuperuser(t.Context(), admin)
+	require.NoError(t, err)
+	release := hold(t, server, "UPDATE users SET version = version")
+	var tries atomic.Int64
+	server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
+		if strings.HasPrefix(r.SQL, "UPDATE users") && tries.Add(1) == 2 {
+			release()
+		}
+		return nil
+	})
+	next := domaintest.RevisedUser(admin, domaintest.WithFullName("Ann"))
+	require.NoError(t, s.UpdateUser(endsIn(t, o.RequestTimeout), admin.Actor(), next, admin))
+	assert.EqualValues(t, 2, tries.Load())
 }
 
 func TestWritesThatWaitForTheLockTakeNoConnectionFromReads(t *testing.T) {

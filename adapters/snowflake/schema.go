@@ -1,7 +1,9 @@
 package snowflake
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +26,17 @@ var needed = map[string][]string{
 type Finding struct {
 	Hybrid      bool   // users is a hybrid table
 	Consistency string // READ_CONSISTENCY_MODE: GLOBAL, SESSION, or unknown if it could not be read
+	BindValues  bool   // ALLOW_BIND_VALUES_ACCESS is TRUE; false also if it could not be read
+}
+
+// Exposed says which data of users others can read in the query history, and how to prevent it. It is empty if
+// that is not known. Snowflake documentation, "Retrieve bind variable values".
+func (f Finding) Exposed() string {
+	if !f.BindValues {
+		return ""
+	}
+	return "for a year, QUERY_HISTORY shows the values of statements: e-mails, names, password hashes and items;" +
+		" ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE prevents it"
 }
 
 // Weakened says which promises of the store do not hold as written. It is empty if all hold. Snowflake
@@ -43,7 +56,7 @@ func (f Finding) Weakened() string {
 // Errors: ErrUnavailable, whose cause names what is missing and what to do.
 func (s *Store) Check(ctx context.Context) (Finding, error) {
 	f, err := session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (Finding, error) {
-		if err := checkColumns(ctx, c, s.schema); err != nil {
+		if err := errors.Join(checkSearchPath(ctx, c), checkColumns(ctx, c, s.schema)); err != nil {
 			return Finding{}, err
 		}
 		tables, err := c.Show(ctx, "SHOW TABLES IN SCHEMA "+s.schema, "name", "is_hybrid")
@@ -53,11 +66,15 @@ func (s *Store) Check(ctx context.Context) (Finding, error) {
 		hybrid := slices.ContainsFunc(tables, func(t []string) bool {
 			return strings.EqualFold(t[0], users.name) && t[1] == "Y"
 		})
-		return Finding{Hybrid: hybrid, Consistency: consistency(ctx, c)}, nil
+		return Finding{
+			Hybrid:      hybrid,
+			Consistency: cmp.Or(strings.ToUpper(parameter(ctx, c, "READ_CONSISTENCY_MODE", "ACCOUNT")), "unknown"),
+			BindValues:  strings.EqualFold(parameter(ctx, c, "ALLOW_BIND_VALUES_ACCESS", "ACCOUNT"), "true"),
+		}, nil
 	})
 	s.global.Store(err == nil && f.Weakened() == "")
 	if err == nil && f.Hybrid && !s.hybrid.Swap(true) {
-		s.db.SetParameter("READ_LATEST_WRITES", "true")
+		s.db.UseHybridTables()
 	}
 	return f, err
 }
@@ -92,11 +109,29 @@ func checkColumns(ctx context.Context, c session.Conn, schema string) error {
 		strings.Join(missing, ", "), runSetup))
 }
 
-// consistency returns READ_CONSISTENCY_MODE of the account, or unknown if the role may not read it.
-func consistency(ctx context.Context, c session.Conn) string {
-	rows, err := c.Show(ctx, "SHOW PARAMETERS LIKE 'READ_CONSISTENCY_MODE' IN ACCOUNT", "value")
-	if err != nil || len(rows) != 1 || rows[0][0] == "" {
-		return "unknown"
+// checkSearchPath returns an error unless the search path begins with the current schema: a query would read tables
+// of the same names in another schema. No login can set the path (Snowflake documentation, SEARCH_PATH).
+func checkSearchPath(ctx context.Context, c session.Conn) error {
+	path := parameter(ctx, c, "SEARCH_PATH", "SESSION")
+	first, _, _ := strings.Cut(path, ",")
+	if path == "" || strings.EqualFold(strings.TrimSpace(first), "$current") {
+		return nil
 	}
-	return strings.ToUpper(rows[0][0])
+	return domain.ErrUnavailable.WithCause(fmt.Errorf("SEARCH_PATH is %q and must begin with $current:"+
+		" ALTER USER … UNSET SEARCH_PATH, or ALTER ACCOUNT UNSET SEARCH_PATH", path))
+}
+
+// parameter returns the value of a parameter of the session or the account. It is empty if the role may not read
+// it.
+func parameter(ctx context.Context, c session.Conn, name, scope string) string {
+	rows, err := c.Show(ctx, "SHOW PARAMETERS LIKE '"+name+"' IN "+scope, "key", "value")
+	if err != nil {
+		return ""
+	}
+	for _, row := range rows { // In LIKE, _ stands for any character.
+		if strings.EqualFold(row[0], name) {
+			return row[1]
+		}
+	}
+	return ""
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
@@ -26,11 +25,16 @@ func TestStoreKeepsItsContractOnTheFake(t *testing.T) {
 		"on hybrid tables":   hybrid,
 		"if a statement that waited reads other rows as they were": {SnapshotSubqueries: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t, options(newServer(t, rules))) })
-		})
+		keepsItsContract(t, name, rules)
 	}
+}
+
+// keepsItsContract runs the contract on a fake with these rules.
+func keepsItsContract(t *testing.T, name string, rules engine.Rules) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t, options(newServer(t, rules))) })
+	})
 }
 
 func TestAnAccountOnHybridTablesIsCreatedByOneStatement(t *testing.T) {
@@ -90,22 +94,6 @@ func TestARowThatBreaksARuleOfTheDomainIsAnInternalError(t *testing.T) {
 	}
 }
 
-func TestSessionsOnHybridTablesReadTheLatestWrites(t *testing.T) {
-	server := newServer(t, hybrid)
-	s := open(t, options(server))
-	_, err := s.UserForSignIn(t.Context(), domaintest.Email("ann@example.com"))
-	require.ErrorIs(t, err, domain.ErrNotFound)
-	var logins []string
-	for _, r := range server.Requests() {
-		if r.Path == snowflaketest.LoginPath {
-			logins = append(logins, r.Body)
-		}
-	}
-	require.Len(t, logins, 2, "the session of the check is not reused")
-	assert.NotContains(t, logins[0], "READ_LATEST_WRITES")
-	assert.Contains(t, logins[1], `"READ_LATEST_WRITES":"true"`)
-}
-
 func TestCheckNamesWhatIsMissing(t *testing.T) {
 	t.Run("a table", func(t *testing.T) {
 		f := newFixture(t)
@@ -140,6 +128,22 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.ErrorContains(t, err, "account_lock has 0 rows and must have 1: run setup.sql")
 	})
+}
+
+func TestCheckRefusesASearchPathThatDoesNotBeginWithTheCurrentSchema(t *testing.T) {
+	for path, want := range map[string]string{
+		"": "", "$current, $public": "", "$CURRENT": "", " $current ,other.schema": "",
+		"$public, $current": "must begin with $current", "other.schema": "must begin with $current",
+	} {
+		server := newServer(t, engine.Rules{Account: map[string]string{"SEARCH_PATH": path}})
+		_, err := openUnchecked(t, options(server)).Check(t.Context())
+		if want == "" {
+			assert.NoError(t, err, path)
+			continue
+		}
+		assert.ErrorIs(t, err, domain.ErrUnavailable)
+		assert.ErrorContains(t, err, want)
+	}
 }
 
 func TestCheckReportsTheConsistency(t *testing.T) {

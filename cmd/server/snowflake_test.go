@@ -16,12 +16,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zapcore"
 
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
@@ -189,6 +191,32 @@ func TestTheLogNamesTheConsistencyModeAndWhatItWeakens(t *testing.T) {
 		line := lines[0].ContextMap()
 		assert.Equal(t, mode, line["read_consistency_mode"])
 		assert.Equal(t, mode == "SESSION", line["weakened"] != nil)
+	}
+}
+
+func TestTheLogWarnsOnceIfSnowflakeKeepsDataOfUsersInTheQueryHistory(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]int{"true": 1, "false": 0, "": 0} { // empty: the role may not read it
+		server := fakeSnowflake(t, engine.Rules{Account: map[string]string{"ALLOW_BIND_VALUES_ACCESS": value}})
+		server.Intercept(failsOnce("SELECT COUNT(*), COUNT(bootstrapped_at)")) // so that the store is checked twice
+		logs := newService(t, snowflakeConfig(t, server)).logs
+		lines := logs.FilterMessage("Snowflake keeps data of users in the query history")
+		require.Equal(t, want, lines.Len(), value)
+		for _, line := range lines.All() {
+			assert.Equal(t, zapcore.WarnLevel, line.Level)
+			assert.Contains(t, line.ContextMap()["exposed"], "ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE")
+		}
+	}
+}
+
+// failsOnce returns an interceptor that makes the first statement that begins with text fail.
+func failsOnce(text string) func(*snowflaketest.Request) *snowflaketest.Fault {
+	var failed atomic.Bool
+	return func(q *snowflaketest.Request) *snowflaketest.Fault {
+		if strings.HasPrefix(q.SQL, text) && !failed.Swap(true) {
+			return &snowflaketest.Fault{Code: "604"}
+		}
+		return nil
 	}
 }
 

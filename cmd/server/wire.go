@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -151,6 +152,7 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 	if err != nil {
 		return storage{}, err
 	}
+	var warn sync.Once
 	check := func(ctx context.Context, log *zap.Logger) error {
 		found, err := store.Check(ctx)
 		if errors.Is(err, session.ErrLoginRefused) {
@@ -168,6 +170,9 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 			line = append(line, zap.String("weakened", weakened))
 		}
 		log.Info("Snowflake", line...)
+		if exposed := found.Exposed(); exposed != "" {
+			warn.Do(func() { log.Warn("Snowflake keeps data of users in the query history", zap.String("exposed", exposed)) })
+		}
 		return nil
 	}
 	return storage{store, check, store.Close}, nil

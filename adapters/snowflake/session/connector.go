@@ -24,23 +24,7 @@ type connector struct {
 	auth    Auth
 	version string
 	tracer  trace.Tracer
-	params  atomic.Pointer[map[string]*string] // of new sessions
-}
-
-// sessionParameters limits statements and locks to less time than a caller waits.
-func sessionParameters(timeout time.Duration) map[string]*string {
-	seconds := int(timeout / time.Second)
-	text := func(s string) *string { return &s }
-	number := func(n int) *string { return text(fmt.Sprint(max(1, n))) }
-	return map[string]*string{
-		"CLIENT_TELEMETRY_ENABLED":     text("false"), // true doubles the number of requests
-		"TIMEZONE":                     text("UTC"),
-		"TRANSACTION_ABORT_ON_ERROR":   text("true"),
-		"LOCK_TIMEOUT":                 number(seconds/2 - 1), // the other half is for the wait in this process
-		"STATEMENT_TIMEOUT_IN_SECONDS": number(seconds),
-		// A joined UPDATE whose result is not determined is a fault of this service.
-		"ERROR_ON_NONDETERMINISTIC_UPDATE": text("true"),
-	}
+	params  atomic.Pointer[map[string]string] // of new sessions
 }
 
 func newConnector(o Options) *connector {
@@ -55,7 +39,7 @@ func newConnector(o Options) *connector {
 			MaxRetryCount: -1, // the driver would retry after seconds; transport retries immediately
 		},
 	}
-	params := sessionParameters(o.RequestTimeout)
+	params := parameters(o.RequestTimeout)
 	c.params.Store(&params)
 	limitRequests(&c.config, o.RequestTimeout)
 	c.auth.prepare(&c.config)
@@ -69,9 +53,10 @@ func limitRequests(c *sf.Config, timeout time.Duration) {
 	c.LoginTimeout, c.RequestTimeout, c.ClientTimeout, c.JWTClientTimeout = timeout, timeout, long, timeout
 }
 
-func (c *connector) setParameter(name, value string) {
+// setParameters sets parameters of new sessions, beside those that these have already.
+func (c *connector) setParameters(more map[string]string) {
 	params := maps.Clone(*c.params.Load())
-	params[name] = &value
+	maps.Copy(params, more)
 	c.params.Store(&params)
 }
 
@@ -86,7 +71,10 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 	defer func() { endSpan(span, nil, err) }()
 	params := c.params.Load()
 	config := c.config
-	config.Params = maps.Clone(*params)
+	config.Params = map[string]*string{}
+	for name, value := range *params {
+		config.Params[name] = &value
+	}
 	if err := c.auth.readToken(&config); err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
 	}
@@ -104,7 +92,7 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 type conn struct {
 	driver.Conn
 	connector *connector
-	params    *map[string]*string // that the session was opened with
+	params    *map[string]string // that the session was opened with
 	broken    atomic.Bool
 }
 

@@ -38,11 +38,12 @@ func TestTheQueryTagIsBounded(t *testing.T) {
 func TestASessionLimitsStatementsAndLocksToTheRequest(t *testing.T) {
 	for timeout, want := range map[time.Duration][2]string{
 		10 * time.Second:       {"10", "4"},
-		time.Second:            {"1", "1"},
-		200 * time.Millisecond: {"1", "1"},
+		time.Second:            {"2", "1"},
+		200 * time.Millisecond: {"2", "1"},
 	} {
-		p := sessionParameters(timeout)
-		assert.Equal(t, want, [2]string{*p["STATEMENT_TIMEOUT_IN_SECONDS"], *p["LOCK_TIMEOUT"]}, timeout)
+		p, hybrid := parameters(timeout), hybridParameters(timeout)
+		assert.Equal(t, want, [2]string{p["STATEMENT_TIMEOUT_IN_SECONDS"], p["LOCK_TIMEOUT"]}, timeout)
+		assert.Equal(t, p["LOCK_TIMEOUT"], hybrid["HYBRID_TABLE_LOCK_TIMEOUT"], timeout)
 	}
 }
 
@@ -117,7 +118,7 @@ func TestAPrivateKeyIsReadOrItsFaultNamed(t *testing.T) {
 }
 
 // A session without READ_LATEST_WRITES could miss the latest commits for the hour that a session lives.
-func TestASessionThatIsBusyDuringSetParameterIsNotUsedAgain(t *testing.T) {
+func TestASessionThatIsBusyDuringUseHybridTablesIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	arrived := make(chan struct{})
@@ -132,7 +133,7 @@ func TestASessionThatIsBusyDuringSetParameterIsNotUsedAgain(t *testing.T) {
 	busy := make(chan error, 1)
 	go func() { busy <- f.read(t.Context()) }()
 	<-arrived
-	f.SetParameter("READ_LATEST_WRITES", "true")
+	f.UseHybridTables()
 	require.NoError(t, <-busy)
 	before := f.server.Logins()
 	require.NoError(t, f.read(t.Context()))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
 
@@ -46,6 +47,7 @@ func (s badStatus) Error() string { return fmt.Sprintf("HTTP status %d", int(s))
 // Numbers of Snowflake's errors. The driver's documentation and sources have those about sessions.
 const (
 	numberTooManyWaiters = 625
+	numberTimeout        = 630 // of a statement, and of its wait for a row of a hybrid table
 	numberNoSuchColumn   = 904
 	numberNoSuchTable    = 2003
 	numberNoSuchSchema   = 2043
@@ -64,6 +66,17 @@ var (
 	lockText      = regexp.MustCompile(`(?i)(^|[^a-z])(dead)?lock(s|ed)?([^a-z]|$)`)
 	duplicateText = regexp.MustCompile(`(?i)duplicate key value violates unique constraint`)
 )
+
+// lockTimeout returns ErrContended if err, of a write that ran for that long, is the end of a wait for a row of a
+// hybrid table. Otherwise it returns err. Snowflake has one number for that and for a statement that was slow.
+func (d *DB) lockTimeout(err error, ran time.Duration) error {
+	var reply *sf.SnowflakeError
+	_, lock := limits(d.options.RequestTimeout)
+	if d.hybrid.Load() && errors.As(err, &reply) && reply.Number == numberTimeout && ran >= lock {
+		return domain.ErrContended.WithCause(err)
+	}
+	return err
+}
 
 // translate turns an error of the driver into one of package domain. It is the only place that knows
 // what the driver's errors mean. lost is the error for a statement whose outcome is not known.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
 	"github.com/stretchr/testify/assert"
@@ -91,6 +92,30 @@ func TestTranslate(t *testing.T) {
 	t.Run("an error about a missing table carries the hint", func(t *testing.T) {
 		assert.ErrorContains(t, d.translate(answered(2003, "42S02", "Object 'USERS' does not exist"), unanswered), "Object 'USERS' does not exist: run setup.sql")
 	})
+}
+
+func TestATimeoutOnHybridTablesIsContentionIfTheStatementRanAsLongAsItMayWaitForALock(t *testing.T) {
+	timeout := &sf.SnowflakeError{Number: 630, SQLState: "57014", Message: "Statement reached its timeout"}
+	for name, tt := range map[string]struct {
+		hybrid    bool
+		err       error
+		ran       time.Duration
+		contended bool
+	}{
+		"as long as a lock":             {true, timeout, 4 * time.Second, true},
+		"less than that":                {true, timeout, 4*time.Second - 1, false},
+		"on standard tables":            {false, timeout, 4 * time.Second, false},
+		"another error after as much":   {true, &sf.SnowflakeError{Number: 604, SQLState: "57014"}, 4 * time.Second, false},
+		"no reply at all after as much": {true, io.EOF, 4 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &DB{options: Options{RequestTimeout: 10 * time.Second}}
+			d.hybrid.Store(tt.hybrid)
+			err := d.translate(d.lockTimeout(tt.err, tt.ran), unconfirmed)
+			assert.Equal(t, tt.contended, errors.Is(err, domain.ErrContended))
+			assert.ErrorIs(t, err, tt.err, "the cause is kept for the log")
+		})
+	}
 }
 
 func TestOnlyTheEndOfASessionMakesADeadConnection(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
@@ -54,6 +55,7 @@ type DB struct {
 	connector *connector
 	limiter   *Limiter
 	breaker   *gobreaker.CircuitBreaker[any]
+	hybrid    atomic.Bool // UseHybridTables was called
 	options   Options
 }
 
@@ -95,11 +97,12 @@ func (d *DB) Close() error {
 	}
 }
 
-// SetParameter sets a parameter of all sessions that are opened from now on. The open sessions do not have
-// it: it closes those that are idle, and the others do not return to the pool. It must not be called
-// concurrently with itself.
-func (d *DB) SetParameter(name, value string) {
-	d.connector.setParameter(name, value)
+// UseHybridTables prepares all sessions that are opened from now on for hybrid tables. It closes the open
+// sessions that are idle, and the others do not return to the pool. It must not be called concurrently with
+// itself.
+func (d *DB) UseHybridTables() {
+	d.hybrid.Store(true)
+	d.connector.setParameters(hybridParameters(d.options.RequestTimeout))
 	d.pool.SetMaxIdleConns(-1)
 	d.pool.SetMaxIdleConns(d.options.Connections)
 }
@@ -169,9 +172,10 @@ func (c Conn) Query(ctx context.Context, st Statement, row func(scan func(...any
 
 // Exec returns how many rows the statement changed.
 func (c Conn) Exec(ctx context.Context, st Statement) (int64, error) {
+	start := time.Now()
 	result, err := c.q.ExecContext(ctx, st.SQL, st.Args...)
 	if err != nil {
-		return 0, c.db.translate(err, c.lost)
+		return 0, c.db.translate(c.db.lockTimeout(err, time.Since(start)), c.lost)
 	}
 	n, err := result.RowsAffected()
 	if err != nil {

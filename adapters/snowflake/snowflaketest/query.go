@@ -66,9 +66,14 @@ func (s *Server) query(r *http.Request, request Request) any {
 func (s *Server) execute(
 	r *http.Request, session *session, e *execution, request Request,
 ) (engine.Result, *engine.Error) {
-	deadline := time.Now().Add(session.lockTimeout)
-	defer time.AfterFunc(session.lockTimeout, s.wake).Stop()
+	start := time.Now()
+	for parameter := range timeouts {
+		defer time.AfterFunc(session.timeout(parameter), s.wake).Stop()
+	}
 	defer context.AfterFunc(r.Context(), s.wake)()
+	if n := session.number("MULTI_STATEMENT_COUNT", 1); n > 1 {
+		return engine.Result{}, wrongStatementCount(n)
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,11 +94,14 @@ func (s *Server) execute(
 		result, err := session.Do(request.SQL, request.Binds...)
 		switch {
 		case err == nil:
+			if most := session.number("ROWS_PER_RESULTSET", 0); most > 0 {
+				result.Rows = result.Rows[:min(most, len(result.Rows))]
+			}
 			return result, nil
 		case !errors.Is(err, engine.ErrLocked):
 			return result, s.refusal(request.SQL, err)
 		}
-		if refused := s.refuseWait(r, e, waits, deadline); refused != nil {
+		if refused := s.refuseWait(r, e, waits, session.exceeded(time.Since(start))); refused != nil {
 			session.GiveUp()
 			return result, refused
 		}
@@ -107,19 +115,51 @@ func (s *Server) execute(
 	}
 }
 
+// timeouts are Snowflake's defaults of the session parameters that end a wait for a lock.
+var timeouts = map[string]time.Duration{
+	"LOCK_TIMEOUT":                 12 * time.Hour,
+	"HYBRID_TABLE_LOCK_TIMEOUT":    time.Hour,
+	"STATEMENT_TIMEOUT_IN_SECONDS": 48 * time.Hour,
+}
+
+func (s *session) timeout(parameter string) time.Duration {
+	return time.Duration(s.number(parameter, int(timeouts[parameter]/time.Second))) * time.Second
+}
+
+// exceeded returns why a statement that waits for a lock fails after that time, or nil if it goes on. The
+// error of a wait for a row of a hybrid table is that of a statement that runs for too long.
+func (s *session) exceeded(waited time.Duration) *engine.Error {
+	limit, hybrid := s.timeout("STATEMENT_TIMEOUT_IN_SECONDS"), s.WaitsForHybrid()
+	if hybrid {
+		limit = min(limit, s.timeout("HYBRID_TABLE_LOCK_TIMEOUT"))
+	}
+	switch {
+	case !hybrid && waited >= s.timeout("LOCK_TIMEOUT"):
+		return &engine.Error{Number: 625, State: "57014", Message: "lock timeout: the statement was aborted"}
+	case waited >= limit:
+		message := "Statement reached its statement or warehouse timeout and was canceled."
+		return &engine.Error{Number: 630, State: "57014", Message: message}
+	}
+	return nil
+}
+
+// wrongStatementCount is the error for one statement in a session that expects n in each request.
+func wrongStatementCount(n int) *engine.Error {
+	message := fmt.Sprintf("Actual statement count 1 did not match the desired statement count %d.", n)
+	return &engine.Error{Number: 8, State: "0A000", Message: message}
+}
+
 // refuseWait returns why a statement may not wait for a lock any longer, or nil if it may. waits tells
-// whether the statement is among the waiters already.
-func (s *Server) refuseWait(r *http.Request, e *execution, waits bool, deadline time.Time) *engine.Error {
+// whether the statement is among the waiters already, exceeded that it has waited for too long.
+func (s *Server) refuseWait(r *http.Request, e *execution, waits bool, exceeded *engine.Error) *engine.Error {
 	switch {
 	case e.aborted, r.Context().Err() != nil, s.isClosed():
 		return errCanceled
 	case !waits && s.waiters >= mostWaiters:
 		message := fmt.Sprintf("the number of waiters for this lock exceeds the %d statements limit", mostWaiters)
 		return &engine.Error{Number: 625, State: "57014", Message: message}
-	case !time.Now().Before(deadline):
-		return &engine.Error{Number: 625, State: "57014", Message: "lock timeout: the statement was aborted"}
 	}
-	return nil
+	return exceeded
 }
 
 // endVanished ends sessions that are idle inside a transaction for VanishAfter, and schedules the same

@@ -38,11 +38,18 @@ type Request struct {
 
 type session struct {
 	*engine.Session
-	token       string
-	lockTimeout time.Duration
-	busy        sync.Mutex // held while a statement runs: a session runs one at a time
-	working     bool       // a statement runs or waits for a lock
-	idleSince   time.Time  // the end of the last statement
+	token     string
+	busy      sync.Mutex // held while a statement runs: a session runs one at a time
+	working   bool       // a statement runs or waits for a lock
+	idleSince time.Time  // the end of the last statement
+}
+
+// number returns a session parameter, or otherwise if it is not set.
+func (s *session) number(parameter string, otherwise int) int {
+	if n, err := strconv.Atoi(s.Parameters()[parameter]); err == nil {
+		return n
+	}
+	return otherwise
 }
 
 // body holds the fields of all kinds of requests.
@@ -143,17 +150,17 @@ func (s *Server) login(b body) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logins++
-	opened := &session{
-		Session:     s.db.Open(),
-		lockTimeout: 12 * time.Hour, // Snowflake documentation: the default of LOCK_TIMEOUT
-		idleSince:   time.Now(),
-	}
+	opened := &session{Session: s.db.Open(), idleSince: time.Now()}
 	opened.token = fmt.Sprintf("token-%d", opened.Number())
+	for name, value := range s.account {
+		opened.Set(name, value)
+	}
 	for name, value := range b.Data.SessionParameters {
 		opened.Set(name, fmt.Sprint(value))
-		if seconds, err := strconv.Atoi(fmt.Sprint(value)); err == nil && name == "LOCK_TIMEOUT" {
-			opened.lockTimeout = time.Duration(seconds) * time.Second
-		}
+	}
+	var parameters []map[string]string // the driver obeys some of them
+	for name, value := range opened.Parameters() {
+		parameters = append(parameters, map[string]string{"name": name, "value": value})
 	}
 	s.sessions[opened.token] = opened
 	return map[string]any{"success": true, "data": map[string]any{
@@ -162,7 +169,7 @@ func (s *Server) login(b body) any {
 		"sessionId":               opened.Number(),
 		"validityInSeconds":       3600,
 		"masterValidityInSeconds": 14400,
-		"parameters":              []any{},
+		"parameters":              parameters,
 		"sessionInfo":             map[string]any{},
 	}}
 }

@@ -28,6 +28,7 @@ type Server struct {
 	mu         sync.Mutex // guards everything below, including the database
 	changed    *sync.Cond // the database changed, or a wait has to end
 	db         *engine.DB
+	account    map[string]string   // parameters that the account sets
 	sessions   map[string]*session // by token
 	executions map[string]*execution
 	requests   []Request
@@ -48,6 +49,7 @@ func New(t testing.TB, rules engine.Rules) *Server {
 		addr:        "127.0.0.1:0",
 		closed:      make(chan struct{}),
 		db:          engine.New(rules),
+		account:     rules.Account,
 		sessions:    map[string]*session{},
 		executions:  map[string]*execution{},
 	}

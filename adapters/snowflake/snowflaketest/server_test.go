@@ -3,6 +3,7 @@ package snowflaketest_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -137,6 +138,64 @@ func TestAWriteReturnsTheNumberOfRows(t *testing.T) {
 		got, err := result.RowsAffected()
 		require.NoError(t, err)
 		assert.Equal(t, st.want, got, st.sql)
+	}
+}
+
+func TestASessionHasTheParametersOfItsAccountUnlessItsLoginSetsThem(t *testing.T) {
+	const two = "INSERT INTO t (id) SELECT 'two'"
+	// lost reports whether a write is lost at the end of its session.
+	lost := func(t *testing.T, s *snowflaketest.Server, db *sql.DB) bool {
+		_, err := db.Exec(two)
+		require.NoError(t, err)
+		s.Restart()
+		return len(s.Exec("SELECT id FROM t").Rows) == 1
+	}
+	// timesOut reports whether a statement that waits for a lock for three seconds fails with that number.
+	timesOut := func(number int) func(*testing.T, *snowflaketest.Server, *sql.DB) bool {
+		return func(t *testing.T, s *snowflaketest.Server, db *sql.DB) bool {
+			tx := lock(t, client(t, s))
+			time.AfterFunc(3*time.Second, func() { _ = tx.Commit() })
+			_, err := db.Exec(add)
+			var e *sf.SnowflakeError
+			return errors.As(err, &e) && e.Number == number
+		}
+	}
+	standard, hybrid := engine.Rules{}, engine.Rules{Unique: map[string]string{"t": "id"}}
+	for name, tt := range map[string]struct {
+		rules       engine.Rules
+		set, normal string
+		shows       func(*testing.T, *snowflaketest.Server, *sql.DB) bool
+	}{
+		"AUTOCOMMIT":                   {standard, "FALSE", "true", lost},
+		"LOCK_TIMEOUT":                 {standard, "1", "60", timesOut(625)},
+		"HYBRID_TABLE_LOCK_TIMEOUT":    {hybrid, "1", "60", timesOut(630)},
+		"STATEMENT_TIMEOUT_IN_SECONDS": {standard, "1", "60", timesOut(630)},
+		"ROWS_PER_RESULTSET": {standard, "1", "0", func(t *testing.T, s *snowflaketest.Server, db *sql.DB) bool {
+			s.Exec(two)
+			rows, err := db.Query("SELECT id FROM t")
+			require.NoError(t, err)
+			defer rows.Close()
+			return rows.Next() && !rows.Next()
+		}},
+		"MULTI_STATEMENT_COUNT": {standard, "2", "1", func(t *testing.T, s *snowflaketest.Server, db *sql.DB) bool {
+			_, err := db.Exec(two)
+			return err != nil && number(t, err) == 8
+		}},
+		"DEFAULT_NULL_ORDERING": {standard, "FIRST", "LAST", func(t *testing.T, s *snowflaketest.Server, db *sql.DB) bool {
+			s.Exec(two)
+			var first string
+			require.NoError(t, db.QueryRow("SELECT id FROM t ORDER BY n").Scan(&first))
+			return first == "two"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.rules.Account = map[string]string{name: tt.set}
+			s := newFixture(t, tt.rules)
+			assert.True(t, tt.shows(t, s, client(t, s)))
+			s = newFixture(t, tt.rules)
+			assert.False(t, tt.shows(t, s, client(t, s, name, tt.normal)))
+		})
 	}
 }
 

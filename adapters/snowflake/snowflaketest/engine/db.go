@@ -20,6 +20,9 @@ type Rules struct {
 	// Unique names the column of a table that holds no value twice, as UNIQUE does in a hybrid
 	// table. A statement waits if an open transaction has written the same value.
 	Unique map[string]string
+	// Account has the parameters that the account sets. Session parameters are the defaults of sessions
+	// that log in.
+	Account map[string]string
 }
 
 // Error is a refusal in Snowflake's terms.
@@ -98,7 +101,7 @@ func (db *DB) Clone() *DB {
 	}
 	for _, s := range db.sessions {
 		copied := *s
-		copied.db = c
+		copied.db, copied.parameters = c, maps.Clone(s.parameters)
 		c.sessions = append(c.sessions, &copied)
 	}
 	return c

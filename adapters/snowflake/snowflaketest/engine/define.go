@@ -54,10 +54,10 @@ func (st dropTable) execute(s *Session, _ []any) (Result, error) {
 }
 
 // execute returns the columns of Snowflake's answer that the store reads.
-func (what show) execute(s *Session, _ []any) (Result, error) {
+func (st show) execute(s *Session, _ []any) (Result, error) {
 	r := Result{Kind: Select}
 	names := slices.Sorted(maps.Keys(s.db.tables))
-	switch what {
+	switch st.what {
 	case "tables":
 		r.Columns = []string{"name", "is_hybrid"}
 		for _, name := range names {
@@ -75,12 +75,25 @@ func (what show) execute(s *Session, _ []any) (Result, error) {
 			}
 		}
 	case "parameters":
-		mode := "GLOBAL"
-		if s.db.rules.StaleSessions {
-			mode = "SESSION"
+		set := s.parameters
+		if st.account {
+			set = s.db.rules.account()
 		}
 		r.Columns = []string{"key", "value"}
-		r.Rows = [][]any{{"READ_CONSISTENCY_MODE", mode}}
+		if value, ok := set[st.like]; ok {
+			r.Rows = [][]any{{st.like, value}}
+		}
 	}
 	return r, nil
+}
+
+// account returns the parameters of the account that this package knows.
+func (r Rules) account() map[string]string {
+	// ALLOW_BIND_VALUES_ACCESS has Snowflake's default.
+	set := map[string]string{"READ_CONSISTENCY_MODE": "GLOBAL", "ALLOW_BIND_VALUES_ACCESS": "true"}
+	if r.StaleSessions {
+		set["READ_CONSISTENCY_MODE"] = "SESSION"
+	}
+	maps.Copy(set, r.Account)
+	return set
 }

@@ -42,7 +42,11 @@ type (
 	dropTable struct{ table string }
 
 	// show is SHOW TABLES, COLUMNS or PARAMETERS.
-	show string
+	show struct {
+		what    string
+		like    string // the name of a parameter
+		account bool   // the parameter of the account, not of the session
+	}
 )
 
 const (
@@ -218,19 +222,23 @@ func (p *parser) dataType() dataType {
 }
 
 func (p *parser) show() show {
-	what := strings.ToLower(p.next())
-	switch what {
+	st := show{what: strings.ToLower(p.next())}
+	switch st.what {
 	case "tables", "columns":
 		p.expect("in", "schema")
 		p.name()
 	case "parameters":
-		p.expect("like", "'READ_CONSISTENCY_MODE'", "in", "account")
+		p.expect("like")
+		st.like, st.account = p.text(), p.take("in", "account")
+		if !st.account {
+			p.expect("in", "session")
+		}
 	default:
 		p.at--
 		p.unknown()
 	}
 	p.end()
-	return show(what)
+	return st
 }
 
 // query is a SELECT.

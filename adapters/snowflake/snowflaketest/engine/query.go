@@ -214,7 +214,7 @@ func (q *query) sort(e *env, rows []scope) (err error) {
 	return err
 }
 
-// compare orders two rows. NULL is greater than any value, as Snowflake documents.
+// compare orders two rows. NULL is greater than any value, unless DEFAULT_NULL_ORDERING is FIRST.
 func (o order) compare(e *env, a, b scope) (int, error) {
 	x, err := o.by.eval(e.within(a))
 	if err != nil {
@@ -225,9 +225,12 @@ func (o order) compare(e *env, a, b scope) (int, error) {
 		return 0, err
 	}
 	result := 0
-	if x != nil && y != nil {
+	switch {
+	case x != nil && y != nil:
 		result, err = compare(x, y)
-	} else {
+	case e.session.is("DEFAULT_NULL_ORDERING", "first"):
+		result = compareBools(x != nil, y != nil)
+	default:
 		result = compareBools(x == nil, y == nil)
 	}
 	if o.descending {

@@ -20,15 +20,16 @@ type Session struct {
 	number        int
 	opened        int // commits of the database before the session opened
 	inTransaction bool
-	abortOnError  bool // TRANSACTION_ABORT_ON_ERROR
-	aborted       bool // a statement of the transaction failed, and abortOnError was set
+	aborted       bool // a statement of the transaction failed, and TRANSACTION_ABORT_ON_ERROR was set
 	waiting       *waiting
+	parameters    map[string]string // those that were set, by name in upper case
 }
 
 // waiting is a statement that waits for a lock.
 type waiting struct {
-	sql   string
-	began int // commits of the database before the statement began
+	sql    string
+	began  int  // commits of the database before the statement began
+	hybrid bool // for a row of a hybrid table
 }
 
 // Result is the answer to a statement.
@@ -57,12 +58,27 @@ func (s *Session) Number() int { return s.number }
 // InTransaction reports whether the session has an open transaction.
 func (s *Session) InTransaction() bool { return s.inTransaction }
 
-// Set sets a session parameter. Only TRANSACTION_ABORT_ON_ERROR has an effect: an error then rolls the
-// transaction back, and its further statements fail until COMMIT or ROLLBACK.
+// WaitsForHybrid reports whether the session waits for a lock of a hybrid table.
+func (s *Session) WaitsForHybrid() bool { return s.waiting != nil && s.waiting.hybrid }
+
+// Set sets a session parameter. These have an effect; the engine only remembers all others:
+//   - AUTOCOMMIT = FALSE: a write outside a transaction begins one, which is rolled back if the session ends;
+//   - TRANSACTION_ABORT_ON_ERROR = TRUE: an error rolls the transaction back, and its further statements
+//     fail until COMMIT or ROLLBACK;
+//   - DEFAULT_NULL_ORDERING = FIRST: NULL is less than any value.
 func (s *Session) Set(parameter, value string) {
-	if strings.EqualFold(parameter, "TRANSACTION_ABORT_ON_ERROR") {
-		s.abortOnError = strings.EqualFold(value, "true")
+	if s.parameters == nil {
+		s.parameters = map[string]string{}
 	}
+	s.parameters[strings.ToUpper(parameter)] = value
+}
+
+// Parameters returns the session parameters that were set, by name in upper case.
+func (s *Session) Parameters() map[string]string { return s.parameters }
+
+// is reports whether a session parameter was set to value.
+func (s *Session) is(parameter, value string) bool {
+	return strings.EqualFold(s.parameters[parameter], value)
 }
 
 // Do executes a statement, whose placeholders take args in order. It never blocks. Errors: ErrLocked,
@@ -88,9 +104,15 @@ func (s *Session) try(sql string, args []any) (Result, error) {
 		return Result{}, errAborted
 	}
 	if s.waiting == nil || s.waiting.sql != sql {
-		s.waiting = &waiting{sql, s.db.commits}
+		s.waiting = &waiting{sql: sql, began: s.db.commits}
 	}
 	return st.execute(s, args)
+}
+
+// wait returns ErrLocked for a statement that waits for a lock of that table.
+func (s *Session) wait(table string) error {
+	s.waiting.hybrid = s.db.rules.Unique[table] != ""
+	return ErrLocked
 }
 
 // GiveUp makes the statement fail that waits for a lock.
@@ -101,7 +123,7 @@ func (s *Session) GiveUp() {
 
 // abort rolls the transaction back after an error, if the session is set to do so.
 func (s *Session) abort() {
-	if s.inTransaction && s.abortOnError && !s.aborted {
+	if s.inTransaction && s.is("TRANSACTION_ABORT_ON_ERROR", "true") && !s.aborted {
 		s.end(false)
 		s.inTransaction, s.aborted = true, true
 	}

@@ -33,6 +33,7 @@ func (s *Session) write(
 	if err != nil {
 		return Result{}, err
 	}
+	s.inTransaction = s.inTransaction || s.is("AUTOCOMMIT", "false")
 	e := &env{session: s, commits: s.db.commits, args: args}
 	switch {
 	case s.db.rules.StaleSessions:
@@ -143,7 +144,7 @@ func lockRows(e *env, name string, t *table, where expr, next func(*env, []any) 
 			}
 		}
 		if r.pending != nil && r.pending.session != s.number {
-			return nil, ErrLocked
+			return nil, s.wait(name)
 		}
 		row, err := next(e, row)
 		if err != nil {
@@ -187,7 +188,7 @@ func (s *Session) checkUnique(name string, t *table, changes []change) error {
 				return duplicate
 			}
 			if p := r.pending; p != nil && p.session != s.number && p.row != nil && p.row[place] == value {
-				return ErrLocked
+				return s.wait(name)
 			}
 		}
 	}
