@@ -112,7 +112,7 @@ func superuserCommand() *cobra.Command {
 		}
 		return command(use, short, withConfig(run, config.StorageKeys, config.LoggingKeys))
 	}
-	cmd := group("superuser", "Create a superuser or reset a superuser's password; asks for the password, or reads it from standard input",
+	cmd := group("superuser", "Create a superuser or reset a password, which comes from a prompt or standard input",
 		subcommand("create", "Create a superuser", createSuperuser),
 		subcommand("reset-password", "Give a superuser a new password, and end the account's tokens",
 			(*users.Operator).ResetPassword),

@@ -87,6 +87,7 @@ func commands() *cobra.Command {
 			command("check", "Check the configuration and do nothing else", withConfig(checkConfig)),
 			command("print", "Print every key, its value and its source; secrets are redacted", printConfig),
 		),
+		doctorCommand(),
 		superuserCommand(),
 	)
 	return root

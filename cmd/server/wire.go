@@ -54,6 +54,8 @@ type storage struct {
 	ports.Store
 	check func(context.Context, *zap.Logger) error // returns why the store cannot be used; nil: it always can
 	close func() error                             // nil: there is nothing to close
+	// examine checks what an operator decides outside the service; nil: nothing.
+	examine func(context.Context) []ports.CheckResult
 }
 
 // ready returns why the store cannot be used now.
@@ -171,11 +173,13 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 		}
 		log.Info("Snowflake", line...)
 		if exposed := found.Exposed(); exposed != "" {
-			warn.Do(func() { log.Warn("Snowflake keeps data of users in the query history", zap.String("exposed", exposed)) })
+			warn.Do(func() {
+				log.Warn("Snowflake keeps data of users in the query history", zap.String("exposed", exposed))
+			})
 		}
 		return nil
 	}
-	return storage{store, check, store.Close}, nil
+	return storage{store, check, store.Close, store.Examine}, nil
 }
 
 func snowflakeAuth(cfg config.Config) (session.Auth, error) {

@@ -24,6 +24,19 @@ func TestStoreOnFakesnow(t *testing.T) {
 	portstest.TestStore(t, func(t *testing.T) ports.Store { return open(t) })
 }
 
+// The emulator does not know grants and the parameters of an account.
+func TestAnExaminationOfTheEmulatorFindsNoFailure(t *testing.T) {
+	found := map[string]ports.CheckStatus{}
+	for _, r := range open(t).Examine(t.Context()) {
+		found[r.Check] = r.Status
+	}
+	assert.Equal(t, map[string]ports.CheckStatus{
+		"sign-in": ports.CheckOK, "role": ports.CheckOK, "clock": ports.CheckOK, "tables": ports.CheckOK,
+		"grants": ports.CheckWarning, "read consistency": ports.CheckWarning, "query history": ports.CheckOK,
+		"warehouse": ports.CheckOK, "first superuser": ports.CheckOK,
+	}, found)
+}
+
 // rounds returns how often callers compete for an e-mail: ECHO_TEST_ROUNDS, or 4.
 func rounds(t *testing.T) int {
 	t.Helper()

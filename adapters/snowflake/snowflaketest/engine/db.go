@@ -23,6 +23,9 @@ type Rules struct {
 	// Account has the parameters that the account sets. Session parameters are the defaults of sessions
 	// that log in.
 	Account map[string]string
+	// Granted has the privileges that SHOW GRANTS lists for the role of sessions; nil: all for rows. The engine
+	// does not enforce them.
+	Granted []string
 }
 
 // Error is a refusal in Snowflake's terms.

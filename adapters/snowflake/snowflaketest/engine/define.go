@@ -74,6 +74,11 @@ func (st show) execute(s *Session, _ []any) (Result, error) {
 				r.Rows = append(r.Rows, []any{strings.ToUpper(name), strings.ToUpper(c.name)})
 			}
 		}
+	case "grants":
+		r.Columns = []string{"privilege", "grantee_name"}
+		for _, privilege := range s.db.rules.granted() {
+			r.Rows = append(r.Rows, []any{privilege, Role})
+		}
 	case "parameters":
 		set := s.parameters
 		if st.account {
@@ -96,4 +101,12 @@ func (r Rules) account() map[string]string {
 	}
 	maps.Copy(set, r.Account)
 	return set
+}
+
+// granted returns the privileges on each table.
+func (r Rules) granted() []string {
+	if r.Granted == nil {
+		return []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+	}
+	return r.Granted
 }

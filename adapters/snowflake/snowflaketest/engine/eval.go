@@ -282,3 +282,20 @@ func (c cast) eval(e *env) (any, error) {
 func (c count) eval(*env) (any, error) {
 	return nil, NewUnknown("COUNT inside of an expression")
 }
+
+// The user and role of every session.
+const (
+	User = "ECHO_USER"
+	Role = "ECHO_ROLE"
+)
+
+func (c context) eval(*env) (any, error) {
+	switch c {
+	case "current_user":
+		return User, nil
+	case "current_role":
+		return Role, nil
+	default:
+		return time.Now().UTC(), nil
+	}
+}

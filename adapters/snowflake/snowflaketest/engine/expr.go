@@ -36,6 +36,8 @@ type (
 	}
 	// count is COUNT(operand), or COUNT(*) without one.
 	count struct{ operand expr }
+	// context is a function without operands, in lower case.
+	context string
 )
 
 // expr parses an expression up to a word or sign that cannot belong to it. Its operators, beginning
@@ -162,6 +164,8 @@ func (p *parser) call(function string) (x expr) {
 		} else {
 			x = count{p.expr()}
 		}
+	case "current_user", "current_role", "sysdate":
+		x = context(function)
 	default:
 		p.unknown("the function " + strings.ToUpper(function))
 	}

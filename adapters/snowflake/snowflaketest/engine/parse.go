@@ -41,10 +41,10 @@ type (
 	}
 	dropTable struct{ table string }
 
-	// show is SHOW TABLES, COLUMNS or PARAMETERS.
+	// show is SHOW TABLES, COLUMNS, GRANTS or PARAMETERS.
 	show struct {
 		what    string
-		like    string // the name of a parameter
+		like    string // the name of a parameter or table
 		account bool   // the parameter of the account, not of the session
 	}
 )
@@ -227,6 +227,9 @@ func (p *parser) show() show {
 	case "tables", "columns":
 		p.expect("in", "schema")
 		p.name()
+	case "grants":
+		p.expect("on", "table")
+		st.like = p.name()
 	case "parameters":
 		p.expect("like")
 		st.like, st.account = p.text(), p.take("in", "account")
