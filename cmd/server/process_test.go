@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ import (
 func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
 	t.Parallel()
 	binary := builtBinary(t)
+	// A process inherits that SIGHUP is ignored, for example if nohup runs the tests, but not that it is caught.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := startProcess(t, nil, binary, "--http-addr=127.0.0.1:0")
@@ -61,6 +64,12 @@ func TestTheBinaryNeedsNothingAndStopsOnASignal(t *testing.T) {
 	})
 }
 
+func TestNohupKeepsTheServiceRunning(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	assert.NotContains(t, stopSignals(), syscall.SIGHUP)
+}
+
 func TestAReaderOfTheLogThatStallsStopsNothing(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t, nil, builtBinary(t), "--http-addr=127.0.0.1:0")
@@ -100,7 +109,9 @@ func startProcess(t *testing.T, env []string, binary string, args ...string) pro
 	require.NoError(t, err)
 	p.log = bufio.NewScanner(stdout)
 	require.NoError(t, p.Start())
-	t.Cleanup(func() { _ = p.Process.Kill() })
+	// A test that waits for a line that does not come ends with the process.
+	timer := time.AfterFunc(time.Minute, func() { _ = p.Process.Kill() })
+	t.Cleanup(func() { timer.Stop(); _ = p.Process.Kill() })
 	return p
 }
 
