@@ -75,7 +75,7 @@ func TestAnotherDuplicateKeyIsNotATakenEmail(t *testing.T) {
 	assert.NotErrorIs(t, emailTaken(err), domain.ErrEmailTaken)
 }
 
-func TestARowThatBreaksARuleOfTheDomainIsAnInternalError(t *testing.T) {
+func TestARowThatBreaksARuleOfTheDomainIsAnInternalErrorThatNamesTheRow(t *testing.T) {
 	const nullable = `CREATE TABLE items (id VARCHAR(36), owner_id VARCHAR(36), title VARCHAR(255),
 		description VARCHAR(5000), version NUMBER(19, 0), created_at TIMESTAMP_NTZ(6), updated_at TIMESTAMP_NTZ(6))`
 	for name, row := range map[string]string{
@@ -88,7 +88,10 @@ func TestARowThatBreaksARuleOfTheDomainIsAnInternalError(t *testing.T) {
 			f.server.Exec(nullable)
 			f.server.Exec(row, f.ann.ID)
 			_, err := f.Item(t.Context(), f.ann.Actor(), domain.AllItems(), "i")
-			require.Error(t, err)
+			assert.ErrorContains(t, err, "column title of the row i of table items: ")
+			assert.Equal(t, domain.Internal, domain.KindOf(err))
+			_, err = f.Items(t.Context(), f.ann.Actor(), f.ann.ID, domain.PageRequest{Limit: 10})
+			assert.ErrorContains(t, err, "column title of the row i of table items: ", "a list hides no row")
 			assert.Equal(t, domain.Internal, domain.KindOf(err))
 		})
 	}

@@ -158,17 +158,22 @@ type scanFunc func(value any) error
 func (f scanFunc) Scan(value any) error { return f(value) }
 
 // scan reads a row: first the given targets, then the columns of the table. It reports whether there is an
-// entity: if a join found none, all columns are NULL.
+// entity: if a join found none, all columns are NULL. An error names the row and the column. It is better that a
+// list fails than that it hides a row.
 func (t table[E]) scan(scan func(...any) error, targets ...any) (e E, found bool, err error) {
+	var key any
 	for i, c := range t.columns {
 		targets = append(targets, scanFunc(func(value any) error {
 			if i == 0 {
-				found = value != nil
+				key, found = value, value != nil
 			}
 			if !found {
 				return nil
 			}
-			return c.scan(&e, value)
+			if err := c.scan(&e, value); err != nil {
+				return fmt.Errorf("column %s of the row %v of table %s: %w", c.name, key, t.name, err)
+			}
+			return nil
 		}))
 	}
 	err = scan(targets...)
