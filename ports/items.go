@@ -14,7 +14,7 @@ type ItemStore interface {
 	Items(
 		ctx context.Context, by domain.Actor, ownerID string, page domain.PageRequest,
 	) (domain.Page[domain.Item], error)
-	// CreateItem adds i, whose OwnerID must be by's ID.
+	// CreateItem adds i to the items of by, whatever i's OwnerID is.
 	CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error
 	// UpdateItem replaces the item that has next's ID with next if it is in scope and the stored Version is
 	// still version. Errors: ErrNotFound, ErrStale.

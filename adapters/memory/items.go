@@ -44,6 +44,7 @@ func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) 
 	if err != nil {
 		return err
 	}
+	i.OwnerID = by.ID
 	s.items[i.ID] = &i
 	owner.items.insert(&i)
 	return nil

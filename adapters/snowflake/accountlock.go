@@ -25,11 +25,11 @@ func (s *Store) writeAccount(ctx context.Context, locked bool, st session.Statem
 	if !locked {
 		return emailTaken(s.write(ctx, st, diagnose))
 	}
-	return unlessDone(s.withLock(ctx, takeLock, func(ctx context.Context, tx session.Conn, rows int64) error {
+	return s.withLock(ctx, takeLock, func(ctx context.Context, tx session.Conn, rows int64) error {
 		if rows == 0 {
 			return lockRowsError(0)
 		}
-		if err := execOrDiagnose(ctx, tx, st, diagnose); err != nil {
+		if err := unlessDone(execOrDiagnose(ctx, tx, st, diagnose)); err != nil {
 			return emailTaken(err)
 		}
 		for _, next := range cascade {
@@ -38,7 +38,7 @@ func (s *Store) writeAccount(ctx context.Context, locked bool, st session.Statem
 			}
 		}
 		return nil
-	}))
+	})
 }
 
 // withLock runs op in a transaction that begins with lock, which must update the row of account_lock. op

@@ -109,32 +109,47 @@ func TestWithoutTheRowOfTheLockNoAccountIsDeleted(t *testing.T) {
 	assert.Equal(t, 2, f.users())
 }
 
-// loseReplies returns an interceptor that loses the replies of the first n statements that contain text.
-func loseReplies(n int64, text string) func(*snowflaketest.Request) *snowflaketest.Fault {
+// breaks returns an interceptor that breaks the first n statements that contain text.
+func breaks(n int64, text string, fault snowflaketest.Fault) func(*snowflaketest.Request) *snowflaketest.Fault {
 	var left atomic.Int64
 	left.Store(n)
 	return func(r *snowflaketest.Request) *snowflaketest.Fault {
 		if strings.Contains(r.SQL, text) && left.Add(-1) >= 0 {
-			return &snowflaketest.Fault{After: true, Drop: true}
+			return &fault
 		}
 		return nil
 	}
 }
 
-func TestAWriteTakesEffectOnceIfItsReplyIsLost(t *testing.T) {
-	f := newFixture(t)
-	for name, write := range map[string]func(domain.User, domain.Item) error{
-		"INSERT INTO items": func(_ domain.User, i domain.Item) error { return f.CreateItem(t.Context(), f.ann.Actor(), i) },
-		"COMMIT":            func(u domain.User, _ domain.Item) error { return f.CreateUser(t.Context(), f.admin.Actor(), u) },
-	} {
-		f.server.Intercept(loseReplies(1, name))
-		assert.NoError(t, write(domaintest.User(), domaintest.Item(f.ann)), name)
-		f.server.Intercept(loseReplies(2, name))
-		assert.ErrorIs(t, write(domaintest.User(), domaintest.Item(f.ann)), domain.ErrOutcomeUnknown, name)
+// sent returns how many requests held a statement that begins with text.
+func (f *fixture) sent(text string) int {
+	n := 0
+	for _, r := range f.server.Requests() {
+		if strings.HasPrefix(r.SQL, text) {
+			n++
+		}
 	}
+	return n
+}
+
+func TestACommitTakesEffectOnceIfItsReplyIsLost(t *testing.T) {
+	f := newFixture(t)
+	lost := snowflaketest.Fault{After: true, Drop: true}
+	f.server.Intercept(breaks(1, "COMMIT", lost))
+	assert.NoError(t, f.createUser(t.Context()))
+	f.server.Intercept(breaks(2, "COMMIT", lost))
+	assert.ErrorIs(t, f.createUser(t.Context()), domain.ErrOutcomeUnknown)
 	f.server.Intercept(nil)
 	assert.Equal(t, 4, f.users())
-	assert.Len(t, f.server.Exec("SELECT id FROM items").Rows, 3)
+}
+
+func TestATransactionWhoseStatementTookEffectBeforeIsCommitted(t *testing.T) {
+	f := newFixture(t)
+	repeated := session.Statement{SQL: "UPDATE users SET epoch = 1 WHERE FALSE"}
+	next := session.Statement{SQL: "DELETE FROM items"}
+	done := func(context.Context, session.Conn) error { return errDone }
+	require.NoError(t, f.writeAccount(t.Context(), true, repeated, []session.Statement{next}, done))
+	assert.Empty(t, f.server.Exec("SELECT id FROM items").Rows)
 }
 
 func TestAnAccountIsDeletedWithItsItemsOrNotAtAll(t *testing.T) {

@@ -61,7 +61,12 @@ type fixture struct {
 
 func newFixture(t testing.TB, changes ...func(*session.Options)) *fixture {
 	t.Helper()
-	server := newServer(t, engine.Rules{})
+	return newFixtureWith(t, engine.Rules{}, changes...)
+}
+
+func newFixtureWith(t testing.TB, rules engine.Rules, changes ...func(*session.Options)) *fixture {
+	t.Helper()
+	server := newServer(t, rules)
 	o := options(server)
 	for _, change := range changes {
 		change(&o)

@@ -55,10 +55,11 @@ func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string,
 
 // CreateItem implements [ports.ItemStore].
 func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
+	i.OwnerID = by.ID
 	st := items.insert(i, "FROM users\nWHERE "+isSignedIn, actorArgs(by)...).
 		// Ids grow with time, so this reads little.
 		And("(SELECT COUNT(*) FROM items WHERE id = ?) = 0", i.ID)
-	return s.write(ctx, st, func(ctx context.Context, c session.Conn) error {
+	return s.insert(ctx, items.name, i.ID, st, func(ctx context.Context, c session.Conn) error {
 		_, err := readItem(ctx, c, by, domain.OwnedBy(by.ID), i.ID)
 		switch {
 		case err == nil:

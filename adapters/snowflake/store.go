@@ -12,6 +12,7 @@ import (
 	"errors"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -23,6 +24,7 @@ type Store struct {
 	db      *session.DB
 	locking *session.Limiter // of writes that want the account lock
 	schema  string
+	timeout time.Duration // the longest that a caller waits
 	hybrid  atomic.Bool // users is a hybrid table, which keeps e-mails unique
 	global  atomic.Bool // every session sees what others have committed
 }
@@ -33,7 +35,7 @@ var _ ports.Store = (*Store)(nil)
 // sets RetryFresh and MissingHint of the options.
 func Open(o session.Options) (*Store, error) {
 	s := &Store{
-		schema: o.Schema,
+		schema: o.Schema, timeout: o.RequestTimeout,
 		// Only one transaction can hold the lock. The others wait here, where they take no connection away
 		// from reads.
 		locking: session.NewLimiter(1, session.WaitersPerConnection*o.Connections, o.RequestTimeout/2),
@@ -71,6 +73,40 @@ func (s *Store) write(ctx context.Context, st session.Statement, diagnose diagno
 	return unlessDone(s.db.Write(ctx, func(ctx context.Context, c session.Conn) error {
 		return execOrDiagnose(ctx, c, st, diagnose)
 	}))
+}
+
+// insert executes st, an INSERT of a row with a new id, outside a transaction. INSERTs do not wait for each other,
+// so st is sent once. If its reply is lost, the outcome is known when the row is there: insert looks for it until
+// ctx ends.
+func (s *Store) insert(ctx context.Context, table, id string, st session.Statement, diagnose diagnosis) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	st.Once = true
+	err := s.write(ctx, st, diagnose)
+	if errors.Is(err, domain.ErrOutcomeUnknown) && s.appears(ctx, table, id) {
+		return nil
+	}
+	return err
+}
+
+// appears reports whether the row with this id is in the table, or comes into it before ctx ends.
+func (s *Store) appears(ctx context.Context, table, id string) bool {
+	const maxPause = time.Second
+	st := session.Statement{SQL: "SELECT COUNT(*)\nFROM " + table + "\nWHERE id = ?", Args: []any{id}}
+	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, maxPause) {
+		rows, err := session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (n int, err error) {
+			err = c.Query(ctx, st, func(scan func(...any) error) error { return scan(&n) })
+			return n, err
+		})
+		if err == nil && rows > 0 {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+	return false
 }
 
 // execOrDiagnose executes st. If it touches no row, it returns what diagnose finds. If that is no reason, it

@@ -54,7 +54,7 @@ func selectUsers(columns table[domain.User], where string, args ...any) session.
 // CreateUser implements [ports.UserStore].
 func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
 	st := insertUser(u).And(signedIn, actorArgs(by)...)
-	return s.writeAccount(ctx, !s.hybrid.Load(), st, nil, func(ctx context.Context, c session.Conn) error {
+	diagnose := func(ctx context.Context, c session.Conn) error {
 		state, err := readAccountState(ctx, c, by, u.ID, u.Email)
 		switch {
 		case err != nil:
@@ -65,7 +65,11 @@ func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) 
 			return domain.ErrEmailTaken
 		}
 		return nil
-	})
+	}
+	if s.hybrid.Load() {
+		return emailTaken(s.insert(ctx, users.name, u.ID, st, diagnose))
+	}
+	return s.writeAccount(ctx, true, st, nil, diagnose)
 }
 
 // insertUser adds u unless its e-mail is taken. It selects from account_lock because that has one row.

@@ -266,14 +266,30 @@ func TestAWriteWhoseReplyIsLostIsReportedAsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	r, server := newServiceOnSnowflake(t)
 	admin := r.admin(t)
+	path := admin.newItem("once")
 	server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
-		if strings.HasPrefix(q.SQL, "INSERT INTO items") {
+		if strings.HasPrefix(q.SQL, "UPDATE items") {
 			return &snowflaketest.Fault{After: true, Drop: true}
 		}
 		return nil
 	})
-	admin.request("POST", "/items/", fields{"title": "once"}).refused(http.StatusServiceUnavailable, "outcome_unknown")
+	change := fields{"title": "changed"}
+	admin.request("PATCH", path, change).refused(http.StatusServiceUnavailable, "outcome_unknown")
 	server.Intercept(nil)
+	assert.Equal(t, "changed", admin.request("GET", path, nil).is(http.StatusOK).text("title"))
+}
+
+func TestANewItemWhoseReplyIsLostInSnowflakeIsFound(t *testing.T) {
+	t.Parallel()
+	r, server := newServiceOnSnowflake(t)
+	admin := r.admin(t)
+	server.Intercept(func(q *snowflaketest.Request) *snowflaketest.Fault {
+		if strings.HasPrefix(q.SQL, "INSERT INTO items") {
+			return &snowflaketest.Fault{Drop: true, Late: 100 * time.Millisecond}
+		}
+		return nil
+	})
+	admin.request("POST", "/items/", fields{"title": "once"}).is(http.StatusCreated)
 	assert.Len(t, admin.request("GET", "/items/", nil).rows(), 1)
 }
 

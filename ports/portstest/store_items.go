@@ -24,6 +24,15 @@ func testItems(t *testing.T, open opener) {
 		}
 		s.assertItems(owner, written...)
 	})
+	t.Run("a new item belongs to the account that creates it", func(t *testing.T) {
+		s := newFixture(t, open)
+		owner, other := s.addUser(), s.addUser()
+		i := domaintest.Item(other)
+		require.NoError(t, s.CreateItem(t.Context(), owner.Actor(), i))
+		i.OwnerID = owner.ID
+		s.assertItems(owner, i)
+		s.assertItems(other)
+	})
 	t.Run("an update replaces every field except ID, OwnerID and CreatedAt", func(t *testing.T) {
 		s := newFixture(t, open)
 		owner := s.addUser()

@@ -78,7 +78,7 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 	if err := c.auth.readToken(&config); err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
 	}
-	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withCall(ctx))
+	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withCall(ctx, new(call)))
 	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)})
 	if err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
@@ -147,7 +147,10 @@ func (c *conn) IsValid() bool { return !c.broken.Load() && c.params == c.connect
 
 // observe runs a call of the driver with a query tag and a span, and counts it.
 func (c *conn) observe(ctx context.Context, text string, do func(context.Context) (reply any, err error)) error {
-	ctx, span := c.startSpan(withCall(ctx), text)
+	if callFrom(ctx) == nil {
+		ctx = withCall(ctx, new(call))
+	}
+	ctx, span := c.startSpan(ctx, text)
 	return c.count(ctx, callFrom(ctx), span, func() (any, error) {
 		return do(sf.WithQueryTag(ctx, queryTag(ctx, c.connector.version)))
 	})

@@ -69,6 +69,55 @@ func TestAWriteTakesEffectOnceIfItsReplyIsLost(t *testing.T) {
 	}
 }
 
+func TestAWriteThatMustNotBeRepeatedIsSentOnce(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]snowflaketest.Fault{
+		"reset": {After: true, Drop: true}, "cut off": {Truncate: true}, "lost by a gateway": {After: true, Status: http.StatusBadGateway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.server.Intercept(breaks(1, "INSERT", fault))
+			err := f.Write(t.Context(), func(ctx context.Context, c Conn) error {
+				st := insertNote("new")
+				st.Once = true
+				_, err := c.Exec(ctx, st)
+				return err
+			})
+			assert.ErrorIs(t, err, domain.ErrOutcomeUnknown)
+			assert.Len(t, f.queries(), 1)
+		})
+	}
+}
+
+func TestAWriteThatWasNeverSentIsUnavailable(t *testing.T) {
+	t.Parallel()
+	test := func(name string, prevent func(*fixture) context.Context) {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			ctx := prevent(f)
+			for what, write := range map[string]func(context.Context, string) error{
+				"a statement": f.write, "a transaction": f.transact,
+			} {
+				err := write(ctx, "new")
+				assert.ErrorIs(t, err, domain.ErrUnavailable, what)
+				assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown, what)
+			}
+			assert.Zero(t, f.notes())
+		})
+	}
+	test("after the store was closed", func(f *fixture) context.Context {
+		require.NoError(t, f.Close())
+		return t.Context()
+	})
+	test("because no connection became free", func(f *fixture) context.Context {
+		f.pool.SetMaxOpenConns(1)
+		taken, err := f.pool.Conn(t.Context())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = taken.Close() })
+		return endsIn(t, 300*time.Millisecond)
+	})
+}
+
 func TestALostReplyStaysAnUnknownOutcomeWhateverFollows(t *testing.T) {
 	t.Parallel()
 	lost := snowflaketest.Fault{After: true, Drop: true}

@@ -85,7 +85,7 @@ func (f *fixture) write(ctx context.Context, id string) error {
 var lockRow = Statement{SQL: "UPDATE one_row SET n = n + 1"}
 
 func insertNote(id string) Statement {
-	return Statement{"INSERT INTO notes (id) SELECT ?", []any{id}}
+	return Statement{SQL: "INSERT INTO notes (id) SELECT ?", Args: []any{id}}
 }
 
 // transact locks the row and adds a note.

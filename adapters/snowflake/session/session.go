@@ -134,11 +134,16 @@ func (d *DB) Ping(ctx context.Context) error {
 type Statement struct {
 	SQL  string
 	Args []any
+	// Once says that the statement must not be sent again if its reply is lost, because it would take effect
+	// twice. Snowflake executes a request id once, but documents that only for a first request that has ended
+	// (A4), and an INSERT does not wait for another one.
+	Once bool
 }
 
 // And adds a condition to a statement that ends in its WHERE clause.
 func (st Statement) And(condition string, args ...any) Statement {
-	return Statement{st.SQL + "\nAND " + condition, slices.Concat(st.Args, args)}
+	st.SQL, st.Args = st.SQL+"\nAND "+condition, slices.Concat(st.Args, args)
+	return st
 }
 
 // Conn executes the statements of one operation: each on any connection of the pool, or all in one
@@ -172,8 +177,11 @@ func (c Conn) Query(ctx context.Context, st Statement, row func(scan func(...any
 
 // Exec returns how many rows the statement changed.
 func (c Conn) Exec(ctx context.Context, st Statement) (int64, error) {
-	start := time.Now()
-	result, err := c.q.ExecContext(ctx, st.SQL, st.Args...)
+	start, sent := time.Now(), &call{once: st.Once}
+	result, err := c.q.ExecContext(withCall(ctx, sent), st.SQL, st.Args...)
+	if err != nil && sent.requests.Load() == 0 {
+		err = notSent{err} // the DB is closed, or the context ended before
+	}
 	if err != nil {
 		return 0, c.db.translate(c.db.lockTimeout(err, time.Since(start)), c.lost)
 	}

@@ -78,7 +78,7 @@ func TestNothingIsCommittedAfterAFailedStatement(t *testing.T) {
 					if _, err := tx.Exec(ctx, insertNote("new")); err != nil {
 						return err
 					}
-					_, err := tx.Exec(ctx, Statement{"DELETE FROM notes WHERE id = ?", []any{"old"}})
+					_, err := tx.Exec(ctx, Statement{SQL: "DELETE FROM notes WHERE id = ?", Args: []any{"old"}})
 					return err
 				})
 			}

@@ -37,8 +37,9 @@ const cleanupTimeout = time.Second
 
 const queryPath = "/queries/v1/query-request"
 
-// RoundTrip implements [http.RoundTripper]. It immediately repeats a statement whose reply was lost, once.
-// The request id stays the same, so that Snowflake does not execute the statement twice.
+// RoundTrip implements [http.RoundTripper]. It immediately repeats a statement whose reply was lost, once, unless
+// the statement must not be repeated. The request id stays the same, so that Snowflake does not execute the
+// statement twice.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method != http.MethodPost {
 		return t.next.RoundTrip(req) // parts of a large result, from cloud storage
@@ -48,11 +49,13 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.cleanup(req)
 	}
 	resp, err := t.send(req, c)
-	if err == nil || req.URL.Path != queryPath || req.GetBody == nil || req.Context().Err() != nil ||
-		errors.As(err, new(notSent)) || errors.As(err, new(badStatus)) {
+	if err == nil || req.URL.Path != queryPath || errors.As(err, new(notSent)) || errors.As(err, new(badStatus)) {
 		return resp, err
 	}
 	c.replyLost.Store(true)
+	if c.once || req.GetBody == nil || req.Context().Err() != nil {
+		return nil, err
+	}
 	repetition, err := repeat(req)
 	if err != nil {
 		return nil, err
@@ -138,6 +141,7 @@ const requestsPerCall = 6
 
 // call is what the requests of one call of the driver share.
 type call struct {
+	once      bool // see [Statement]
 	requests  atomic.Int32
 	replyLost atomic.Bool // so that a statement may have taken effect
 }
@@ -145,8 +149,8 @@ type call struct {
 type callKey struct{}
 
 // withCall returns a context for one call of the driver.
-func withCall(ctx context.Context) context.Context {
-	return context.WithValue(ctx, callKey{}, new(call))
+func withCall(ctx context.Context, c *call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
 }
 
 // callFrom returns nil outside of a call, for requests that the driver sends on its own.

@@ -32,7 +32,7 @@ func TestARequestOverTheLimitOfItsCallIsNotSentAndItsBodyIsClosed(t *testing.T) 
 		sent++
 		return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}, req.Body.Close()
 	})
-	ctx := withCall(t.Context())
+	ctx := withCall(t.Context(), new(call))
 	for range requestsPerCall {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://snowflake"+queryPath, strings.NewReader("{}"))
 		require.NoError(t, err)

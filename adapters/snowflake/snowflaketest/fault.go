@@ -20,6 +20,9 @@ type Fault struct {
 	Hang     bool // never answer
 	Drop     bool // reset the connection
 	Truncate bool // the request takes effect; reset the connection after half of the answer
+	// Late is how long after the request its statement takes effect, outside a transaction and even if the
+	// session has ended. 0: not in this way.
+	Late time.Duration
 }
 
 func (f *Fault) apply(s *Server, w http.ResponseWriter, r *http.Request, answer func() any) {

@@ -103,7 +103,20 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, answer())
 		return
 	}
+	if fault.Late > 0 {
+		time.AfterFunc(fault.Late, func() { s.executeLate(request) })
+	}
 	fault.apply(s, w, r, answer)
+}
+
+// executeLate executes a statement whose client has gone.
+func (s *Server) executeLate(request Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.db.Open().Do(request.SQL, request.Binds...); err != nil {
+		s.refusal(request.SQL, err)
+	}
+	s.changed.Broadcast()
 }
 
 func newRequest(r *http.Request, b body, raw string) (Request, error) {
