@@ -18,12 +18,12 @@ func lockRowsError(rows int) error {
 	return domain.ErrUnavailable.WithCause(fmt.Errorf("account_lock has %d rows and must have 1: %s", rows, runSetup))
 }
 
-// writeAccount executes st. If locked, it runs in a transaction that holds the account lock, followed by
-// cascade. If st touches no row, it returns what diagnose finds.
+// writeAccount executes st, an UPDATE or DELETE if it is not locked. If locked, it runs in a transaction that holds
+// the account lock, followed by cascade. If st touches no row, it returns what diagnose finds.
 func (s *Store) writeAccount(ctx context.Context, locked bool, st session.Statement, cascade []session.Statement,
 	diagnose diagnosis) error {
 	if !locked {
-		return emailTaken(s.write(ctx, st, diagnose))
+		return emailTaken(s.change(ctx, users.name, st, diagnose))
 	}
 	return s.withLock(ctx, takeLock, func(ctx context.Context, tx session.Conn, rows int64) error {
 		if rows == 0 {

@@ -76,14 +76,14 @@ func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.It
 	version int64) error {
 	ifVersion := domain.OnlyVersions(version)
 	st := changeItem(items.update(next), by, scope, ifVersion)
-	return s.write(ctx, st, diagnoseItem(by, scope, next.ID, ifVersion))
+	return s.change(ctx, items.name, st, diagnoseItem(by, scope, next.ID, ifVersion))
 }
 
 // DeleteItem implements [ports.ItemStore].
 func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string,
 	ifVersion domain.Versions) error {
 	st := session.Statement{SQL: "DELETE FROM items\nWHERE id = ?", Args: []any{id}}
-	return s.write(ctx, changeItem(st, by, scope, ifVersion), diagnoseItem(by, scope, id, ifVersion))
+	return s.change(ctx, items.name, changeItem(st, by, scope, ifVersion), diagnoseItem(by, scope, id, ifVersion))
 }
 
 // changeItem adds the conditions of a change: the actor is signed in, and the item is in scope, has an

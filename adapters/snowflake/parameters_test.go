@@ -66,8 +66,7 @@ var worst = map[string]string{
 const eachVariable = "ECHO_TEST_PARAMETERS"
 
 func TestStoreKeepsItsContractWhateverTheAccountSetsForSessions(t *testing.T) {
-	keepsItsContract(t, "all parameters, on standard tables", engine.Rules{Account: worst})
-	keepsItsContract(t, "all parameters, on hybrid tables", engine.Rules{Account: worst, Unique: hybrid.Unique})
+	keepsItsContract(t, "all parameters", engine.Rules{Account: worst, Unique: hybrid.Unique})
 	if os.Getenv(eachVariable) != "each" {
 		return
 	}

@@ -22,11 +22,12 @@ import (
 // Store implements [ports.Store]. Make one with [Open].
 type Store struct {
 	db      *session.DB
-	locking *session.Limiter // of writes that want the account lock
+	locking *session.Limiter            // of writes that want the account lock
+	changes map[string]*session.Limiter // of UPDATEs and DELETEs outside a transaction, by table
 	schema  string
 	timeout time.Duration // the longest that a caller waits
-	hybrid  atomic.Bool // users is a hybrid table, which keeps e-mails unique
-	global  atomic.Bool // every session sees what others have committed
+	hybrid  atomic.Bool   // users is a hybrid table, which keeps e-mails unique
+	global  atomic.Bool   // every session sees what others have committed
 }
 
 var _ ports.Store = (*Store)(nil)
@@ -35,10 +36,13 @@ var _ ports.Store = (*Store)(nil)
 // sets RetryFresh and MissingHint of the options.
 func Open(o session.Options) (*Store, error) {
 	s := &Store{
-		schema: o.Schema, timeout: o.RequestTimeout,
+		schema: o.Schema, timeout: o.RequestTimeout, changes: map[string]*session.Limiter{},
 		// Only one transaction can hold the lock. The others wait here, where they take no connection away
 		// from reads.
 		locking: session.NewLimiter(1, session.WaitersPerConnection*o.Connections, o.RequestTimeout/2),
+	}
+	for _, table := range []string{users.name, items.name} {
+		s.changes[table] = session.NewLimiter(changesPerTable, session.WaitersPerConnection*o.Connections, o.RequestTimeout/2)
 	}
 	o.RetryFresh, o.MissingHint = s.mayBeBehind, runSetup
 	var err error
@@ -66,6 +70,22 @@ func unlessDone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// changesPerTable is how many UPDATEs and DELETEs of one table run concurrently in this process. On standard tables
+// they wait for each other, and Snowflake refuses a statement when 20 others wait (error 625). With 2, the
+// statements of nine processes stay below that.
+const changesPerTable = 2
+
+// change executes st, an UPDATE or DELETE of the table that no rule across rows concerns.
+func (s *Store) change(ctx context.Context, table string, st session.Statement, diagnose diagnosis) error {
+	if !s.hybrid.Load() { // hybrid tables lock single rows
+		if err := s.changes[table].Enter(ctx); err != nil {
+			return err
+		}
+		defer s.changes[table].Leave()
+	}
+	return s.write(ctx, st, diagnose)
 }
 
 // write executes a statement that no rule across rows concerns.

@@ -162,7 +162,7 @@ func (s *Store) RehashForSignIn(ctx context.Context, userID, old, fresh string) 
 			AND password_hash = ?`,
 		Args: []any{fresh, userID, old},
 	}
-	return s.write(ctx, st, func(context.Context, session.Conn) error { return errDone })
+	return s.change(ctx, users.name, st, func(context.Context, session.Conn) error { return errDone })
 }
 
 // accountState is what decides whether a change of an account is refused.
