@@ -289,7 +289,7 @@ func (r importRule) allows(path string) bool {
 func packageImports(t *testing.T) map[string][]string {
 	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 	list.Dir = moduleRoot
-	list.Env = append(os.Environ(), "GOFLAGS=") // -race or -cover of this run would add imports
+	list.Env = goEnvironment
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 
 func TestTheBinaryContainsNoTestLibraryAndNoGenerator(t *testing.T) {
 	list := exec.Command("go", "list", "-deps", ".")
-	list.Env = append(os.Environ(), "GOFLAGS=") // The flags -race and -cover of this run would add packages.
+	list.Env = goEnvironment
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	require.NoError(t, err)

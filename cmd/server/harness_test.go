@@ -31,6 +31,10 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
+// goEnvironment is the environment for commands of Go, without the flags -race and -cover of this run. It has HOME,
+// which the Snowflake store takes from the environment of this process.
+var goEnvironment = append(os.Environ(), "GOFLAGS=")
+
 func TestMain(m *testing.M) {
 	// The environment may configure a service of the developer. Tests do not use that configuration.
 	for _, k := range config.Keys() {

@@ -120,7 +120,7 @@ func builtBinary(t *testing.T) string {
 var buildBinary = sync.OnceValues(func() (string, error) {
 	binary := filepath.Join(packageDir, "echo-in-snowflake")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
-	build.Env = append(os.Environ(), "GOFLAGS=") // not the -race or -cover of this run
+	build.Env = goEnvironment
 	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)

@@ -59,16 +59,11 @@ type DB struct {
 	options   Options
 }
 
-// Open returns a DB. It does not connect: Snowflake may be unavailable.
+// Open returns a DB. It does not connect: Snowflake may be unavailable. It changes the environment of the process:
+// the driver reads some of its settings only there.
 func Open(o Options) (*DB, error) {
-	// Without this the first login waits for the metadata services of three clouds. The driver reads the
-	// variable once, from the environment only.
-	if err := os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true"); err != nil {
-		return nil, err
-	}
-	// The driver logs the errors that it also returns, with the text of statements.
-	if err := sf.GetLogger().SetLogLevel("OFF"); err != nil {
-		return nil, fmt.Errorf("silence the driver: %w", err)
+	if err := prepareDriver(); err != nil {
+		return nil, fmt.Errorf("prepare the driver: %w", err)
 	}
 	c := newConnector(o)
 	d := &DB{
@@ -82,6 +77,19 @@ func Open(o Options) (*DB, error) {
 	d.pool.SetConnMaxLifetime(time.Hour) // the master token of an idle session expires after four
 	d.fresh.SetMaxIdleConns(-1)
 	return d, d.registerMetrics(o.Metrics)
+}
+
+func prepareDriver() error {
+	return errors.Join(
+		// Otherwise the first login waits for the metadata services of three clouds.
+		os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true"),
+		// Otherwise the first login obeys sf_client_config.json of another tool, and fails if it cannot be read.
+		// The driver looks in the folder of the program too.
+		os.Unsetenv("HOME"),
+		os.Unsetenv("SF_CLIENT_CONFIG_FILE"),
+		// Otherwise the driver logs the errors that it also returns, with the text of statements.
+		sf.GetLogger().SetLogLevel("OFF"),
+	)
 }
 
 // Close ends the sessions. It gives up after two seconds: Snowflake also ends the sessions of clients
