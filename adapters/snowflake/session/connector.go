@@ -25,11 +25,12 @@ type connector struct {
 	version string
 	tracer  trace.Tracer
 	params  atomic.Pointer[map[string]string] // of new sessions
+	healthy func() bool                       // the last call had a reply from Snowflake
 }
 
 func newConnector(o Options) *connector {
 	c := &connector{
-		auth: o.Auth, version: o.Version, tracer: newTracer(o.Traces),
+		auth: o.Auth, version: o.Version, tracer: newTracer(o.Traces), healthy: func() bool { return true },
 		config: sf.Config{
 			Account: o.Account, Host: o.Host, Port: o.Port, Protocol: o.Protocol,
 			Database: o.Database, Schema: o.Schema, Warehouse: o.Warehouse, Role: o.Role,
@@ -63,12 +64,33 @@ func (c *connector) setParameters(more map[string]string) {
 // Driver implements [driver.Connector].
 func (c *connector) Driver() driver.Driver { return sf.SnowflakeDriver{} }
 
-// Connect implements [driver.Connector]. It logs in. If that fails, the statement that needed the
-// connection was not sent.
+// loginPause is how long Connect waits before it repeats a login that broke.
+const loginPause = 100 * time.Millisecond
+
+// Connect implements [driver.Connector]. It logs in. It repeats a login that broke, once, unless other calls have
+// failed too. If it fails, the statement that needed the connection was not sent.
 func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 	start := time.Now()
 	ctx, span := c.tracer.Start(ctx, "LOGIN", trace.WithSpanKind(trace.SpanKindClient))
-	defer func() { endSpan(span, nil, err) }()
+	defer func() {
+		endSpan(span, nil, err)
+		requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)})
+	}()
+	opened, err := c.login(ctx)
+	if err != nil && broke(err) && c.healthy() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(loginPause):
+			opened, err = c.login(ctx)
+		}
+	}
+	if err != nil {
+		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
+	}
+	return opened, nil
+}
+
+func (c *connector) login(ctx context.Context) (*conn, error) {
 	params := c.params.Load()
 	config := c.config
 	config.Params = map[string]*string{}
@@ -76,14 +98,19 @@ func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
 		config.Params[name] = &value
 	}
 	if err := c.auth.readToken(&config); err != nil {
-		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
+		return nil, err
 	}
 	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withCall(ctx, new(call)))
-	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)})
 	if err != nil {
-		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
+		return nil, err
 	}
 	return &conn{Conn: inner, connector: c, params: params}, nil
+}
+
+// broke reports whether a login failed without an answer from Snowflake, so that the next one may succeed. A gateway
+// that limits requests (429) must not get another one.
+func broke(err error) bool {
+	return !errors.As(err, new(*sf.SnowflakeError)) && !errors.Is(err, badStatus(http.StatusTooManyRequests))
 }
 
 // conn is a session. It reports a session that has ended as driver.ErrBadConn, so that database/sql takes

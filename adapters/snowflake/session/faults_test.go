@@ -322,6 +322,53 @@ func TestATokenThatCannotBeReadStopsOnlyNewSessions(t *testing.T) {
 	assert.Zero(t, f.notes())
 }
 
+func TestALoginThatBreaksIsRepeatedOnce(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fault    snowflaketest.Fault
+		times    int64
+		wantErr  error
+		requests int
+	}{
+		"reset":                {snowflaketest.Fault{Drop: true}, 1, nil, 2},
+		"cut off":              {snowflaketest.Fault{Truncate: true}, 1, nil, 2},
+		"502":                  {snowflaketest.Fault{Status: http.StatusBadGateway}, 1, nil, 2},
+		"a page of a gateway":  {snowflaketest.Fault{Status: http.StatusOK, Body: "<html>"}, 1, nil, 2},
+		"reset, twice":         {snowflaketest.Fault{Drop: true}, 2, domain.ErrUnavailable, 2},
+		"429":                  {snowflaketest.Fault{Status: http.StatusTooManyRequests}, 1, domain.ErrUnavailable, 1},
+		"refused by Snowflake": {snowflaketest.Fault{Code: "390100"}, 1, domain.ErrUnavailable, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for what, call := range map[string]func(*fixture) error{
+				"a read":        func(f *fixture) error { return f.read(t.Context()) },
+				"a write":       func(f *fixture) error { return f.write(t.Context(), "new") },
+				"a transaction": func(f *fixture) error { return f.transact(t.Context(), "new") },
+			} {
+				f := newFixture(t)
+				f.server.Restart() // the session ends
+				var left atomic.Int64
+				left.Store(tt.times)
+				f.server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
+					if r.Path == snowflaketest.LoginPath && left.Add(-1) >= 0 {
+						return &tt.fault
+					}
+					return nil
+				})
+				assert.ErrorIs(t, call(f), tt.wantErr, what)
+				assert.Len(t, f.logins(), tt.requests, what)
+			}
+		})
+	}
+	t.Run("not while other calls fail", func(t *testing.T) {
+		f := newFixture(t)
+		f.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Drop: true} })
+		for range 3 {
+			assert.Error(t, f.read(t.Context()))
+		}
+		assert.Len(t, f.logins(), 2, "the first call used a session")
+	})
+}
+
 func TestAGatewayThatRefusesOpensTheBreaker(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]snowflaketest.Fault{

@@ -71,6 +71,7 @@ func Open(o Options) (*DB, error) {
 		limiter: NewLimiter(o.Connections, WaitersPerConnection*o.Connections, maxWait),
 		breaker: newBreaker(),
 	}
+	c.healthy = func() bool { return d.breaker.Counts().ConsecutiveFailures == 0 }
 	d.pool.SetMaxOpenConns(o.Connections)
 	d.pool.SetMaxIdleConns(o.Connections) // fewer would log in again and again
 	d.pool.SetConnMaxIdleTime(15 * time.Minute)
