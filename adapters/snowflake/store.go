@@ -35,14 +35,15 @@ var _ ports.Store = (*Store)(nil)
 // Open returns the store. It does not connect: Snowflake may be unavailable. [Store.Check] finds out. It
 // sets RetryFresh and MissingHint of the options.
 func Open(o session.Options) (*Store, error) {
+	waiting := session.WaitersPerConnection * o.Connections
 	s := &Store{
 		schema: o.Schema, timeout: o.RequestTimeout, changes: map[string]*session.Limiter{},
 		// Only one transaction can hold the lock. The others wait here, where they take no connection away
 		// from reads.
-		locking: session.NewLimiter(1, session.WaitersPerConnection*o.Connections, o.RequestTimeout/2),
+		locking: session.NewLimiter(1, waiting, o.RequestTimeout/2),
 	}
 	for _, table := range []string{users.name, items.name} {
-		s.changes[table] = session.NewLimiter(changesPerTable, session.WaitersPerConnection*o.Connections, o.RequestTimeout/2)
+		s.changes[table] = session.NewLimiter(changesPerTable, waiting, o.RequestTimeout/2)
 	}
 	o.RetryFresh, o.MissingHint = s.mayBeBehind, runSetup
 	var err error
