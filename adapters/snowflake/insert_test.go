@@ -48,6 +48,17 @@ func TestAnInsertWhoseReplyIsLostIsSentOnceAndFound(t *testing.T) {
 	}
 }
 
+func TestAnInsertInATransactionIsSentOnceAndRolledBackIfItsReplyIsLost(t *testing.T) {
+	f := newFixture(t)
+	f.server.Intercept(breaks(1, "INSERT INTO users", snowflaketest.Fault{After: true, Drop: true}))
+	err := f.createUser(t.Context())
+	assert.ErrorIs(t, err, domain.ErrUnavailable)
+	assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown, "nothing takes effect without a COMMIT")
+	assert.Equal(t, 1, f.sent("INSERT INTO users"))
+	assert.Equal(t, 2, f.users())
+	assert.NoError(t, f.createUser(t.Context()), "the lock is free")
+}
+
 func TestAnInsertThatIsNotFoundUntilTheDeadlineHasAnUnknownOutcome(t *testing.T) {
 	forEachInsert(t, func(t *testing.T, f *fixture, table string, add func(context.Context) error, rows func() int) {
 		before := rows()

@@ -96,13 +96,11 @@ func (s *Store) write(ctx context.Context, st session.Statement, diagnose diagno
 	}))
 }
 
-// insert executes st, an INSERT of a row with a new id, outside a transaction. INSERTs do not wait for each other,
-// so st is sent once. If its reply is lost, the outcome is known when the row is there: insert looks for it until
-// ctx ends.
+// insert executes st, an INSERT of a row with a new id, outside a transaction. If its reply is lost, insert looks for
+// the row until ctx ends. It succeeds if the row is there.
 func (s *Store) insert(ctx context.Context, table, id string, st session.Statement, diagnose diagnosis) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	st.Once = true
 	err := s.write(ctx, st, diagnose)
 	if errors.Is(err, domain.ErrOutcomeUnknown) && s.appears(ctx, table, id) {
 		return nil

@@ -120,7 +120,8 @@ func (t table[E]) without(name string) table[E] {
 	return t
 }
 
-// insert returns an INSERT of e for the one row that from selects, or for none.
+// insert returns an INSERT of e for the one row that from selects, or for none. INSERTs do not wait for each other,
+// so a repetition could add the row twice.
 func (t table[E]) insert(e E, from string, fromArgs ...any) session.Statement {
 	args := make([]any, len(t.columns))
 	for i, c := range t.columns {
@@ -131,6 +132,7 @@ func (t table[E]) insert(e E, from string, fromArgs ...any) session.Statement {
 			"SELECT ?" + strings.Repeat(", ?", len(args)-1) + "\n" +
 			from,
 		Args: append(args, fromArgs...),
+		Once: true,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,4 +177,21 @@ func TestA6CheckFindsTheKindOfTablesAndTheConsistency(t *testing.T) {
 	t.Logf("A6: %+v", found)
 	assert.False(t, found.Hybrid)
 	assert.NotEqual(t, "unknown", found.Consistency, "the role may not read it; the service says so at start")
+}
+
+func TestA9ALoginSetsTheSessionParameters(t *testing.T) {
+	d, err := session.Open(options)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = d.Close() })
+	for name, want := range map[string]string{
+		"AUTOCOMMIT": "true", "TRANSACTION_ABORT_ON_ERROR": "true", "LOCK_TIMEOUT": "14", "ROWS_PER_RESULTSET": "0",
+		"DEFAULT_NULL_ORDERING": "LAST", "TIMEZONE": "UTC", "TIMESTAMP_INPUT_FORMAT": "AUTO", "STRICT_JSON_OUTPUT": "true",
+	} {
+		rows, err := session.Read(t.Context(), d, func(ctx context.Context, c session.Conn) ([][]string, error) {
+			return c.Show(ctx, "SHOW PARAMETERS LIKE '"+name+"' IN SESSION", "value")
+		})
+		require.NoError(t, err)
+		require.Len(t, rows, 1, name)
+		assert.True(t, strings.EqualFold(want, rows[0][0]), "A9: %s is %s", name, rows[0][0])
+	}
 }
