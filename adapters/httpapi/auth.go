@@ -55,14 +55,19 @@ func network(ip string) string {
 	return netip.PrefixFrom(addr, 64).Masked().String()
 }
 
-// Login implements POST /auth/login (RFC 6749 §4.3).
+// tokenPath returns the path of the token endpoint.
+func (s *Server) tokenPath() string { return s.Prefix + "/auth/login" }
+
+const codeUnsupportedGrant = "unsupported_grant_type" // RFC 6749 §5.2
+
+// Login implements POST /auth/login, the token endpoint (RFC 6749 §4.3).
 func (s *Server) Login(c echo.Context) error {
 	form := bodyOf(c)
 	if err := form.err(); err != nil {
 		return err
 	}
 	if grant := form.text("grant_type"); grant != "" && grant != "password" {
-		return failure(http.StatusBadRequest, "unsupported_grant_type", "grant_type must be password, or left out")
+		return failure(http.StatusBadRequest, codeUnsupportedGrant, "grant_type must be password, or left out")
 	}
 	token, err := s.Auth.SignIn(c.Request().Context(), form.text("username"), form.text("password"), s.sourceOf(c))
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -100,8 +99,7 @@ func (v value) bool() bool {
 func readBody(c echo.Context, mediaType string) (any, error) {
 	r := c.Request()
 	got, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
-	charset := params["charset"]
-	if err != nil || got != mediaType || charset != "" && !strings.EqualFold(charset, "utf-8") {
+	if err != nil || got != mediaType || !isUTF8(params["charset"]) {
 		return nil, unsupportedMediaType("the body must be " + mediaType + " in UTF-8")
 	}
 	coding := r.Header.Get(echo.HeaderContentEncoding)
@@ -119,6 +117,11 @@ func readBody(c echo.Context, mediaType string) (any, error) {
 		return decodeForm(raw)
 	}
 	return decodeJSON(raw)
+}
+
+// isUTF8 reports whether charset is absent or UTF-8. Clients also write utf8 and utf_8.
+func isUTF8(charset string) bool {
+	return charset == "" || strings.EqualFold(strings.NewReplacer("-", "", "_", "").Replace(charset), "utf8")
 }
 
 func unsupportedMediaType(detail string) error {
@@ -153,10 +156,8 @@ func decodeJSON(raw []byte) (any, error) {
 	return v, nil
 }
 
-// isFormName matches the names that a form field can have (RFC 6749 §8.2).
-var isFormName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`).MatchString
-
-// decodeForm decodes a form. It refuses a repeated field. It omits a field without a value (RFC 6749 §3.2).
+// decodeForm decodes a form. It refuses a repeated field. It omits a field without a value. The reader of the
+// form ignores fields that it does not know (RFC 6749 §3.2).
 func decodeForm(raw []byte) (any, error) {
 	errNoForm := malformed("the body is not a urlencoded form")
 	form, err := url.ParseQuery(string(raw))
@@ -165,11 +166,11 @@ func decodeForm(raw []byte) (any, error) {
 	}
 	fields := make(map[string]any, len(form))
 	for name, values := range form {
-		// If a client sends JSON as a form, a part of the password can become a name, and a 422 shows names.
-		if !isFormName(name) {
+		// Such a name is the beginning of a JSON or XML document that was sent as a form.
+		if strings.ContainsAny(name, `{"<`) {
 			return nil, errNoForm
 		}
-		if len(values) > 1 || !utf8.ValidString(values[0]) {
+		if len(values) > 1 || !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
 			return nil, malformed("each form field must be given only once, in valid UTF-8")
 		}
 		if values[0] != "" {

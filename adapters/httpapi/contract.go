@@ -90,14 +90,16 @@ func newOperation(item *openapi3.PathItem, op *openapi3.Operation) *operation {
 // domainFormats are the formats of strings that a parser of package domain checks.
 var domainFormats = []string{"email", "password", "text"}
 
-// leaveMeaningToDomain removes the lengths of these strings from the schemas that validate requests. The
+// leaveMeaningToDomain removes the rules of these strings from the schemas that validate requests. The
 // published document has them, but only the parsers check them.
 func leaveMeaningToDomain(doc *openapi3.T) {
 	for _, schema := range doc.Components.Schemas {
 		if s := schema.Value; slices.Contains(domainFormats, s.Format) {
-			s.MinLength, s.MaxLength = 0, nil
+			s.MinLength, s.MaxLength, s.Pattern, s.Not = 0, nil, "", nil
 		}
 	}
+	// Another grant type has a code of its own, see [Server.Login].
+	doc.Components.Schemas["Login"].Value.Properties["grant_type"].Value.Enum = nil
 }
 
 // guard authenticates and validates the requests for operations of the document. It passes requests for

@@ -155,13 +155,12 @@ func TestEveryHandlerRefusesAFieldThatOnlyADomainParserRefuses(t *testing.T) {
 func TestEveryHandlerRefusesAnUnknownField(t *testing.T) {
 	s, _ := newServer(t, useCases{})
 	for route, op := range s.contract.operations {
-		if op.schema == nil {
-			continue
+		if op.mediaType != echo.MIMEApplicationJSON {
+			continue // a form is ignored where it is unknown (RFC 6749 §3.2)
 		}
 		t.Run(route.method+" "+route.path, func(t *testing.T) {
-			body := map[string]string{echo.MIMEApplicationJSON: `{"unknown":1}`, echo.MIMEApplicationForm: "unknown=1"}[op.mediaType]
 			path := strings.Replace(route.path, ":id", "0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f", 1)
-			w := send(s, route.method, path, strings.NewReader(body), "Content-Type", op.mediaType)
+			w := send(s, route.method, path, strings.NewReader(`{"unknown":1}`))
 			require.Equal(t, http.StatusUnprocessableEntity, w.Code, w.Body)
 			assert.Contains(t, *problem(t, w).Errors, FieldError{"body.unknown", "is not a known field"})
 		})

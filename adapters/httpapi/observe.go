@@ -97,7 +97,7 @@ func (s *Server) setHeaders(c echo.Context, data *requestData) {
 		h.Set(echo.HeaderConnection, "close") // the client's next request goes to another instance
 	}
 	// The time of a sign-in would tell which accounts exist.
-	if s.ServerTiming && c.Path() != s.Prefix+"/auth/login" {
+	if s.ServerTiming && c.Path() != s.tokenPath() {
 		c.Response().Before(func() { setServerTiming(h, data.Cost()) })
 	}
 }

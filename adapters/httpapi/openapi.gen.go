@@ -67,8 +67,14 @@ type Problem struct {
 	Code string `json:"code"`
 
 	// Detail An explanation for people.
-	Detail string        `json:"detail"`
-	Errors *[]FieldError `json:"errors,omitempty"`
+	Detail string `json:"detail"`
+
+	// Error Only from `/auth/login`, for OAuth libraries (RFC 6749 §5.2): `invalid_grant`, `unsupported_grant_type`, `invalid_request`, and from §4.1.2.1 `temporarily_unavailable` (429, 503) and `server_error`.
+	Error *string `json:"error,omitempty"`
+
+	// ErrorDescription An explanation in ASCII. Only beside `error`.
+	ErrorDescription *string       `json:"error_description,omitempty"`
+	Errors           *[]FieldError `json:"errors,omitempty"`
 
 	// RequestId The same as in the header `X-Request-ID` and in the log.
 	RequestId string `json:"request_id"`
@@ -152,7 +158,7 @@ type ListItemsParams struct {
 	// Limit Largest number of rows to return.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with `skip`.
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with a `skip` above 0. An empty one means the first page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Count Return the number of all rows; `false` saves its cost.
@@ -179,7 +185,7 @@ type ListUsersParams struct {
 	// Limit Largest number of rows to return.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with `skip`.
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with a `skip` above 0. An empty one means the first page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Count Return the number of all rows; `false` saves its cost.

@@ -35,11 +35,12 @@ func pageRequest(list byte, p listParams) (domain.PageRequest, error) {
 		Limit: valueOr(p.Limit, defaultLimit),
 		Count: valueOr(p.Count, true),
 	}
-	if p.Cursor == nil {
+	if valueOr(p.Cursor, "") == "" {
 		return page, nil
 	}
-	if p.Skip != nil {
-		return page, invalid(FieldError{"query.cursor", "cannot be used together with skip"})
+	// Generated clients and Swagger UI send defaults: skip=0 says nothing.
+	if page.Skip > 0 {
+		return page, invalid(FieldError{"query.cursor", "cannot be used together with a skip above 0"})
 	}
 	after, ok := decodeCursor(list, *p.Cursor)
 	if !ok {

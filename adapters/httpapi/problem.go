@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -104,6 +105,38 @@ func problemOf(err error) Problem {
 	return p
 }
 
+// addOAuthError adds the fields of an error of the token endpoint to p. OAuth libraries read them, and take a
+// reply without them for a token.
+func addOAuthError(p *Problem) {
+	code, description := "invalid_request", p.Detail
+	switch {
+	case p.Code == domain.ErrBadCredentials.Code:
+		code = "invalid_grant"
+	case p.Code == codeUnsupportedGrant:
+		code = p.Code
+	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusServiceUnavailable:
+		code = "temporarily_unavailable" // RFC 6749 §5.2 has no such code; this one is from §4.1.2.1
+	case p.Status >= http.StatusInternalServerError:
+		code = "server_error" // also from §4.1.2.1
+	}
+	if p.Errors != nil {
+		for _, fault := range *p.Errors {
+			description += "; " + fault.Location + " " + fault.Message
+		}
+	}
+	p.Error, p.ErrorDescription = &code, &description
+}
+
+// statusClientLeft is the status of a request whose client closed the connection before the reply. No client
+// sees it; logs and metrics do. Other servers use the same number.
+const statusClientLeft = 499
+
+// clientLeft reports whether p is only the consequence of a client that closed its connection.
+func clientLeft(ctx context.Context, err error, p Problem) bool {
+	return errors.Is(ctx.Err(), context.Canceled) &&
+		(p.Status == http.StatusServiceUnavailable || errors.Is(err, context.Canceled))
+}
+
 // writeProblem replies with the problem document for err. It is Echo's error handler.
 func (s *Server) writeProblem(err error, c echo.Context) {
 	data := dataOf(c)
@@ -112,6 +145,13 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	data.err, data.code = err, p.Code
 	if c.Response().Committed {
 		return
+	}
+	if clientLeft(c.Request().Context(), err, p) {
+		data.code, c.Response().Status = "client_left", statusClientLeft
+		return
+	}
+	if c.Path() == s.tokenPath() {
+		addOAuthError(&p)
 	}
 
 	h := c.Response().Header()

@@ -128,6 +128,8 @@ func cors(origins []string) echo.MiddlewareFunc {
 		AllowHeaders: []string{
 			echo.HeaderAuthorization, headerXAuthorization, echo.HeaderContentType, headerIfMatch,
 			echo.HeaderXRequestID,
+			// Libraries add these: tracing (W3C Trace Context, W3C Baggage), and older clients in browsers.
+			"traceparent", "tracestate", "baggage", echo.HeaderXRequestedWith,
 		},
 		ExposeHeaders: []string{
 			headerETag, echo.HeaderLocation, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate, echo.HeaderXRequestID,

@@ -79,12 +79,12 @@ func TestABodyOfAnotherMediaTypeIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
-	for _, contentType := range []string{"application/json", "APPLICATION/JSON", "application/json; charset=UTF-8", `application/json;charset="utf-8"`} {
+	for _, contentType := range []string{"application/json", "APPLICATION/JSON", "application/json; charset=UTF-8", `application/json;charset="utf-8"`, "application/json; charset=utf8", "application/json; charset=UTF_8"} {
 		admin.request("POST", "/items/", `{"title":"x"}`, "Content-Type", contentType).is(http.StatusCreated)
 	}
 	for _, contentType := range []string{
 		"", "application/xml", "text/xml", "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
-		"application/json; charset=latin1", "application/json, text/plain", "application/jsonp", "*/*", ";",
+		"application/json; charset=latin1", "application/json; charset=utf-16", "application/json, text/plain", "application/jsonp", "*/*", ";",
 	} {
 		for _, body := range []string{`{"title":"x"}`, `<NewItem><title>x</title></NewItem>`, "title=x"} {
 			admin.request("POST", "/items/", body, "Content-Type", contentType).refused(http.StatusUnsupportedMediaType, "unsupported_media_type")
@@ -150,13 +150,14 @@ func TestTheSignInFormIsReadStrictly(t *testing.T) {
 	good := signInForm(adminEmail, adminPassword).Encode()
 	for _, more := range []string{
 		"", "&grant_type=password", "&grant_type=", "&scope=", "&scope=a+b&client_id=x&client_secret=y", "&",
+		"&remember=1&USERNAME=x", "&device[name]=x&=", "&audience=%00", // unknown (RFC 6749 §3.2)
 	} {
 		r := post(good + more).is(http.StatusOK)
 		assert.Equal(t, "bearer", r.field("token_type"))
 		assert.Equal(t, 3600.0, r.field("expires_in"))
 	}
 	for _, more := range []string{
-		"&username=x", "&password=x", "&grant_type=password&grant_type=password", // repeated
+		"&username=x", "&password=x", "&grant_type=password&grant_type=password", "&x=1&x=2", // repeated
 		"&scope=%zz", "&scope=%", "&scope=%ff", "&%ff=1", "&a;b", // unreadable
 	} {
 		post(good+more).refused(http.StatusBadRequest, "malformed")
@@ -171,8 +172,43 @@ func TestTheSignInFormIsReadStrictly(t *testing.T) {
 	for _, grant := range []string{"client_credentials", "refresh_token", "PASSWORD", "password "} {
 		post(good+"&grant_type="+url.QueryEscape(grant)).refused(http.StatusBadRequest, "unsupported_grant_type")
 	}
-	post(good+"&remember=1&USERNAME=x").faulted("body.remember", "body.USERNAME")
 	post("").faulted("body.username", "body.password")
 	post("username=&password=").faulted("body.username", "body.password")
-	post("username=x&password=&nonsense=1").faulted("body.password", "body.nonsense")
+	post("username=x&password=&nonsense=1").faulted("body.password")
+}
+
+func TestEveryProblemOfTheTokenEndpointIsAnErrorForOAuthLibraries(t *testing.T) {
+	t.Parallel()
+	r := newService(t)
+	c := r.client(t)
+	for name, tt := range map[string]struct {
+		send   func() reply
+		status int
+		want   string
+	}{
+		"a wrong password": {func() reply {
+			return c.request("POST", "/auth/login", signInForm(adminEmail, "wrong"))
+		}, http.StatusUnauthorized, "invalid_grant"},
+		"another grant": {func() reply {
+			return c.request("POST", "/auth/login", url.Values{"username": {"x"}, "password": {"x"}, "grant_type": {"implicit"}})
+		}, http.StatusBadRequest, "unsupported_grant_type"},
+		"a repeated field": {func() reply {
+			return c.request("POST", "/auth/login", url.Values{"username": {"x", "y"}})
+		}, http.StatusBadRequest, "invalid_request"},
+		"a missing field":    {func() reply { return c.request("POST", "/auth/login", url.Values{}) }, http.StatusUnprocessableEntity, "invalid_request"},
+		"another media type": {func() reply { return c.request("POST", "/auth/login", fields{}) }, http.StatusUnsupportedMediaType, "invalid_request"},
+		"a limit on attempts": {func() reply {
+			return repeated(func() reply { return c.request("POST", "/auth/login", signInForm("ann@example.com", "wrong")) })
+		}, http.StatusTooManyRequests, "temporarily_unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reply := tt.send().is(tt.status)
+			assert.Equal(t, tt.want, reply.text("error"))
+			assert.Regexp(t, `^[\x20-\x21\x23-\x5b\x5d-\x7e]+$`, reply.text("error_description"), "RFC 6749 §5.2")
+			assert.Contains(t, reply.text("error_description"), reply.text("detail"))
+		})
+	}
+	assert.Contains(t, c.request("POST", "/auth/login", url.Values{}).text("error_description"), "body.username is missing")
+	other := c.request("GET", "/users/me", nil).is(http.StatusUnauthorized)
+	assert.NotContains(t, string(other.body), `"error"`)
 }

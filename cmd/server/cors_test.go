@@ -57,7 +57,7 @@ func TestConfiguredOriginsCanReadReplies(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "POST", "PATCH", "DELETE"} {
 		assert.Contains(t, preflight.header.Get("Access-Control-Allow-Methods"), method)
 	}
-	for _, header := range []string{"Authorization", "X-Authorization", "Content-Type", "If-Match", "X-Request-ID"} {
+	for _, header := range []string{"Authorization", "X-Authorization", "Content-Type", "If-Match", "X-Request-ID", "traceparent", "tracestate", "baggage", "X-Requested-With"} {
 		assert.Contains(t, strings.ToLower(preflight.header.Get("Access-Control-Allow-Headers")), strings.ToLower(header))
 	}
 

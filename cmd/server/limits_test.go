@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -214,4 +215,8 @@ func TestARequestEndsWhenItsTimeIsUpOrItsClientLeaves(t *testing.T) {
 	fmt.Fprintf(conn, "GET /api/v1/items/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", c.token)
 	conn.Close()
 	assert.ErrorIs(t, <-ended, context.Canceled)
+	r.waitUntilLogged(t, "request", 2)
+	line := r.logs.FilterMessage("request").All()[1]
+	assert.Equal(t, zapcore.InfoLevel, line.Level, "a client that leaves is no fault of the service")
+	assert.Equal(t, []any{int64(499), "client_left"}, []any{line.ContextMap()["status"], line.ContextMap()["code"]})
 }

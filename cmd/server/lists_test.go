@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -86,7 +88,7 @@ func TestAListRefusesInvalidParameters(t *testing.T) {
 			"count=perhaps": {"query.count"}, "count=": {"query.count"}, "count=2": {"query.count"},
 			"limit=1&limit=1": {"query.limit"}, "count=true&count=false": {"query.count"}, "cursor=a&cursor=a": {"query.cursor"},
 			"limit=0&skip=-1&count=x": {"query.limit", "query.skip", "query.count"},
-			"cursor=":                 {"query.cursor"}, "cursor=x": {"query.cursor"}, "cursor=%F0%9F%98%80": {"query.cursor"},
+			"cursor=x":                {"query.cursor"}, "cursor=%F0%9F%98%80": {"query.cursor"},
 		} {
 			admin.request("GET", list+"?"+query, nil).faulted(faults...)
 		}
@@ -141,7 +143,7 @@ func TestACursorIsValidOnlyForTheListThatMadeIt(t *testing.T) {
 
 	admin.request("GET", "/items/?cursor="+users, nil).faulted("query.cursor")
 	admin.request("GET", "/users/?cursor="+items, nil).faulted("query.cursor")
-	admin.request("GET", "/items/?skip=0&cursor="+items, nil).faulted("query.cursor")
+	admin.request("GET", "/items/?skip=1&cursor="+items, nil).faulted("query.cursor")
 	for i := range items {
 		other := "A"
 		if items[i:i+1] == other {
@@ -155,5 +157,34 @@ func TestACursorIsValidOnlyForTheListThatMadeIt(t *testing.T) {
 		items + "A", items[1:], items + "=", items + "%0A", strings.ToLower(items), base64.RawURLEncoding.EncodeToString(slices.Concat(raw, raw)), "null", "0",
 	} {
 		admin.request("GET", "/items/?cursor="+tampered, nil).faulted("query.cursor")
+	}
+}
+
+func TestSendingADocumentedDefaultChangesNothing(t *testing.T) {
+	t.Parallel()
+	admin := newService(t).admin(t)
+	admin.newItems(3)
+	cursor := admin.request("GET", "/items/?limit=1", nil).is(http.StatusOK).text("next_cursor")
+	for _, list := range operations() {
+		defaults := url.Values{}
+		for _, p := range list.Parameters {
+			if value := p.Value.Schema.Value.Default; value != nil {
+				defaults.Set(p.Value.Name, fmt.Sprint(value))
+			}
+		}
+		if list.OperationID != "listItems" {
+			continue
+		}
+		require.Len(t, defaults, 3, "skip, limit and count have a default")
+		for _, sent := range []url.Values{{}, {"cursor": {cursor}}, {"cursor": {""}}} {
+			plain := admin.request("GET", "/items/?"+sent.Encode(), nil).is(http.StatusOK)
+			maps.Copy(sent, defaults)
+			assert.Equal(t, string(plain.body), string(admin.request("GET", "/items/?"+sent.Encode(), nil).is(http.StatusOK).body), sent)
+		}
+	}
+	with := admin.request("POST", "/users/", fields{"email": "a@example.com", "password": goodPassword, "is_active": true, "is_superuser": false, "full_name": nil}).is(http.StatusCreated)
+	without := admin.request("POST", "/users/", fields{"email": "b@example.com", "password": goodPassword}).is(http.StatusCreated)
+	for _, field := range []string{"is_active", "is_superuser", "full_name"} {
+		assert.Equal(t, without.field(field), with.field(field), field)
 	}
 }
