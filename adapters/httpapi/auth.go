@@ -73,7 +73,7 @@ func (s *Server) Login(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, Token{
+	return writeStatus(c, http.StatusOK, Token{
 		AccessToken: token.Value, TokenType: Bearer, ExpiresIn: int(token.ExpiresIn.Seconds()),
 	})
 }

@@ -52,7 +52,7 @@ func (s *Server) ListItems(c echo.Context, params ListItemsParams) error {
 	if err != nil {
 		return err
 	}
-	return writePage(c, itemCursor, itemFields, page)
+	return writePage(s, c, itemCursor, itemFields, page)
 }
 
 // CreateItem implements POST /items/.
@@ -65,8 +65,8 @@ func (s *Server) CreateItem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, s.Prefix+"/items/"+i.ID)
-	return writeEntity(c, http.StatusCreated, itemFields, i.Version, i)
+	c.Response().Header().Set(echo.HeaderLocation, locationOf(c, "items", i.ID))
+	return writeEntity(s, c, http.StatusCreated, itemFields, i.Version, i)
 }
 
 // GetItem implements GET /items/{id}.
@@ -75,7 +75,7 @@ func (s *Server) GetItem(c echo.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, itemFields, i.Version, i)
+	return writeEntity(s, c, http.StatusOK, itemFields, i.Version, i)
 }
 
 // UpdateItem implements PATCH /items/{id}.
@@ -92,7 +92,7 @@ func (s *Server) UpdateItem(c echo.Context, id ID, params UpdateItemParams) erro
 	if err != nil {
 		return err
 	}
-	return writeEntity(c, http.StatusOK, itemFields, i.Version, i)
+	return writeEntity(s, c, http.StatusOK, itemFields, i.Version, i)
 }
 
 // DeleteItem implements DELETE /items/{id}.

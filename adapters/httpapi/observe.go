@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -137,7 +138,7 @@ func (s *Server) logRequest(c echo.Context, data *requestData, took time.Duratio
 	}
 	if data.err != nil {
 		fields = append(fields, zap.String("code", data.code))
-		if level > zapcore.InfoLevel {
+		if level > zapcore.InfoLevel || errors.As(data.err, new(*cutError)) {
 			fields = append(fields, zap.Error(data.err))
 		}
 	}

@@ -155,7 +155,7 @@ type ListItemsParams struct {
 	// Skip Number of rows to skip.
 	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
 
-	// Limit Largest number of rows to return.
+	// Limit Largest number of rows to return. A page over 8 MiB is 422 `page_too_large`, which names a limit that fits.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with a `skip` above 0. An empty one means the first page.
@@ -182,7 +182,7 @@ type ListUsersParams struct {
 	// Skip Number of rows to skip.
 	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
 
-	// Limit Largest number of rows to return.
+	// Limit Largest number of rows to return. A page over 8 MiB is 422 `page_too_large`, which names a limit that fits.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with a `skip` above 0. An empty one means the first page.

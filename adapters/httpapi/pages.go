@@ -41,13 +41,50 @@ const (
 type asset struct {
 	path      string
 	mediaType string
-	content   func() []byte
-	gzipped   bool   // whether content is compressed
+	encodings func() (encodings, error)
 	policy    string // replaces the Content-Security-Policy of all other replies
 }
 
-// registerPages registers the pages, the files that they load, and the API document. No link names a
-// host, so the pages work behind a gateway under any host name.
+// encodings are the two forms of an asset. They are made once, at the first request, so that no request costs
+// more than the bytes that it sends.
+type encodings struct {
+	plain   []byte
+	gzipped []byte // nil if the asset is too small
+	etag    string // weak, because both forms share it (RFC 9110 §8.8.1)
+}
+
+// plainAsset returns the encodings of a file.
+func plainAsset(content []byte) func() (encodings, error) {
+	return sync.OnceValues(func() (encodings, error) {
+		e := encodings{plain: content, etag: weakTag(content)}
+		if len(content) < compressible {
+			return e, nil
+		}
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err := w.Write(content)
+		err = errors.Join(err, w.Close())
+		e.gzipped = b.Bytes()
+		return e, err
+	})
+}
+
+// gzippedAsset returns the encodings of a file that is embedded in compressed form.
+func gzippedAsset(content []byte) func() (encodings, error) {
+	return sync.OnceValues(func() (encodings, error) {
+		r, err := gzip.NewReader(bytes.NewReader(content))
+		if err != nil {
+			return encodings{}, err
+		}
+		plain, err := io.ReadAll(r)
+		return encodings{plain, content, weakTag(content)}, err
+	})
+}
+
+func weakTag(content []byte) string { return fmt.Sprintf(`W/"%x"`, sha256.Sum256(content)) }
+
+// registerPages registers the pages, the files that they load, and the API document. Every address in them is
+// relative, so they work behind a gateway under any host name and path.
 func (s *Server) registerPages(open *openRoutes) error {
 	var failed error
 	read := func(fsys fs.FS, name string) []byte {
@@ -55,95 +92,117 @@ func (s *Server) registerPages(open *openRoutes) error {
 		failed = errors.Join(failed, err)
 		return content
 	}
-	as := func(content []byte) func() []byte { return func() []byte { return content } }
-	file := func(fsys fs.FS, name string) func() []byte { return as(read(fsys, name)) }
-	// Not html/template: it calls methods by name. The linker would have to keep all methods of all
-	// types, which makes the binary 11.7 MB larger.
-	fill := strings.NewReplacer(
-		"{{name}}", html.EscapeString(s.Name),
-		"{{version}}", html.EscapeString(s.Version),
-		"{{storage}}", html.EscapeString(s.Storage),
-		"{{prefix}}", html.EscapeString(s.Prefix))
-	page := func(name string) func() []byte { return as([]byte(fill.Replace(string(read(s.Pages, name))))) }
+	file := func(name string) func() (encodings, error) { return plainAsset(read(s.Pages, name)) }
+	page := func(name, folder string) func() (encodings, error) {
+		return plainAsset([]byte(s.fill(string(read(s.Pages, name)), folder)))
+	}
+	library := func(name string) func() (encodings, error) { return gzippedAsset(read(swagger.FS, name)) }
 
+	var assets []asset
+	folders := s.folders()
+	for _, folder := range folders {
+		assets = append(assets,
+			asset{path: folder + "/", mediaType: mimeHTML, encodings: page("index.html", folder), policy: indexPolicy},
+			asset{path: folder + "/static/style.css", mediaType: mimeCSS, encodings: file("style.css")},
+			asset{path: folder + "/static/index.js", mediaType: mimeJS, encodings: file("index.js")},
+			asset{path: folder + "/static/tool.css", mediaType: mimeCSS, encodings: file("tool.css")},
+			asset{path: folder + "/static/favicon.svg", mediaType: mimeSVG, encodings: file("favicon.svg")})
+	}
+	nearest := folders[len(folders)-1]
 	docs, reference := s.Prefix+"/docs", s.Prefix+"/redoc"
-	for _, a := range []asset{
-		{path: "/", mediaType: mimeHTML, content: page("index.html"), policy: indexPolicy},
-		{path: "/static/style.css", mediaType: mimeCSS, content: file(s.Pages, "style.css")},
-		{path: "/static/index.js", mediaType: mimeJS, content: file(s.Pages, "index.js")},
-		{path: "/static/tool.css", mediaType: mimeCSS, content: file(s.Pages, "tool.css")},
-		{path: "/static/favicon.svg", mediaType: mimeSVG, content: file(s.Pages, "favicon.svg")},
-		{path: s.Prefix + "/openapi.json", mediaType: echo.MIMEApplicationJSON, content: as(s.contract.json)},
-		{path: docs, mediaType: mimeHTML, content: page("docs.html"), policy: docsPolicy},
-		{path: docs + "/docs.js", mediaType: mimeJS, content: file(s.Pages, "docs.js")},
-		{path: docs + "/swagger-ui.css", mediaType: mimeCSS,
-			content: file(swagger.FS, "swagger-ui.css.gz"), gzipped: true},
-		{path: docs + "/swagger-ui-bundle.js", mediaType: mimeJS,
-			content: file(swagger.FS, "swagger-ui-bundle.js.gz"), gzipped: true},
-		{path: reference, mediaType: mimeHTML, content: page("redoc.html"), policy: redocPolicy},
-		{path: reference + "/redoc.js", mediaType: mimeJS, content: file(s.Pages, "redoc.js")},
-		{path: reference + "/redoc.standalone.js", mediaType: mimeJS, content: redocScript, gzipped: true},
-	} {
+	for _, a := range append(assets,
+		asset{path: s.Prefix + "/openapi.json", mediaType: echo.MIMEApplicationJSON, encodings: plainAsset(s.contract.json)},
+		asset{path: docs, mediaType: mimeHTML, encodings: page("docs.html", nearest), policy: docsPolicy},
+		asset{path: docs + "/docs.js", mediaType: mimeJS, encodings: file("docs.js")},
+		asset{path: docs + "/swagger-ui.css", mediaType: mimeCSS, encodings: library("swagger-ui.css.gz")},
+		asset{path: docs + "/swagger-ui-bundle.js", mediaType: mimeJS, encodings: library("swagger-ui-bundle.js.gz")},
+		asset{path: reference, mediaType: mimeHTML, encodings: page("redoc.html", nearest), policy: redocPolicy},
+		asset{path: reference + "/redoc.js", mediaType: mimeJS, encodings: file("redoc.js")},
+		asset{path: reference + "/redoc.standalone.js", mediaType: mimeJS, encodings: redocScript},
+	) {
 		open.GET(a.path, a.handler())
 	}
 	return failed
 }
 
-// redocScript returns ReDoc's script, compressed. The first call compresses it, which takes about 10 ms
-// for this megabyte.
-var redocScript = sync.OnceValue(func() []byte {
-	var b bytes.Buffer
-	// No error is possible: the level is valid, and writing to a buffer never fails.
-	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	_, _ = io.WriteString(w, redoc.JavaScript)
-	_ = w.Close()
-	return b.Bytes()
+// redocScript returns the encodings of ReDoc's script, which all servers of a process share.
+var redocScript = sync.OnceValues(func() (encodings, error) {
+	return plainAsset([]byte(redoc.JavaScript))()
 })
 
+// folders returns where the start page, its files and the probes are: at the root, and if the prefix is a folder
+// and /api/v1, in that folder. A gateway that serves the API there without changing paths then serves them too.
+func (s *Server) folders() []string {
+	if folder, found := strings.CutSuffix(s.Prefix, "/api/v1"); found && folder != "" {
+		return []string{"", folder}
+	}
+	return []string{""}
+}
+
+// fill replaces the placeholders of a page. folder is where the files are that the page loads.
+//
+// It is not html/template, which calls methods by name: the linker would have to keep all methods of all types,
+// which makes the binary 11.7 MB larger.
+func (s *Server) fill(page, folder string) string {
+	prefix := strings.TrimPrefix(s.Prefix, folder)
+	return strings.NewReplacer(
+		"{{name}}", html.EscapeString(s.Name),
+		"{{version}}", html.EscapeString(s.Version),
+		"{{storage}}", html.EscapeString(s.Storage),
+		"{{prefix}}", html.EscapeString(prefix), // as seen from the start page in the folder
+		"{{root}}", strings.Repeat("../", strings.Count(prefix, "/")), // the folder, as seen from /docs and /redoc
+	).Replace(page)
+}
+
 func (a asset) handler() echo.HandlerFunc {
-	// The tag is weak, because the compressed and the plain reply share it (RFC 9110 §8.8.1).
-	etagOf := sync.OnceValue(func() string { return fmt.Sprintf(`W/"%x"`, sha256.Sum256(a.content())) })
 	return func(c echo.Context) error {
+		e, err := a.encodings()
+		if err != nil {
+			return err
+		}
 		r, h := c.Request(), c.Response().Header()
 		h.Set(echo.HeaderCacheControl, "no-cache") // browsers keep it and revalidate it
-		etag := etagOf()
-		h.Set(headerETag, etag)
+		h.Set(headerETag, e.etag)
 		if a.policy != "" {
 			h.Set(echo.HeaderContentSecurityPolicy, a.policy)
 		}
-		if a.gzipped {
+		if e.gzipped != nil {
 			h.Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
 		}
-		if strings.Contains(r.Header.Get("If-None-Match"), etag) {
+		if strings.Contains(r.Header.Get("If-None-Match"), e.etag) {
 			return c.NoContent(http.StatusNotModified)
 		}
-		content := a.content()
-		switch {
-		case !a.gzipped:
-		case acceptsGzip(r):
+		content := e.plain
+		if e.gzipped != nil && acceptsGzip(r) {
+			content = e.gzipped
 			h.Set(echo.HeaderContentEncoding, "gzip")
-		default:
-			var err error
-			if content, err = gunzip(content); err != nil {
-				return err
-			}
 		}
-		h.Set(echo.HeaderContentLength, strconv.Itoa(len(content)))
-		return c.Blob(http.StatusOK, a.mediaType, content)
+		return sendBody(c, http.StatusOK, a.mediaType, len(content), slices.Chunk(content, pieceSize))
 	}
 }
 
-// acceptsGzip reports whether Accept-Encoding names gzip without a weight. It treats gzip with a weight
-// as not accepted, because a plain reply is always correct.
+// acceptsGzip reports whether the client prefers gzip to no compression (RFC 9110 §12.5.3).
 func acceptsGzip(r *http.Request) bool {
-	codings := strings.Split(strings.Join(r.Header.Values(echo.HeaderAcceptEncoding), ","), ",")
-	return slices.ContainsFunc(codings, func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), "gzip") })
-}
-
-func gunzip(content []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(content))
-	if err != nil {
-		return nil, err
+	weights := map[string]float64{}
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values(echo.HeaderAcceptEncoding), ","), ",") {
+		name, parameter, weighted := strings.Cut(coding, ";")
+		weight := 1.0
+		if weighted {
+			q := strings.TrimSpace(parameter)
+			parsed, err := strconv.ParseFloat(strings.TrimPrefix(strings.ToLower(q), "q="), 64)
+			if err != nil {
+				continue
+			}
+			weight = parsed
+		}
+		weights[strings.ToLower(strings.TrimSpace(name))] = weight
 	}
-	return io.ReadAll(r)
+	if w, named := weights["x-gzip"]; named {
+		weights["gzip"] = max(weights["gzip"], w)
+	}
+	gzip, named := weights["gzip"]
+	if !named {
+		gzip = weights["*"]
+	}
+	return gzip > 0 && gzip >= weights["identity"]
 }

@@ -110,7 +110,7 @@ func TestALibraryIsCompressedOnlyForClientsThatAcceptGzip(t *testing.T) {
 		t.Run(target, func(t *testing.T) {
 			plain := send(s, http.MethodGet, target, nil)
 			assert.Empty(t, plain.Header().Get(echo.HeaderContentEncoding))
-			for _, accepted := range []string{"gzip", "deflate, GZIP, br"} {
+			for _, accepted := range []string{"gzip", "deflate, GZIP, br", "gzip;q=0.5", "x-gzip", "*", "br, *;q=0.1", "gzip;q=0.5, identity;q=0.1"} {
 				w := send(s, http.MethodGet, target, nil, echo.HeaderAcceptEncoding, accepted)
 				assert.Equal(t, "gzip", w.Header().Get(echo.HeaderContentEncoding))
 				r, err := gzip.NewReader(w.Body)
@@ -119,7 +119,7 @@ func TestALibraryIsCompressedOnlyForClientsThatAcceptGzip(t *testing.T) {
 				require.NoError(t, err)
 				assert.True(t, bytes.Equal(plain.Body.Bytes(), unpacked), "compressed and plain must be the same file")
 			}
-			for _, refused := range []string{"br", "gzip;q=0", "identity"} {
+			for _, refused := range []string{"", "br", "gzip;q=0", "gzip; q=0.0", "identity", "*;q=0", "gzip;q=0, *", "gzip;q=0.5, identity", "gzip;q=x", "gzip;q=NaN"} {
 				w := send(s, http.MethodGet, target, nil, echo.HeaderAcceptEncoding, refused)
 				assert.Empty(t, w.Header().Get(echo.HeaderContentEncoding), refused)
 				assert.Equal(t, echo.HeaderAcceptEncoding, w.Header().Get(echo.HeaderVary), "a cache must keep the two apart")
@@ -184,7 +184,7 @@ func TestEveryLinkOfAPageLeadsSomewhere(t *testing.T) {
 	}
 }
 
-func TestThePublishedDocumentNamesTheServiceAndItsPrefix(t *testing.T) {
+func TestThePublishedDocumentNamesTheServiceAndNoPath(t *testing.T) {
 	var published struct {
 		Info    struct{ Title string }
 		Servers []struct{ URL string }
@@ -193,7 +193,7 @@ func TestThePublishedDocumentNamesTheServiceAndItsPrefix(t *testing.T) {
 	require.NoError(t, json.Unmarshal(send(newPages(t), http.MethodGet, "/v9/openapi.json", nil).Body.Bytes(), &published))
 	assert.Equal(t, hostile, published.Info.Title)
 	require.Len(t, published.Servers, 1)
-	assert.Equal(t, "/v9", published.Servers[0].URL)
+	assert.Equal(t, ".", published.Servers[0].URL, "relative to the address of the document")
 	assert.Contains(t, published.Paths, "/items/")
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -49,24 +50,28 @@ const (
 	readyz = "/readyz"
 )
 
-func isProbe(route string) bool { return route == livez || route == readyz }
+func isProbe(route string) bool { return strings.HasSuffix(route, livez) || strings.HasSuffix(route, readyz) }
 
 func (s *Server) registerProbes(open *openRoutes) {
-	open.GET(livez, func(c echo.Context) error {
-		return writeJSON(c, http.StatusOK, probe{Status: "alive"})
-	})
-	open.GET(readyz, func(c echo.Context) error {
-		state, status := s.State(), http.StatusOK
-		if state != Ready {
-			status = http.StatusServiceUnavailable
-			c.Response().Header().Set(echo.HeaderRetryAfter, "1")
-		}
-		store := "not reached yet"
-		if s.reached.Load() {
-			store = "reached"
-		}
-		return writeJSON(c, status, probe{Status: state.String(), Storage: s.Storage, Store: store})
-	})
+	for _, folder := range s.folders() {
+		open.GET(folder+livez, func(c echo.Context) error {
+			return writeStatus(c, http.StatusOK, probe{Status: "alive"})
+		})
+		open.GET(folder+readyz, s.getReadiness)
+	}
+}
+
+func (s *Server) getReadiness(c echo.Context) error {
+	state, status := s.State(), http.StatusOK
+	if state != Ready {
+		status = http.StatusServiceUnavailable
+		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+	}
+	store := "not reached yet"
+	if s.reached.Load() {
+		store = "reached"
+	}
+	return writeStatus(c, status, probe{Status: state.String(), Storage: s.Storage, Store: store})
 }
 
 var errNotReady = &domain.Error{
@@ -78,5 +83,5 @@ func (s *Server) GetHealth(c echo.Context) error {
 	if s.State() != Ready {
 		return errNotReady
 	}
-	return writeJSON(c, http.StatusOK, Health{Status: Healthy})
+	return writeStatus(c, http.StatusOK, Health{Status: Healthy})
 }

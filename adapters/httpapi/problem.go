@@ -144,6 +144,9 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	p.RequestId = data.RequestID
 	data.err, data.code = err, p.Code
 	if c.Response().Committed {
+		if errors.As(err, new(*cutError)) {
+			data.code = "reply_cut"
+		}
 		return
 	}
 	if clientLeft(c.Request().Context(), err, p) {

@@ -1,10 +1,9 @@
 package httpapi
 
 import (
-	"bufio"
+	"fmt"
 	"net/http"
-	"strconv"
-	"sync"
+	"strings"
 
 	json "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,36 +12,50 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// writers buffer replies, so that a reply takes few writes. A reply larger than a buffer is never in memory
-// as a whole: a page of a thousand long descriptions has up to 30 MB as JSON.
-var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 32<<10) }}
+// maxPage is the largest page in bytes. A slow client holds it in memory.
+const maxPage = 8 << 20
 
-// uncounted is the size up to which net/http sets Content-Length itself. It sends larger replies in chunks,
-// which take more writes.
-const uncounted = 2048
-
-// writeJSON writes v as JSON. If it fails before the buffer is full, nothing has been sent.
-func writeJSON(c echo.Context, status int, v any) error {
-	w := writers.Get().(*bufio.Writer)
-	defer writers.Put(w)
-	r := c.Response()
-	w.Reset(r)
-	r.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-	r.Status = status // sent with the first write
-	// No reply has duplicate names: searching for them would cost a sixth of the time of a list.
-	if err := json.MarshalWrite(w, v, jsontext.AllowDuplicateNames(true)); err != nil {
+// writeJSON writes v as JSON. If it returns an error, nothing has been sent, or the error is a *cutError.
+func (s *Server) writeJSON(c echo.Context, status int, v any) error {
+	b := s.newBuffer(c)
+	defer b.free()
+	if err := encode(b, v); err != nil {
 		return err
 	}
-	if !r.Committed && w.Buffered() > uncounted {
-		r.Header().Set(echo.HeaderContentLength, strconv.Itoa(w.Buffered()))
+	return b.send(c, status, echo.MIMEApplicationJSON)
+}
+
+// encode writes v to b as JSON. No reply has duplicate names: searching for them would cost a sixth of the
+// time of a list.
+func encode(b *buffer, v any) error {
+	return json.MarshalWrite(b, v, jsontext.AllowDuplicateNames(true))
+}
+
+// writeStatus writes a small v that must reach the client even if no memory for replies is left.
+func writeStatus(c echo.Context, status int, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
-	return w.Flush()
+	return c.JSONBlob(status, raw)
 }
 
 // writeEntity writes one entity, with its version as ETag.
-func writeEntity[E, N, P any](c echo.Context, status int, fs fields[E, N, P], version int64, e E) error {
+func writeEntity[E, N, P any](
+	s *Server, c echo.Context, status int, fs fields[E, N, P], version int64, e E,
+) error {
 	c.Response().Header().Set(headerETag, etag(version))
-	return writeJSON(c, status, object[E, N, P]{fs, &e})
+	return s.writeJSON(c, status, object[E, N, P]{fs, &e})
+}
+
+// locationOf returns the address of a new entity of a collection, relative to that of the request (RFC 9110
+// §10.2.2). An absolute path would be wrong behind a gateway that removes the beginning of paths.
+func locationOf(c echo.Context, collection, id string) string {
+	path, _, _ := strings.Cut(c.Request().RequestURI, "?")
+	if strings.HasSuffix(path, "/") {
+		return id
+	}
+	return collection + "/" + id
 }
 
 // object is an entity as JSON.
@@ -56,13 +69,29 @@ func (o object[E, N, P]) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return o.fields.writeTo(enc, o.entity)
 }
 
-// writePage writes one page of a list.
-func writePage[E positioned, N, P any](c echo.Context, list byte, fs fields[E, N, P], page domain.Page[E]) error {
-	return writeJSON(c, http.StatusOK, struct {
+// writePage writes one page of a list, compressed if the client accepts that. Single entities are never
+// compressed: their strong ETags would name two different texts (RFC 9110 §8.8.1).
+func writePage[E positioned, N, P any](
+	s *Server, c echo.Context, list byte, fs fields[E, N, P], page domain.Page[E],
+) error {
+	b := s.newBuffer(c)
+	defer b.free()
+	if err := encode(b, struct {
 		Data       rows[E, N, P] `json:"data"`
 		Count      *int          `json:"count"`
 		NextCursor *string       `json:"next_cursor"`
-	}{rows[E, N, P]{fs, page.Rows}, total(page), nextCursor(list, page)})
+	}{rows[E, N, P]{fs, page.Rows}, total(page), nextCursor(list, page)}); err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	h.Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
+	if b.size >= compressible && acceptsGzip(c.Request()) {
+		if err := b.compress(); err != nil {
+			return err
+		}
+		h.Set(echo.HeaderContentEncoding, "gzip")
+	}
+	return b.send(c, http.StatusOK, echo.MIMEApplicationJSON)
 }
 
 // rows are the entities of a page as JSON.
@@ -80,6 +109,20 @@ func (r rows[E, N, P]) MarshalJSONTo(enc *jsontext.Encoder) error {
 		if err := r.fields.writeTo(enc, &r.entities[i]); err != nil {
 			return err
 		}
+		const end = 256 // enough for count and next_cursor
+		if enc.OutputOffset() > maxPage-end {
+			return pageTooLarge(i)
+		}
 	}
 	return enc.WriteToken(jsontext.EndArray)
+}
+
+// pageTooLarge returns the error for a page of which the first n rows fit. The client does not get a shorter
+// page instead: one that adds limit to skip would lose rows.
+func pageTooLarge(n int) error {
+	return &httpError{
+		status: http.StatusUnprocessableEntity, code: "page_too_large",
+		detail: fmt.Sprintf("this page has more than 8 MiB: limit=%d fits", n),
+		fields: []FieldError{{"query.limit", fmt.Sprintf("must be at most %d for this page", n)}},
+	}
 }

@@ -53,6 +53,7 @@ type Server struct {
 	echo        *echo.Echo
 	contract    *contract
 	instruments instruments
+	replies     *quota // of memory, in bytes
 	state       atomic.Int32
 	reached     atomic.Bool // the state has been Ready once
 }
@@ -62,7 +63,7 @@ var _ ServerInterface = (*Server)(nil)
 // New returns a Server in the state [Starting]. It fails only if the embedded document or pages do not fit
 // the code.
 func New(o Options) (*Server, error) {
-	s := &Server{Options: o, echo: echo.New()}
+	s := &Server{Options: o, echo: echo.New(), replies: newQuota(maxReplies)}
 	var err error
 	if s.contract, err = loadContract(o.Prefix, o.Name); err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (s *Server) HTTPServer() *http.Server {
 
 		ReadHeaderTimeout: min(5*time.Second, s.RequestTimeout),
 		ReadTimeout:       s.RequestTimeout,
-		WriteTimeout:      s.RequestTimeout + 10*time.Second,
+		WriteTimeout:      s.RequestTimeout + writeSlack,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    maxHeaders - slop,
 		ErrorLog:          zap.NewStdLog(s.Log.With(zap.String("logger", "net/http"))),

@@ -49,26 +49,32 @@ func TestThePagesInABrowser(t *testing.T) {
 		p.expectProblem(t, origin+"/static/style.css")
 	})
 
-	t.Run("Swagger UI signs in, creates an item and lists it", func(t *testing.T) {
-		p := openTab(t, browser, origin)
-		p.do(t, chromedp.Navigate(origin+"/api/v1/docs"),
-			press(".btn.authorize"),
-			chromedp.SendKeys(chromedp.CSS("#oauth_username"), "admin@example.com"),
-			chromedp.SendKeys(chromedp.CSS("#oauth_password"), "changethis"),
-			press(".auth-container:has(#oauth_password) .btn.authorize"),
-			chromedp.WaitVisible(`//button[contains(., "Logout")]`),
-			press(".btn-done"),
-		)
-		const title = "snow in the browser"
-		created := p.try(t, "createItem",
-			retype("#operations-items-createItem textarea", `{"title": "`+title+`"}`))
-		assert.Contains(t, created, "Details\n201")
-		assert.Contains(t, created, title)
-		listed := p.try(t, "listItems")
-		assert.Contains(t, listed, "Details\n200")
-		assert.Contains(t, listed, title)
-		assert.Empty(t, p.problems())
-	})
+	for where, path := range map[string]string{"": "", " behind another host and path": "/behind/a/gateway"} {
+		t.Run("Swagger UI signs in, creates an item and lists it"+where, func(t *testing.T) {
+			root := origin
+			if path != "" {
+				root = startGateway(t, origin, path)
+			}
+			p := openTab(t, browser, root)
+			p.do(t, chromedp.Navigate(root+path+"/api/v1/docs"),
+				press(".btn.authorize"),
+				chromedp.SendKeys(chromedp.CSS("#oauth_username"), "admin@example.com"),
+				chromedp.SendKeys(chromedp.CSS("#oauth_password"), "changethis"),
+				press(".auth-container:has(#oauth_password) .btn.authorize"),
+				chromedp.WaitVisible(`//button[contains(., "Logout")]`),
+				press(".btn-done"),
+			)
+			const title = "snow in the browser"
+			created := p.try(t, "createItem",
+				retype("#operations-items-createItem textarea", `{"title": "`+title+`"}`))
+			assert.Contains(t, created, "Details\n201")
+			assert.Contains(t, created, title)
+			listed := p.try(t, "listItems")
+			assert.Contains(t, listed, "Details\n200")
+			assert.Contains(t, listed, title)
+			assert.Empty(t, p.problems())
+		})
+	}
 
 	t.Run("the first requests work behind another host and path", func(t *testing.T) {
 		gateway := startGateway(t, origin, "/behind/a/gateway")
@@ -86,14 +92,17 @@ func TestThePagesInABrowser(t *testing.T) {
 		assert.Empty(t, p.problems())
 	})
 
-	// The port of this test is random. The picture shows the default.
-	const defaultAddress = `document.getElementById("address").textContent = "http://127.0.0.1:8000"`
+	// The port of this test is random. The pictures show the default.
+	const (
+		defaultAddress = `document.getElementById("address").textContent = "http://127.0.0.1:8000"`
+		defaultServer  = `document.querySelector(".servers option").textContent = "http://127.0.0.1:8000/api/v1"`
+	)
 	for name, page := range map[string]struct {
 		path, ready, change string
 		height              int64
 	}{
 		"start-page": {"/", `//h1[text() = "Echo in Snowflake"]`, defaultAddress, 1080},
-		"swagger-ui": {"/api/v1/docs", `//*[@id = "operations-items-listItems"]`, `""`, 1080},
+		"swagger-ui": {"/api/v1/docs", `//*[@id = "operations-items-listItems"]`, defaultServer, 1080},
 	} {
 		t.Run("the screenshot "+name+" has at most 150 kB", func(t *testing.T) {
 			p := openTab(t, browser, origin)
