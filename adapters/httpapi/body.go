@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 // Limits of a request, in bytes.
 const (
 	maxBody    = 64 << 10
+	maxForm    = 4 << 10 // anyone can send one, without signing in
 	maxHeaders = 16 << 10
 	maxTarget  = 8 << 10
 )
@@ -106,10 +108,14 @@ func readBody(c echo.Context, mediaType string) (any, error) {
 	if coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, unsupportedMediaType("the body must not be compressed")
 	}
-	if r.ContentLength > maxBody {
-		return nil, errTooLarge
+	var limit int64 = maxBody
+	if mediaType == echo.MIMEApplicationForm {
+		limit = maxForm
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxBody))
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, limit))
 	if err != nil {
 		return nil, bodyError(err)
 	}
@@ -128,14 +134,17 @@ func unsupportedMediaType(detail string) error {
 	return failure(http.StatusUnsupportedMediaType, "unsupported_media_type", detail)
 }
 
-var errTooLarge = failure(http.StatusRequestEntityTooLarge, "too_large", "the body has more than 64 KiB")
+func tooLarge(limit int64) error {
+	return failure(http.StatusRequestEntityTooLarge,
+		"too_large", fmt.Sprintf("the body has more than %d KiB", limit>>10))
+}
 
 // bodyError translates an error from reading a body.
 func bodyError(err error) error {
-	var tooLarge *http.MaxBytesError
+	var exceeded *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		return errTooLarge
+	case errors.As(err, &exceeded):
+		return tooLarge(exceeded.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return failure(http.StatusRequestTimeout, "timeout", "the body did not arrive in time")
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	json "github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 //go:embed openapi.yaml
@@ -133,12 +135,26 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		// The handler adds what is wrong with the meaning of the body, see [body.err].
-		data.body, err = op.checkBody(c, faults)
+		data.body, err = s.checkBody(c, op, faults)
 		if err != nil {
 			return err
 		}
 		return next(c)
 	}
+}
+
+// maxBodies is the number of bodies that are read at the same time. A client can stall one for the whole time of
+// a request. A body has at most 64 KiB, so they take at most 32 MiB.
+const maxBodies = 512
+
+// checkBody is [operation.checkBody], within the limit on bodies.
+func (s *Server) checkBody(c echo.Context, op *operation, faults []FieldError) (*body, error) {
+	source := s.sourceOf(c)
+	if !s.bodies.take(source, 1) {
+		return nil, domain.ErrBusy
+	}
+	defer s.bodies.giveBack(source, 1)
+	return op.checkBody(c, faults)
 }
 
 var parameterOptions = &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true}

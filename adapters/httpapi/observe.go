@@ -94,8 +94,13 @@ func (s *Server) setHeaders(c echo.Context, data *requestData) {
 	h := c.Response().Header()
 	maps.Copy(h, commonHeaders)
 	h.Set(echo.HeaderXRequestID, data.RequestID)
-	if s.State() == Draining {
-		h.Set(echo.HeaderConnection, "close") // the client's next request goes to another instance
+	switch {
+	case s.State() == Draining: // the client's next request goes to another instance
+		h.Set(echo.HeaderConnection, "close")
+	case len(c.Request().TransferEncoding) > 0:
+		// The request may also have a Content-Length, which net/http hides. A proxy that reads the body by that
+		// length would take a part of it for another request (RFC 9112 §6.1).
+		h.Set(echo.HeaderConnection, "close")
 	}
 	// The time of a sign-in would tell which accounts exist.
 	if s.ServerTiming && c.Path() != s.tokenPath() {

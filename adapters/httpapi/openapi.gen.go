@@ -117,6 +117,9 @@ type Skip = int
 // Conflict defines model for Conflict.
 type Conflict = Problem
 
+// CrossSite defines model for CrossSite.
+type CrossSite = Problem
+
 // Forbidden defines model for Forbidden.
 type Forbidden = Problem
 

@@ -50,7 +50,9 @@ const (
 	readyz = "/readyz"
 )
 
-func isProbe(route string) bool { return strings.HasSuffix(route, livez) || strings.HasSuffix(route, readyz) }
+func isProbe(route string) bool {
+	return strings.HasSuffix(route, livez) || strings.HasSuffix(route, readyz)
+}
 
 func (s *Server) registerProbes(open *openRoutes) {
 	for _, folder := range s.folders() {

@@ -45,6 +45,7 @@ type Options struct {
 	CORSOrigins    []string      // optional: origins whose scripts may read replies
 	SourceHeader   string        // optional: trusted header that names the client, set by a gateway
 	ServerTiming   bool          // replies have the header Server-Timing, with their cost in the store
+	OnlyLoopback   bool          // refuse requests that name the service by a host that is not of this machine
 }
 
 // Server is the service as an HTTP handler. It also holds the readiness of the process.
@@ -54,6 +55,7 @@ type Server struct {
 	contract    *contract
 	instruments instruments
 	replies     *quota // of memory, in bytes
+	bodies      *quota // that are being read
 	state       atomic.Int32
 	reached     atomic.Bool // the state has been Ready once
 }
@@ -63,7 +65,7 @@ var _ ServerInterface = (*Server)(nil)
 // New returns a Server in the state [Starting]. It fails only if the embedded document or pages do not fit
 // the code.
 func New(o Options) (*Server, error) {
-	s := &Server{Options: o, echo: echo.New(), replies: newQuota(maxReplies)}
+	s := &Server{Options: o, echo: echo.New(), replies: newQuota(maxReplies), bodies: newQuota(maxBodies)}
 	var err error
 	if s.contract, err = loadContract(o.Prefix, o.Name); err != nil {
 		return nil, err
@@ -78,10 +80,17 @@ func New(o Options) (*Server, error) {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.Pre(s.normalizePath)
 	e.Use(s.observe, recoverPanics, limitTarget)
+	if o.OnlyLoopback {
+		e.Use(onlyLoopback)
+	}
 	if len(o.CORSOrigins) > 0 {
 		e.Use(cors(o.CORSOrigins))
 	}
-	e.Use(s.guard)
+	crossSite, err := s.crossSite(o.CORSOrigins)
+	if err != nil {
+		return nil, err
+	}
+	e.Use(crossSite, s.guard)
 
 	r := routes{e}
 	RegisterHandlersWithBaseURL(r, s, o.Prefix)
@@ -110,6 +119,7 @@ func (s *Server) HTTPServer() *http.Server {
 		WriteTimeout:      s.RequestTimeout + writeSlack,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    maxHeaders - slop,
+		ConnState:         newConnections(maxConnections, s.Log).track,
 		ErrorLog:          zap.NewStdLog(s.Log.With(zap.String("logger", "net/http"))),
 	}
 }

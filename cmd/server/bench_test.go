@@ -66,7 +66,7 @@ func BenchmarkHTTP(b *testing.B) {
 		for _, server := range servers {
 			b.Run(request.name+"/"+server.name, func(b *testing.B) {
 				address := strings.TrimPrefix(server.origin, "http://")
-				raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+				raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 					request.method, request.path, token.Value, len(request.body), request.body)
 				b.ReportAllocs()
 				b.RunParallel(func(pb *testing.PB) {

@@ -126,6 +126,9 @@ var specialTriggers = map[documentedReply]trigger{
 	{"login", 401}: func(f *contractFixture) reply {
 		return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong"))
 	},
+	{"login", 403}: func(f *contractFixture) reply {
+		return f.nobody.request("POST", "/auth/login", signInForm(f.email, goodPassword), "Sec-Fetch-Site", "cross-site")
+	},
 	{"login", 429}: func(f *contractFixture) reply {
 		f.replaceAccount()
 		return repeated(func() reply { return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong")) })

@@ -58,7 +58,7 @@ func operationOf(method, path string) *routers.Route {
 // general are the statuses that any request may get. The document's description lists them.
 var general = map[int]bool{
 	http.StatusMethodNotAllowed: true, http.StatusRequestURITooLong: true,
-	http.StatusRequestHeaderFieldsTooLarge: true, http.StatusInternalServerError: true,
+	http.StatusRequestHeaderFieldsTooLarge: true, http.StatusMisdirectedRequest: true, http.StatusInternalServerError: true,
 }
 
 // checkReply checks a reply against the document, and the headers that every reply has.

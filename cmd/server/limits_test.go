@@ -52,7 +52,9 @@ func TestABodyMayHave64KiB(t *testing.T) {
 	admin.request("POST", "/items/", full).is(http.StatusCreated)
 	chunked := func(body string) io.Reader { return io.MultiReader(strings.NewReader(body)) }
 	admin.request("POST", "/items/", chunked(full)).is(http.StatusCreated)
-	form := signInForm(adminEmail, strings.Repeat("x", 64<<10))
+	form := signInForm(adminEmail, strings.Repeat("x", 4<<10))
+	longPassword := strings.Repeat("x", 4<<10-len(signInForm(adminEmail, "").Encode()))
+	r.client(t).request("POST", "/auth/login", signInForm(adminEmail, longPassword)).is(http.StatusUnauthorized)
 	for _, reply := range []reply{
 		admin.request("POST", "/items/", full+" "),
 		admin.request("POST", "/items/", chunked(full+" ")),
@@ -67,7 +69,7 @@ func TestABodyThatIsTooLargeIsRefusedBeforeItsEnd(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	admin := r.admin(t)
-	head := "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+	head := "POST /api/v1/items/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
 		"Authorization: Bearer " + admin.token + "\r\n"
 
 	t.Run("when its length is announced, before any of it", func(t *testing.T) {
@@ -104,7 +106,7 @@ func TestARefusalDoesNotWaitForTheRestOfABody(t *testing.T) {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel() // net/http waits half a second before it closes such a connection
 			conn := r.dial(t)
-			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx", request)
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx", request)
 			status, _ := readResponse(t, conn)
 			assert.Equal(t, want, status)
 		})
@@ -122,7 +124,7 @@ func TestACompressedBodyIsRefused(t *testing.T) {
 func TestOptionsOfAsteriskIsNotFound(t *testing.T) {
 	t.Parallel()
 	conn := newService(t).dial(t)
-	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusNotFound, response.StatusCode)
@@ -139,7 +141,7 @@ func TestHeadersAndRequestTargetHaveALimitedLength(t *testing.T) {
 
 	for size, want := range map[int]int{15 << 10: http.StatusOK, 17 << 10: http.StatusRequestHeaderFieldsTooLarge} {
 		conn := r.dial(t)
-		fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: %s\r\n\r\n", strings.Repeat("x", size))
+		fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Large: %s\r\n\r\n", strings.Repeat("x", size))
 		status, _ := readResponse(t, conn)
 		assert.Equal(t, want, status)
 	}
@@ -150,11 +152,11 @@ func TestWhatNetHTTPRefusesIsNotAnInternalError(t *testing.T) {
 	r := newService(t)
 	for _, head := range []string{
 		"nonsense", "GET /livez HTTP/9.9", "GET /livez HTTP/1.1",
-		"GET /%zz HTTP/1.1\r\nHost: x", "GET  /livez HTTP/1.1\r\nHost: x",
-		"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y", "GET /livez HTTP/1.1\r\nHost: x\r\nA\x00: b",
-		"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: -1",
-		"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2",
-		"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13",
+		"GET /%zz HTTP/1.1\r\nHost: localhost", "GET  /livez HTTP/1.1\r\nHost: localhost",
+		"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: y", "GET /livez HTTP/1.1\r\nHost: localhost\r\nA\x00: b",
+		"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1",
+		"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2",
+		"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: rot13",
 	} {
 		conn := r.dial(t)
 		fmt.Fprint(conn, head+"\r\n\r\n")
@@ -170,7 +172,7 @@ func TestAConnectionThatSendsNothingIsClosed(t *testing.T) {
 	r := newService(t, "--request-timeout=200ms")
 	for name, head := range map[string]string{
 		"not a byte":           "",
-		"not all of a request": "GET /livez HTTP/1.1\r\nHost: x\r\n",
+		"not all of a request": "GET /livez HTTP/1.1\r\nHost: localhost\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +190,7 @@ func TestABodyThatEndsEarlyIsMalformed(t *testing.T) {
 	t.Parallel()
 	r := newService(t)
 	conn := r.dial(t)
-	fmt.Fprintf(conn, "POST /api/v1/items/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+	fmt.Fprintf(conn, "POST /api/v1/items/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
 		"Authorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{}", r.admin(t).token)
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 	status, _ := readResponse(t, conn)
@@ -212,11 +214,41 @@ func TestARequestEndsWhenItsTimeIsUpOrItsClientLeaves(t *testing.T) {
 	assert.ErrorIs(t, <-ended, context.DeadlineExceeded)
 
 	conn := r.dial(t)
-	fmt.Fprintf(conn, "GET /api/v1/items/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", c.token)
+	fmt.Fprintf(conn, "GET /api/v1/items/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", c.token)
 	conn.Close()
 	assert.ErrorIs(t, <-ended, context.Canceled)
 	r.waitUntilLogged(t, "request", 2)
 	line := r.logs.FilterMessage("request").All()[1]
 	assert.Equal(t, zapcore.InfoLevel, line.Level, "a client that leaves is no fault of the service")
 	assert.Equal(t, []any{int64(499), "client_left"}, []any{line.ContextMap()["status"], line.ContextMap()["code"]})
+}
+
+func TestAConnectionEndsAfterAChunkedRequest(t *testing.T) {
+	t.Parallel()
+	r := newService(t)
+	for name, tt := range map[string]struct {
+		framing string
+		closed  bool
+	}{
+		"chunked":              {"Transfer-Encoding: chunked\r\n", true},
+		"chunked and a length": {"Transfer-Encoding: chunked\r\nContent-Length: 100\r\n", true},
+		"a length and chunked": {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", true},
+		"a length":             {"Content-Length: 13\r\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, path := range []string{"/api/v1/items/", "/nothing"} {
+				conn := r.dial(t)
+				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n%s\r\n",
+					path, r.admin(t).token, tt.framing)
+				if tt.closed {
+					fmt.Fprint(conn, "d\r\n{\"title\":\"x\"}\r\n0\r\n\r\n")
+				} else {
+					fmt.Fprint(conn, `{"title":"x"}`)
+				}
+				status, closed := readResponse(t, conn)
+				assert.Equal(t, map[string]int{"/api/v1/items/": http.StatusCreated, "/nothing": http.StatusNotFound}[path], status)
+				assert.Equal(t, tt.closed, closed, "RFC 9112 §6.1")
+			}
+		})
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 // dispatcher distributes requests over two instances as a platform does: only to instances whose last
@@ -212,4 +213,35 @@ func signInStatus(t *testing.T, via http.RoundTripper, origin string, form url.V
 	_, err = io.Copy(io.Discard, response.Body)
 	assert.NoError(t, err)
 	return response.StatusCode
+}
+
+func TestClientsThatDoNotReadTakeLimitedMemory(t *testing.T) {
+	noLeaks(t)
+	const clients = 40
+	r := newService(t)
+	admin := r.admin(t)
+	longest := strings.Repeat("\x01", domain.MaxDescription) // six bytes each in JSON
+	for range 250 {
+		admin.request("POST", "/items/", fields{"title": "x", "description": longest}).is(http.StatusCreated)
+	}
+	admin.request("GET", "/items/?limit=250", nil).is(http.StatusOK)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	statuses := map[string]int{}
+	for range clients {
+		conn := r.dial(t)
+		fmt.Fprintf(conn, "GET /api/v1/items/?limit=250 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", admin.token)
+		status := make([]byte, len("HTTP/1.1 200"))
+		_, err := io.ReadFull(conn, status) // and no more
+		require.NoError(t, err)
+		statuses[string(status)]++
+	}
+	runtime.ReadMemStats(&after)
+	t.Log(statuses, (after.Sys-before.Sys)>>20, "MiB")
+	assert.Less(t, after.Sys-before.Sys, uint64(64<<20), "%d pages of 8 MiB take %d MiB", clients, clients*8)
+	assert.Positive(t, statuses["HTTP/1.1 200"])
+	assert.Positive(t, statuses["HTTP/1.1 503"])
+	assert.Equal(t, http.StatusOK, r.status("/livez"))
+	admin.request("GET", "/users/me", nil).is(http.StatusOK)
 }

@@ -316,3 +316,18 @@ func TestARequestToAStoreThatHangsIsAnsweredWith503AtTheDeadline(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(begin), deadline)
 	assert.Equal(t, http.StatusOK, admin.request("GET", "/users/me", nil).status, "other requests do not wait")
 }
+
+func TestTheDefaultPasswordWorksOnLoopbackNamesOnly(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]int{
+		configFile(t, fields{}): http.StatusMisdirectedRequest,
+		configFile(t, fields{"FIRST_SUPERUSER_PASSWORD": goodPassword}): http.StatusOK,
+	} {
+		r := newService(t, flag)
+		for host, want := range map[string]int{"rebound.example": want, "localhost:8000": http.StatusOK} {
+			req := r.client(t).newRequest("GET", "/livez", nil)
+			req.Host = host
+			r.client(t).send(req).is(want)
+		}
+	}
+}

@@ -122,6 +122,7 @@ func wire(
 		CORSOrigins:    cfg.CORSOrigins,
 		SourceHeader:   cfg.SourceHeader,
 		ServerTiming:   cfg.ServerTiming,
+		OnlyLoopback:   cfg.Development() && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword,
 	})
 	operator := newOperator(store, hasher, audit)
 	return &service{operator: operator, http: server, tokens: tokens, first: first, storage: store}, err
