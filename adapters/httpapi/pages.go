@@ -39,7 +39,6 @@ const (
 
 // asset is a file that every client gets unchanged.
 type asset struct {
-	path      string
 	mediaType string
 	encodings func() (encodings, error)
 	policy    string // replaces the Content-Security-Policy of all other replies
@@ -98,30 +97,27 @@ func (s *Server) registerPages(open *openRoutes) error {
 	}
 	library := func(name string) func() (encodings, error) { return gzippedAsset(read(swagger.FS, name)) }
 
-	var assets []asset
+	add := func(path, mediaType string, e func() (encodings, error), policy string) {
+		open.GET(path, asset{mediaType, e, policy}.handler())
+	}
 	folders := s.folders()
 	for _, folder := range folders {
-		assets = append(assets,
-			asset{path: folder + "/", mediaType: mimeHTML, encodings: page("index.html", folder), policy: indexPolicy},
-			asset{path: folder + "/static/style.css", mediaType: mimeCSS, encodings: file("style.css")},
-			asset{path: folder + "/static/index.js", mediaType: mimeJS, encodings: file("index.js")},
-			asset{path: folder + "/static/tool.css", mediaType: mimeCSS, encodings: file("tool.css")},
-			asset{path: folder + "/static/favicon.svg", mediaType: mimeSVG, encodings: file("favicon.svg")})
+		add(folder+"/", mimeHTML, page("index.html", folder), indexPolicy)
+		add(folder+"/static/style.css", mimeCSS, file("style.css"), "")
+		add(folder+"/static/index.js", mimeJS, file("index.js"), "")
+		add(folder+"/static/tool.css", mimeCSS, file("tool.css"), "")
+		add(folder+"/static/favicon.svg", mimeSVG, file("favicon.svg"), "")
 	}
 	nearest := folders[len(folders)-1]
 	docs, reference := s.Prefix+"/docs", s.Prefix+"/redoc"
-	for _, a := range append(assets,
-		asset{path: s.Prefix + "/openapi.json", mediaType: echo.MIMEApplicationJSON, encodings: plainAsset(s.contract.json)},
-		asset{path: docs, mediaType: mimeHTML, encodings: page("docs.html", nearest), policy: docsPolicy},
-		asset{path: docs + "/docs.js", mediaType: mimeJS, encodings: file("docs.js")},
-		asset{path: docs + "/swagger-ui.css", mediaType: mimeCSS, encodings: library("swagger-ui.css.gz")},
-		asset{path: docs + "/swagger-ui-bundle.js", mediaType: mimeJS, encodings: library("swagger-ui-bundle.js.gz")},
-		asset{path: reference, mediaType: mimeHTML, encodings: page("redoc.html", nearest), policy: redocPolicy},
-		asset{path: reference + "/redoc.js", mediaType: mimeJS, encodings: file("redoc.js")},
-		asset{path: reference + "/redoc.standalone.js", mediaType: mimeJS, encodings: redocScript},
-	) {
-		open.GET(a.path, a.handler())
-	}
+	add(s.Prefix+"/openapi.json", echo.MIMEApplicationJSON, plainAsset(s.contract.json), "")
+	add(docs, mimeHTML, page("docs.html", nearest), docsPolicy)
+	add(docs+"/docs.js", mimeJS, file("docs.js"), "")
+	add(docs+"/swagger-ui.css", mimeCSS, library("swagger-ui.css.gz"), "")
+	add(docs+"/swagger-ui-bundle.js", mimeJS, library("swagger-ui-bundle.js.gz"), "")
+	add(reference, mimeHTML, page("redoc.html", nearest), redocPolicy)
+	add(reference+"/redoc.js", mimeJS, file("redoc.js"), "")
+	add(reference+"/redoc.standalone.js", mimeJS, redocScript, "")
 	return failed
 }
 

@@ -95,19 +95,27 @@ func wire(
 	if err := observeHasher(sink.Metrics, hasher); err != nil {
 		return nil, err
 	}
-	server, err := httpapi.New(httpapi.Options{
-		Auth: &auth.Service{
-			Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now,
-			FailureFloor: cost.failureFloor,
-			Attempts:     security.NewAttemptLimiter(10, 6*time.Second, time.Now),
-		},
-		Users: &users.Service{
-			Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
-			EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
-			PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
-		},
-		Items: &items.Service{Store: store, NewID: newID, Now: now},
-		Log:   log.ordinary,
+	options := httpOptions(cfg, sink, log.ordinary)
+	options.Auth = &auth.Service{
+		Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now,
+		FailureFloor: cost.failureFloor,
+		Attempts:     security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+	}
+	options.Users = &users.Service{
+		Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
+		EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
+		PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+	}
+	options.Items = &items.Service{Store: store, NewID: newID, Now: now}
+	server, err := httpapi.New(options)
+	operator := newOperator(store, hasher, audit)
+	return &service{operator: operator, http: server, tokens: tokens, first: first, storage: store}, err
+}
+
+// httpOptions returns the options of the HTTP adapter, without the use cases.
+func httpOptions(cfg config.Config, sink *telemetry.Telemetry, log *zap.Logger) httpapi.Options {
+	return httpapi.Options{
+		Log:   log,
 		Pages: static.Files,
 
 		Traces:           sink.Traces,
@@ -123,9 +131,7 @@ func wire(
 		SourceHeader:   cfg.SourceHeader,
 		ServerTiming:   cfg.ServerTiming,
 		OnlyLoopback:   cfg.Development() && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword,
-	})
-	operator := newOperator(store, hasher, audit)
-	return &service{operator: operator, http: server, tokens: tokens, first: first, storage: store}, err
+	}
 }
 
 // openStore opens the store that the configuration selects. It does not connect to a database yet.
