@@ -253,13 +253,17 @@ func TestTheRenderedSpecificationDiffersFromTheFileOnlyInWhatTheEnvironmentSays(
 	d := deployment{prefix: "echo", digest: platformtest.Digest('a'), getenv: func(name string) string { return variables[name] }}
 	rendered, err := d.renderSpec()
 	require.NoError(t, err)
-	want := strings.NewReplacer("LOG_LEVEL: info", `LOG_LEVEL: "debug"`, "echo-in-snowflake:latest", "echo-in-snowflake:"+imageTag(d.digest))
+	want := strings.NewReplacer("LOG_LEVEL: info", `LOG_LEVEL: "debug"`,
+		"CORS_ORIGINS: https://app.example.com", `CORS_ORIGINS: "https://app.example.com"`,
+		"echo-in-snowflake:latest", "echo-in-snowflake:"+imageTag(d.digest))
 	assert.Equal(t, want.Replace(readFile(t, "spec.yml")), string(rendered))
 
 	variables = nil
 	rendered, err = d.renderSpec()
 	require.NoError(t, err)
-	assert.Empty(t, decodeSpec(t, string(rendered)).Spec.Endpoints[0].CORS)
+	s := decodeSpec(t, string(rendered))
+	assert.Empty(t, s.Spec.Endpoints[0].CORS)
+	assert.NotContains(t, s.Spec.Containers[0].Env, "CORS_ORIGINS")
 	assert.NotContains(t, string(rendered), "ECHO_CORS_ORIGINS", "the comment goes with the settings")
 }
 

@@ -52,9 +52,8 @@ func (d *deployment) renderSpec() ([]byte, error) {
 		origins.Content = append(origins.Content, quoted(value))
 	}
 	if len(origins.Content) == 0 {
-		endpoint := endpoints.Content[0]
-		i := slices.IndexFunc(endpoint.Content, func(n *yaml.Node) bool { return n.Value == "corsSettings" })
-		endpoint.Content = slices.Delete(endpoint.Content, i, i+2)
+		remove(endpoints.Content[0], "corsSettings")
+		remove(env, "CORS_ORIGINS")
 	}
 	var rendered bytes.Buffer
 	encoder := yaml.NewEncoder(&rendered)
@@ -78,6 +77,12 @@ func find(node *yaml.Node, keys ...string) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// remove removes a key that the mapping has, and its value.
+func remove(mapping *yaml.Node, key string) {
+	i := slices.IndexFunc(mapping.Content, func(n *yaml.Node) bool { return n.Value == key })
+	mapping.Content = slices.Delete(mapping.Content, i, i+2)
 }
 
 func quoted(value string) *yaml.Node {

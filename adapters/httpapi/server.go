@@ -3,8 +3,9 @@
 // translates HTTP to use cases, and errors to problem documents. It decides nothing: what an actor may do
 // belongs in the use cases, and what a value may be in package domain.
 //
-// A request passes normalizePath, the router, observe (id, deadline, headers, log line), guard (authentication,
-// parameters, shape of the body) and its handler (meaning of the body, use case, reply).
+// A request passes normalizePath, the router, observe (id, deadline, headers, log line), the refusals of foreign
+// hosts and pages, guard (authentication, parameters, shape of the body) and its handler (meaning of the body, use
+// case, reply).
 package httpapi
 
 import (
