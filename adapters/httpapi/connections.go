@@ -16,7 +16,8 @@ const maxConnections = 900
 
 // connections limits the open connections. If a client opens one more, the connection is closed that has
 // waited longest for a request. So idle connections cannot keep new ones out, probes among them. If all
-// connections have a request, the new one is closed.
+// connections have a request, the new one is closed. A request that arrives while its connection is being closed
+// is lost, as with every idle timeout: clients send it again.
 type connections struct {
 	most int
 	log  *zap.Logger

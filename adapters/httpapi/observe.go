@@ -143,7 +143,8 @@ func (s *Server) logRequest(c echo.Context, data *requestData, took time.Duratio
 	}
 	if data.err != nil {
 		fields = append(fields, zap.String("code", data.code))
-		if level > zapcore.InfoLevel || errors.As(data.err, new(*cutError)) {
+		// What a client that left had asked for may have taken effect or not. The error says what is known.
+		if level > zapcore.InfoLevel || status == statusClientLeft || errors.As(data.err, new(*cutError)) {
 			fields = append(fields, zap.Error(data.err))
 		}
 	}
