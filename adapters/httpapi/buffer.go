@@ -135,7 +135,7 @@ type cutError struct {
 }
 
 func (e *cutError) Error() string {
-	return fmt.Sprintf("the client got %d of %d bytes: %v", e.sent, e.size, e.cause)
+	return fmt.Sprintf("the reply was cut after %d of %d bytes: %v", e.sent, e.size, e.cause)
 }
 
 // sendBody sends a reply of size bytes. To a HEAD request it sends the headers only. It returns a *cutError if the

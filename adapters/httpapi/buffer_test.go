@@ -112,7 +112,7 @@ func TestAReplyThatIsCutIsLoggedAsWhatItIs(t *testing.T) {
 		line := logs.All()[0]
 		assert.Equal(t, zapcore.InfoLevel, line.Level)
 		assert.Equal(t, "reply_cut", line.ContextMap()["code"])
-		assert.Regexp(t, `the client got \d+ of \d+ bytes: .*timeout`, line.ContextMap()["error"])
+		assert.Regexp(t, `the reply was cut after \d+ of \d+ bytes: .*timeout`, line.ContextMap()["error"])
 	})
 }
 
