@@ -18,62 +18,77 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// limitedServer serves handler with at most three connections. It returns how to open one, and the log.
-func limitedServer(t *testing.T, handler http.HandlerFunc) (dial func() net.Conn, logs *observer.ObservedLogs) {
-	core, logs := observer.New(zap.InfoLevel)
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ConnState = newConnections(3, zap.New(core)).track
-	server.Start()
-	t.Cleanup(server.Close)
-	return func() net.Conn {
-		conn, err := net.Dial("tcp", server.Listener.Addr().String())
-		require.NoError(t, err)
-		t.Cleanup(func() { conn.Close() })
-		require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-		return conn
-	}, logs
+// limitedServer is a server with at most three connections.
+type limitedServer struct {
+	*httptest.Server
+	t    *testing.T
+	logs *observer.ObservedLogs
+	idle chan struct{} // a connection has become idle
 }
 
-// roundTrip sends a request and reports whether it got a reply.
-func roundTrip(conn net.Conn) bool {
+func newLimitedServer(t *testing.T, handler http.HandlerFunc) *limitedServer {
+	core, logs := observer.New(zap.InfoLevel)
+	s := &limitedServer{httptest.NewUnstartedServer(handler), t, logs, make(chan struct{}, 100)}
+	limit := newConnections(3, zap.New(core))
+	s.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		limit.track(conn, state)
+		if state == http.StateIdle {
+			s.idle <- struct{}{}
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *limitedServer) dial() net.Conn {
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { conn.Close() })
+	require.NoError(s.t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	return conn
+}
+
+// roundTrip sends a request and reports whether it got a reply. Then it waits until the connection is idle.
+func (s *limitedServer) roundTrip(conn net.Conn) bool {
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return false
 	}
 	_, err = io.Copy(io.Discard, response.Body)
+	<-s.idle
 	return err == nil
 }
 
 func TestANewConnectionTakesThePlaceOfTheOneThatHasWaitedLongest(t *testing.T) {
-	dial, logs := limitedServer(t, func(http.ResponseWriter, *http.Request) {})
-	first, second, silent := dial(), dial(), dial()
-	require.True(t, roundTrip(first))
-	require.True(t, roundTrip(second))
-	require.True(t, roundTrip(first), "first has waited less long than second now")
+	s := newLimitedServer(t, func(http.ResponseWriter, *http.Request) {})
+	first, second, silent := s.dial(), s.dial(), s.dial()
+	require.True(t, s.roundTrip(first))
+	require.True(t, s.roundTrip(second))
 	for range 20 { // a probe, say
-		assert.True(t, roundTrip(dial()))
+		assert.True(t, s.roundTrip(s.dial()))
 	}
 	for _, conn := range []net.Conn{first, second, silent} {
 		_, err := io.Copy(io.Discard, conn)
 		assert.NoError(t, err, "the server has closed it")
 	}
-	assert.Equal(t, 1, logs.Len(), "one line a minute")
+	assert.Equal(t, 1, s.logs.Len(), "one line a minute")
 }
 
 func TestAConnectionWithARequestIsNeverClosedForANewOne(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
-	dial, _ := limitedServer(t, func(http.ResponseWriter, *http.Request) {
+	s := newLimitedServer(t, func(http.ResponseWriter, *http.Request) {
 		started <- struct{}{}
 		<-release
 	})
 	var busy sync.WaitGroup
 	for range 3 {
-		conn := dial()
-		busy.Go(func() { assert.True(t, roundTrip(conn)) })
+		conn := s.dial()
+		busy.Go(func() { assert.True(t, s.roundTrip(conn)) })
 		<-started
 	}
-	assert.False(t, roundTrip(dial()), "there is no place")
+	assert.False(t, s.roundTrip(s.dial()), "there is no place")
 	close(release)
 	busy.Wait()
 }
