@@ -120,12 +120,11 @@ func (b *buffer) send(c echo.Context, status int, mediaType string) error {
 	return sendBody(c, status, mediaType, b.size, b.drain())
 }
 
-// Time to send a reply. A client gets writeSlack for the first bytes, and then must read 64 KiB a second. No
-// client can hold its memory for longer than maxWrite.
+// Time to send a reply. A client gets writeSlack for the first bytes, and then must read 64 KiB a second. So the
+// largest page can hold its memory for little more than two minutes.
 const (
 	writeSlack = 10 * time.Second
 	pieceTime  = time.Second * pieceSize / (64 << 10)
-	maxWrite   = 5 * time.Minute
 )
 
 // cutError says that a reply has ended early.
@@ -150,16 +149,12 @@ func sendBody(c echo.Context, status int, mediaType string, size int, content it
 	}
 	connection := http.NewResponseController(w)
 	deadline := time.Now().Add(writeSlack)
-	latest := time.Now().Add(maxWrite)
 	sent := 0
 	for piece := range content {
 		if size > pieceSize { // net/http's deadline is enough for one piece
 			// Only the response writer of a test returns an error here.
 			_ = connection.SetWriteDeadline(deadline)
 			deadline = deadline.Add(pieceTime)
-			if deadline.After(latest) {
-				deadline = latest
-			}
 		}
 		n, err := w.Write(piece)
 		if sent += n; err != nil {
