@@ -9,6 +9,18 @@ type Actor struct {
 	ID        string
 	Epoch     int64
 	Superuser bool
+	TokenID   string // of the token that the request carries; no two tokens have the same
+	Source    string // the client that sent the request, as the receiver of the request names it
+}
+
+// Work returns the Work that the actor asks for.
+func (a Actor) Work() Work { return Work{Source: a.Source, Authenticated: true} }
+
+// Work says for which client expensive work is done. Authenticated work goes first, and one source has
+// only a share of the places in a queue.
+type Work struct {
+	Source        string // the client; empty for the operator of the installation
+	Authenticated bool   // the client is signed in, or is the operator
 }
 
 // Token is a bearer token (RFC 6750) and its lifetime.

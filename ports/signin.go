@@ -16,26 +16,30 @@ type SignInStore interface {
 	RehashForSignIn(ctx context.Context, userID, old, fresh string) error
 }
 
-// PasswordHasher makes and checks password hashes. Both cost much time and memory on purpose.
+// PasswordHasher makes and checks password hashes. Both cost much time and memory on purpose, so that calls
+// have to wait for each other. Authenticated work runs before all other work that waits, and has places of
+// its own to wait in. One source has at most a quarter of the places of each kind.
 type PasswordHasher interface {
 	// Hash returns a salted hash of plain in PHC string format. Two hashes of one password differ.
-	// Errors: ErrBusy with RetryAfter if too many hashes are waiting; ErrUnavailable if ctx ends
-	// before the work begins.
-	Hash(ctx context.Context, plain string) (string, error)
+	// Errors: ErrBusy with RetryAfter if w has no place to wait in, or waits too long; ErrUnavailable if ctx
+	// ends before the work begins.
+	Hash(ctx context.Context, w domain.Work, plain string) (string, error)
 	// Verify reports whether hash was made from plain, byte for byte. An empty hash matches nothing, but
 	// costs the same work as a real one. Errors: those of Hash; Kind Internal for a hash that it cannot
 	// read or that would cost too much work.
-	Verify(ctx context.Context, plain, hash string) (bool, error)
+	Verify(ctx context.Context, w domain.Work, plain, hash string) (bool, error)
 	// Outdated reports whether hash should be replaced when its password is next known.
 	Outdated(hash string) bool
 }
 
 // TokenIssuer makes bearer tokens and verifies its own.
 type TokenIssuer interface {
-	// Issue returns a token that Verify turns back into a until it expires. No two tokens are the same.
+	// Issue returns a token that Verify turns back into a until it expires. TokenID and Source of a do not
+	// matter. No two tokens are the same.
 	Issue(a domain.Actor) (domain.Token, error)
 	// Verify returns the Actor of a token that has not expired and was made by an issuer with the same
-	// keys. Errors: ErrInvalidToken for every other token.
+	// keys. Its TokenID is that of no other token, and its Source is empty. Errors: ErrInvalidToken for
+	// every other token.
 	Verify(token string) (domain.Actor, error)
 }
 

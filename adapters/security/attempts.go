@@ -18,12 +18,11 @@ type AttemptLimiter struct {
 	now      func() time.Time
 	seed     maphash.Seed // secret, so that clients cannot find keys that share an entry
 
-	mu sync.Mutex
-	// young and old are two generations of entries. Take and Refund move an entry to young. After the
-	// time in which a key regains all its attempts, old is dropped and young becomes old: an entry that
-	// was not touched for that long says nothing any more.
-	young, old map[uint64]time.Time
-	since      time.Time // when the young generation began
+	mu sync.Mutex // protects the fields below
+	// entries ages also after the time in which a key regains all its attempts: an entry that was not touched
+	// for that long says nothing any more.
+	entries generations[uint64, time.Time]
+	since   time.Time // when the young generation began
 }
 
 var _ ports.AttemptLimiter = (*AttemptLimiter)(nil)
@@ -38,7 +37,7 @@ const maxYoung = 32_768
 func NewAttemptLimiter(burst int, interval time.Duration, now func() time.Time) *AttemptLimiter {
 	return &AttemptLimiter{
 		burst: burst, interval: interval, now: now, seed: maphash.MakeSeed(),
-		young: map[uint64]time.Time{},
+		entries: generations[uint64, time.Time]{max: maxYoung},
 	}
 }
 
@@ -67,7 +66,7 @@ func (l *AttemptLimiter) Refund(key string) {
 	if full := l.fullAt(k).Add(-l.interval); full.After(now) {
 		l.set(k, full, now)
 	} else {
-		l.forget(k)
+		l.entries.forget(k)
 	}
 }
 
@@ -75,7 +74,7 @@ func (l *AttemptLimiter) Refund(key string) {
 func (l *AttemptLimiter) Reset(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forget(l.hash(key))
+	l.entries.forget(l.hash(key))
 }
 
 func (l *AttemptLimiter) hash(key string) uint64 { return maphash.String(l.seed, key) }
@@ -85,21 +84,14 @@ func (l *AttemptLimiter) refill() time.Duration { return time.Duration(l.burst) 
 
 // fullAt returns when k has all its attempts again, or the zero time for an unknown k.
 func (l *AttemptLimiter) fullAt(k uint64) time.Time {
-	if full, ok := l.young[k]; ok {
-		return full
-	}
-	return l.old[k]
+	full, _ := l.entries.get(k)
+	return full
 }
 
 func (l *AttemptLimiter) set(k uint64, full, now time.Time) {
-	if len(l.young) >= maxYoung || now.Sub(l.since) >= l.refill() {
-		l.young, l.old, l.since = map[uint64]time.Time{}, l.young, now
+	if l.entries.full() || now.Sub(l.since) >= l.refill() {
+		l.entries.age()
+		l.since = now
 	}
-	delete(l.old, k)
-	l.young[k] = full
-}
-
-func (l *AttemptLimiter) forget(k uint64) {
-	delete(l.old, k)
-	delete(l.young, k)
+	l.entries.set(k, full)
 }

@@ -42,16 +42,16 @@ func TestAKeyHasTenAttemptsInARowThenOneEverySixSeconds(t *testing.T) {
 	assert.Error(t, l.Take("a"))
 }
 
-func (l *AttemptLimiter) entries() int { return len(l.young) + len(l.old) }
+func (l *AttemptLimiter) size() int { return len(l.entries.young) + len(l.entries.old) }
 
 func TestTheNumberOfEntriesIsLimited(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	for k := range 5 * maxYoung {
 		require.NoError(t, l.Take(fmt.Sprint(k)))
-		require.LessOrEqual(t, l.entries(), 2*maxYoung)
+		require.LessOrEqual(t, l.size(), 2*maxYoung)
 	}
-	assert.GreaterOrEqual(t, l.entries(), maxYoung)
+	assert.GreaterOrEqual(t, l.size(), maxYoung)
 }
 
 func TestRefundsToOldKeysDoNotExceedTheLimitOfEntries(t *testing.T) {
@@ -64,7 +64,7 @@ func TestRefundsToOldKeysDoNotExceedTheLimitOfEntries(t *testing.T) {
 			require.NoError(t, l.Take(key))
 			l.Refund(fmt.Sprint(generation-1, " ", k))
 		}
-		require.LessOrEqual(t, l.entries(), 2*maxYoung)
+		require.LessOrEqual(t, l.size(), 2*maxYoung)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestAFloodOfKeysDropsNoEntryBeforeAGenerationIsFull(t *testing.T) {
 	var now time.Time
 	l := newLimiter(&now)
 	outnumber(t, l, "victim")
-	require.Contains(t, l.old, l.hash("victim"))
+	require.Contains(t, l.entries.old, l.hash("victim"))
 	require.Error(t, l.Take("victim"))
 	l.Refund("victim")
 	require.NoError(t, l.Take("victim"))
@@ -110,13 +110,13 @@ func TestAKeyWithAllItsAttemptsHasNoEntry(t *testing.T) {
 		now = now.Add(burst * interval)
 		require.NoError(t, l.Take("busy"))
 	}
-	assert.Equal(t, 1, l.entries())
+	assert.Equal(t, 1, l.size())
 
 	l.Refund("busy")
-	assert.Zero(t, l.entries())
+	assert.Zero(t, l.size())
 	require.NoError(t, l.Take("busy"))
 	l.Reset("busy")
-	assert.Zero(t, l.entries())
+	assert.Zero(t, l.size())
 }
 
 // The model is a counter for each key, which increases by one in each interval.

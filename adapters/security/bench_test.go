@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 func BenchmarkPasswordHasherHash(b *testing.B) {
 	h := security.NewPasswordHasher()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := h.Hash(b.Context(), "correct horse"); err != nil {
+		if _, err := h.Hash(b.Context(), domain.Work{}, "correct horse"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 // Hashes of the reference implementation of argon2 and of Python's bcrypt 4.0, which the predecessor of
@@ -54,7 +56,7 @@ func TestHashesOfOtherImplementationsAreVerified(t *testing.T) {
 		{"\x00", bcryptOfNothing, false},
 		{x71 + "\x00", bcryptOf71, false},
 	} {
-		got, err := h.Verify(t.Context(), c.plain, c.hash)
+		got, err := h.Verify(t.Context(), domain.Work{}, c.plain, c.hash)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, got, "%q against %s", c.plain, c.hash)
 		assert.True(t, h.Outdated(c.hash), "its parameters are not the current ones")
@@ -62,7 +64,7 @@ func TestHashesOfOtherImplementationsAreVerified(t *testing.T) {
 }
 
 func TestANewHashHasTheStandardCost(t *testing.T) {
-	hash, err := NewPasswordHasher().Hash(t.Context(), "correct horse")
+	hash, err := NewPasswordHasher().Hash(t.Context(), domain.Work{}, "correct horse")
 	require.NoError(t, err)
 	// 22 and 43 characters are 16 and 32 bytes.
 	assert.Regexp(t, `^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$`, hash)
@@ -83,11 +85,11 @@ func TestAHashIsOutdatedUnlessItHasTheStandardCostAndLengths(t *testing.T) {
 
 func TestACheapHasherVerifiesAndCallsItsOwnHashesCurrent(t *testing.T) {
 	cheap := NewCheapPasswordHasher()
-	hash, err := cheap.Hash(t.Context(), "correct horse")
+	hash, err := cheap.Hash(t.Context(), domain.Work{}, "correct horse")
 	require.NoError(t, err)
 	assert.Regexp(t, `^\$argon2id\$v=19\$m=8,t=1,p=1\$`, hash)
 	for plain, want := range map[string]bool{"correct horse": true, "correct horsf": false} {
-		got, err := cheap.Verify(t.Context(), plain, hash)
+		got, err := cheap.Verify(t.Context(), domain.Work{}, plain, hash)
 		require.NoError(t, err)
 		assert.Equal(t, want, got, plain)
 	}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
@@ -19,7 +20,7 @@ type PasswordHasher struct {
 
 var _ ports.PasswordHasher = (*PasswordHasher)(nil)
 
-// How many hashes may wait for a processor, and for how long. A hash takes 19 MiB while it is computed
+// How many hashes may wait for a processor in each lane, and for how long. A hash takes 19 MiB while it is computed
 // and nothing while it waits.
 const (
 	maxWaiting = 64
@@ -42,9 +43,9 @@ func newPasswordHasher(cost argon2idCost) *PasswordHasher {
 func (h *PasswordHasher) Load() (running, waiting int) { return h.queue.load() }
 
 // Hash implements [ports.PasswordHasher].
-func (h *PasswordHasher) Hash(ctx context.Context, plain string) (string, error) {
+func (h *PasswordHasher) Hash(ctx context.Context, w domain.Work, plain string) (string, error) {
 	var hash string
-	err := h.queue.do(ctx, func() {
+	err := h.queue.do(ctx, w, func() {
 		salt := make([]byte, saltLength)
 		_, _ = rand.Read(salt) // never fails
 		hash = newArgon2id(plain, salt, h.cost, keyLength).String()
@@ -53,13 +54,13 @@ func (h *PasswordHasher) Hash(ctx context.Context, plain string) (string, error)
 }
 
 // Verify implements [ports.PasswordHasher].
-func (h *PasswordHasher) Verify(ctx context.Context, plain, hash string) (bool, error) {
+func (h *PasswordHasher) Verify(ctx context.Context, w domain.Work, plain, hash string) (bool, error) {
 	stored, err := h.parse(hash)
 	if err != nil {
 		return false, err
 	}
 	var matches bool
-	err = h.queue.do(ctx, func() { matches = stored.matches(plain) })
+	err = h.queue.do(ctx, w, func() { matches = stored.matches(plain) })
 	return matches, err
 }
 

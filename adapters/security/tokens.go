@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -31,13 +31,33 @@ type TokenIssuer struct {
 
 // ring is an immutable set of keys with a cache of the tokens that were verified with them.
 type ring struct {
-	keys map[string][]byte // by kid
-	kid  string            // of the key that signs
-	// verified maps the full text of a verified token to its claims. A client sends the same token with
-	// every request, and verifying it costs more than the rest of a request to the memory store. An
-	// entry can become wrong only because the token expires, which Verify checks. Rotate drops the
-	// cache with its ring, and so every entry that depends on a removed key.
-	verified *lru.Cache[string, claims]
+	keys     map[string][]byte // by kid
+	kid      string            // of the key that signs
+	verified verifiedTokens
+}
+
+// verifiedTokens maps the full text of a verified token to its claims. A client sends the same token with
+// every request, and verifying it costs more than the rest of a request to the memory store. An entry can
+// become wrong only because the token expires, which Verify checks. Rotate drops the cache with its ring, and
+// so every entry that depends on a removed key.
+type verifiedTokens struct {
+	mu     sync.RWMutex
+	claims generations[string, claims]
+}
+
+func (v *verifiedTokens) get(token string) (claims, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.claims.get(token)
+}
+
+func (v *verifiedTokens) add(token string, c claims) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.claims.full() {
+		v.claims.age()
+	}
+	v.claims.set(token, c)
 }
 
 var _ ports.TokenIssuer = (*TokenIssuer)(nil)
@@ -51,7 +71,7 @@ const (
 	issuer        = "echo-in-snowflake" // also the audience: the service issues tokens to itself
 	tokenType     = "at+jwt"            // RFC 9068 §2.1
 	maxTokenBytes = 2048
-	maxRemembered = 4096 // verified tokens, a few MiB
+	maxRemembered = 4096 // verified tokens, a few MiB in two generations
 
 	// clockSkew is the accepted difference between the clocks of two instances.
 	clockSkew = 5 * time.Second
@@ -99,11 +119,9 @@ func (i *TokenIssuer) Rotate(key []byte, accepted ...[]byte) error {
 		}
 		keys[keyID(k)] = bytes.Clone(k)
 	}
-	verified, err := lru.New[string, claims](maxRemembered)
-	if err != nil {
-		return err
-	}
-	i.ring.Store(&ring{keys: keys, kid: keyID(key), verified: verified})
+	r := &ring{keys: keys, kid: keyID(key)}
+	r.verified.claims.max = maxRemembered
+	i.ring.Store(r)
 	return nil
 }
 
@@ -168,6 +186,7 @@ var (
 	errUnknownKey  = errors.New("token is signed with an unknown key")
 	errBadLifetime = errors.New("token has no lifetime, or a lifetime that is too long")
 	errBadActor    = errors.New("token names an impossible account")
+	errNoID        = errors.New("token has no id")
 )
 
 // Validate implements [jwt.ClaimsValidator]. It adds to the checks of the parser.
@@ -177,6 +196,9 @@ func (c *claims) Validate() error {
 	}
 	if id, err := uuid.Parse(c.Subject); err != nil || id.String() != c.Subject || c.Epoch < 1 {
 		return errBadActor
+	}
+	if c.ID == "" {
+		return errNoID
 	}
 	return nil
 }
@@ -218,16 +240,16 @@ func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
 		return domain.Actor{}, domain.ErrInvalidToken.WithCause(jwt.ErrTokenMalformed)
 	}
 	r := i.ring.Load() // only once: a token that one ring verified must not enter the cache of another
-	c, known := r.verified.Get(token)
+	c, known := r.verified.get(token)
 	if !known {
 		if _, err := i.parser.ParseWithClaims(token, &c, r.keyOf); err != nil {
 			return domain.Actor{}, domain.ErrInvalidToken.WithCause(err)
 		}
-		r.verified.Add(token, c)
+		r.verified.add(token, c)
 	} else if !i.now().Before(time.Unix(c.ExpiresAt, 0).Add(clockSkew)) {
 		return domain.Actor{}, domain.ErrInvalidToken.WithCause(jwt.ErrTokenExpired)
 	}
-	return domain.Actor{ID: c.Subject, Epoch: c.Epoch, Superuser: c.Superuser}, nil
+	return domain.Actor{ID: c.Subject, Epoch: c.Epoch, Superuser: c.Superuser, TokenID: c.ID}, nil
 }
 
 // keyOf implements [jwt.Keyfunc].

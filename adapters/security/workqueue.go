@@ -2,47 +2,68 @@ package security
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-// workQueue limits how many pieces of expensive work run concurrently and how many wait. A call that
-// finds it full fails immediately, so an overload costs neither memory nor time.
+// workQueue limits how many pieces of expensive work run concurrently and how many wait. A call that finds
+// no place fails immediately, so an overload costs neither memory nor time. Authenticated work waits in a
+// lane of its own and runs first, and one source has at most a quarter of the places of a lane. So a flood
+// of sign-ins from one source leaves room for all other sources, and no flood delays a caller who is signed
+// in by more than the work that runs already.
 type workQueue struct {
-	admitted chan struct{} // one element per call that runs or waits
-	running  chan struct{} // one element per call that runs
-	maxWait  time.Duration
+	maxRunning int
+	maxWaiting int // in each lane
+	maxWait    time.Duration
+
+	mu      sync.Mutex // protects the fields below
+	running int
+	lanes   [2]lane // in the order in which they are served
+}
+
+// lane holds the calls of one kind that wait, in the order of their arrival.
+type lane struct {
+	waiting  []*call
+	bySource map[string]int // how many of them wait
+}
+
+// call is a call of [workQueue.do].
+type call struct {
+	lane   *lane
+	source string
+	turn   chan struct{} // closed when the call may run
 }
 
 func newWorkQueue(maxRunning, maxWaiting int, maxWait time.Duration) *workQueue {
-	return &workQueue{
-		admitted: make(chan struct{}, maxRunning+maxWaiting),
-		running:  make(chan struct{}, maxRunning),
-		maxWait:  maxWait,
+	q := &workQueue{maxRunning: maxRunning, maxWaiting: maxWaiting, maxWait: maxWait}
+	for i := range q.lanes {
+		q.lanes[i].bySource = map[string]int{}
 	}
+	return q
 }
 
-// do runs work when a place is free. Errors: ErrBusy with RetryAfter if the queue is full or the wait
-// exceeds maxWait; ErrUnavailable if ctx ends before work begins. Once begun, work is not interrupted.
-func (q *workQueue) do(ctx context.Context, work func()) error {
-	select {
-	case q.admitted <- struct{}{}:
-		defer func() { <-q.admitted }()
-	default:
-		return domain.ErrBusy.WithRetryAfter(q.maxWait)
+// do runs work for w when it is its turn. Errors: ErrBusy with RetryAfter if there is no place to wait, or if
+// the wait exceeds maxWait; ErrUnavailable if ctx ends before work begins. Once begun, work is not
+// interrupted.
+func (q *workQueue) do(ctx context.Context, w domain.Work, work func()) error {
+	busy := domain.ErrBusy.WithRetryAfter(q.maxWait)
+	c, ok := q.enter(w)
+	if !ok {
+		return busy
 	}
-
+	defer q.leave(c)
 	timeout := time.NewTimer(q.maxWait)
 	defer timeout.Stop()
 	select {
-	case q.running <- struct{}{}:
-		defer func() { <-q.running }()
+	case <-c.turn:
 	case <-timeout.C:
-		return domain.ErrBusy.WithRetryAfter(q.maxWait)
+		return busy
 	case <-ctx.Done():
 	}
-	// select chooses at random if a place becomes free just as ctx ends.
+	// select chooses at random if the turn comes just as ctx ends.
 	if err := ctx.Err(); err != nil {
 		return domain.ErrUnavailable.WithCause(err)
 	}
@@ -50,8 +71,64 @@ func (q *workQueue) do(ctx context.Context, work func()) error {
 	return nil
 }
 
+// enter returns a call that waits, or whose turn it is already. It returns false if there is no place.
+func (q *workQueue) enter(w domain.Work) (*call, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := &q.lanes[1]
+	if w.Authenticated {
+		l = &q.lanes[0]
+	}
+	c := &call{l, w.Source, make(chan struct{})}
+	switch {
+	case q.running < q.maxRunning: // then no call waits
+		q.start(c)
+	case len(l.waiting) < q.maxWaiting && l.bySource[c.source] < max(1, q.maxWaiting/4):
+		l.waiting = append(l.waiting, c)
+		l.bySource[c.source]++
+	default:
+		return nil, false
+	}
+	return c, true
+}
+
+// leave ends c, whether it waits or runs. If it ran, the next call starts.
+func (q *workQueue) leave(c *call) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := slices.Index(c.lane.waiting, c); i >= 0 {
+		c.lane.remove(i)
+		return
+	}
+	q.running--
+	for i := range q.lanes {
+		if l := &q.lanes[i]; len(l.waiting) > 0 {
+			q.start(l.remove(0))
+			return
+		}
+	}
+}
+
+func (q *workQueue) start(c *call) {
+	q.running++
+	close(c.turn)
+}
+
+func (l *lane) remove(i int) *call {
+	c := l.waiting[i]
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	if l.bySource[c.source]--; l.bySource[c.source] == 0 {
+		delete(l.bySource, c.source)
+	}
+	return c
+}
+
 // load returns how many calls run and how many wait.
 func (q *workQueue) load() (running, waiting int) {
-	running = len(q.running)
-	return running, max(0, len(q.admitted)-running)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range q.lanes {
+		waiting += len(l.waiting)
+	}
+	return q.running, waiting
 }

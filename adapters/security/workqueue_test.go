@@ -3,6 +3,8 @@ package security
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,20 +34,33 @@ type fixture struct {
 	refused []error
 }
 
-// newFixture makes that many concurrent calls, and returns when each runs, waits or was refused.
+// newFixture makes that many concurrent calls, each from a source of its own, and returns when each runs, waits
+// or was refused.
 func newFixture(ctx context.Context, calls int) *fixture {
 	f := &fixture{queue: newWorkQueue(testRunning, testWaiting, testMaxWait), finish: make(chan struct{})}
-	for range calls {
-		f.calls.Go(func() {
-			if err := f.queue.do(ctx, f.work); err != nil {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.refused = append(f.refused, err)
-			}
-		})
+	for i := range calls {
+		f.start(ctx, domain.Work{Source: fmt.Sprint(i)}, f.work)
 	}
 	synctest.Wait()
 	return f
+}
+
+func (f *fixture) start(ctx context.Context, w domain.Work, work func()) {
+	f.calls.Go(func() {
+		if err := f.queue.do(ctx, w, work); err != nil {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.refused = append(f.refused, err)
+		}
+	})
+}
+
+// startMany makes that many calls for w.
+func (f *fixture) startMany(ctx context.Context, calls int, w domain.Work) {
+	for range calls {
+		f.start(ctx, w, f.work)
+	}
+	synctest.Wait()
 }
 
 func (f *fixture) work() {
@@ -91,6 +106,56 @@ func TestWorkQueue(t *testing.T) {
 		running, waiting = f.queue.load()
 		assert.Equal(t, []int{0, 0}, []int{running, waiting})
 	})
+	for _, authenticated := range []bool{true, false} {
+		run(fmt.Sprint("gives one source a quarter of a lane, authenticated: ", authenticated), func(t *testing.T) {
+			f := newFixture(t.Context(), testRunning)
+			for i := range 4 {
+				f.startMany(t.Context(), 100, domain.Work{Source: fmt.Sprint("source ", i), Authenticated: authenticated})
+				_, waiting := f.queue.load()
+				assert.Equal(t, (i+1)*testWaiting/4, waiting)
+			}
+			f.startMany(t.Context(), 1, domain.Work{Source: "a fifth source", Authenticated: authenticated})
+			f.assertRefused(t, 401-testWaiting, domain.ErrBusy)
+			close(f.finish)
+			f.calls.Wait()
+			assert.EqualValues(t, testRunning+testWaiting, f.done.Load())
+		})
+	}
+	run("gives a place that a source leaves to the same source again", func(t *testing.T) {
+		f := newFixture(t.Context(), testRunning)
+		ctx, cancel := context.WithCancel(t.Context())
+		f.startMany(ctx, testWaiting/4, domain.Work{Source: "a"})
+		cancel()
+		synctest.Wait()
+		f.assertRefused(t, testWaiting/4, domain.ErrUnavailable)
+		f.startMany(t.Context(), testWaiting/4, domain.Work{Source: "a"})
+		f.assertRefused(t, testWaiting/4, domain.ErrUnavailable)
+		close(f.finish)
+		f.calls.Wait()
+	})
+	run("admits authenticated work from any source while the other lane is full", func(t *testing.T) {
+		f := newFixture(t.Context(), testRunning+testWaiting)
+		f.startMany(t.Context(), testWaiting/4, domain.Work{Source: "0", Authenticated: true})
+		f.assertRefused(t, 0, nil)
+		close(f.finish)
+		f.calls.Wait()
+	})
+	run("runs authenticated work first, and the work of one lane in the order of its arrival", func(t *testing.T) {
+		f := &fixture{queue: newWorkQueue(1, testWaiting, testMaxWait), finish: make(chan struct{})}
+		f.startMany(t.Context(), 1, domain.Work{})
+		var order []string
+		for _, name := range []string{"other 1", "other 2", "authenticated 1", "authenticated 2"} {
+			w := domain.Work{Source: "a", Authenticated: strings.HasPrefix(name, "authenticated")}
+			f.start(t.Context(), w, func() {
+				order = append(order, name)
+				time.Sleep(time.Millisecond)
+			})
+			synctest.Wait()
+		}
+		close(f.finish)
+		f.calls.Wait()
+		assert.Equal(t, []string{"authenticated 1", "authenticated 2", "other 1", "other 2"}, order)
+	})
 	run("refuses a call that has waited too long", func(t *testing.T) {
 		f := newFixture(t.Context(), testRunning+testWaiting)
 		time.Sleep(testMaxWait - time.Nanosecond)
@@ -135,19 +200,22 @@ func TestWorkQueue(t *testing.T) {
 		cancel()
 		close(f.finish)
 		f.calls.Wait()
-		assert.Empty(t, f.queue.admitted)
-		assert.Empty(t, f.queue.running)
+		assert.Zero(t, f.queue.running)
+		for _, l := range f.queue.lanes {
+			assert.Empty(t, l.waiting)
+			assert.Empty(t, l.bySource)
+		}
 	})
 	run("is empty after a panic", func(t *testing.T) {
 		q := newWorkQueue(1, 0, testMaxWait)
-		assert.Panics(t, func() { _ = q.do(t.Context(), func() { panic("work") }) })
-		assert.NoError(t, q.do(t.Context(), func() {}))
+		assert.Panics(t, func() { _ = q.do(t.Context(), domain.Work{}, func() { panic("work") }) })
+		assert.NoError(t, q.do(t.Context(), domain.Work{}, func() {}))
 	})
 	run("never runs the work of a context that has ended", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 100 { // a select between two ready cases chooses at random
-			err := newWorkQueue(1, 0, testMaxWait).do(ctx, func() { t.Error("the work ran") })
+			err := newWorkQueue(1, 0, testMaxWait).do(ctx, domain.Work{}, func() { t.Error("the work ran") })
 			require.ErrorIs(t, err, domain.ErrUnavailable)
 		}
 	})

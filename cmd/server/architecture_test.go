@@ -199,7 +199,6 @@ var importRules = []importRule{
 		others: []string{
 			"github.com/golang-jwt/jwt/v5",
 			"github.com/google/uuid",
-			"github.com/hashicorp/golang-lru/v2",
 			"golang.org/x/crypto",
 		},
 		not: []string{"net/http"},

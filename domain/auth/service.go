@@ -50,7 +50,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 		u = found
 	}
 	// If there is no account, the hash is empty. Verify then does the same work, so the time does not tell.
-	matches, err := s.Hasher.Verify(ctx, password, u.PasswordHash)
+	matches, err := s.Hasher.Verify(ctx, domain.Work{Source: source}, password, u.PasswordHash)
 	if err != nil {
 		s.Attempts.Refund(key)
 		return domain.Token{}, err
@@ -62,7 +62,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 	}
 
 	s.Attempts.Reset(key)
-	s.rehash(ctx, u, password)
+	s.rehash(ctx, u, password, source)
 	token, err := s.Tokens.Issue(u.Actor())
 	if err != nil {
 		return domain.Token{}, err
@@ -73,11 +73,11 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 
 // rehash replaces an outdated hash. It ignores errors: the password was correct, so the sign-in succeeds,
 // and the next sign-in tries again.
-func (s *Service) rehash(ctx context.Context, u domain.User, password string) {
+func (s *Service) rehash(ctx context.Context, u domain.User, password, source string) {
 	if !s.Hasher.Outdated(u.PasswordHash) {
 		return
 	}
-	if fresh, err := s.Hasher.Hash(ctx, password); err == nil {
+	if fresh, err := s.Hasher.Hash(ctx, domain.Work{Source: source, Authenticated: true}, password); err == nil {
 		_ = s.Store.RehashForSignIn(ctx, u.ID, u.PasswordHash, fresh)
 	}
 }

@@ -141,7 +141,7 @@ func (s *fixture) assertGone(t *testing.T, email domain.Email) {
 // assertPassword checks that the password hash of the account is one of plain.
 func (s *fixture) assertPassword(t *testing.T, u domain.User, plain string) {
 	t.Helper()
-	matches, err := s.hasher.Verify(t.Context(), plain, u.PasswordHash)
+	matches, err := s.hasher.Verify(t.Context(), domain.Work{}, plain, u.PasswordHash)
 	require.NoError(t, err)
 	assert.True(t, matches, u.PasswordHash)
 }

@@ -21,6 +21,9 @@ type Operator struct {
 	Now      func() time.Time // UTC, in whole microseconds
 }
 
+// operatorWork does not wait for clients.
+var operatorWork = domain.Work{Authenticated: true}
+
 // EnsureFirstSuperuser creates the first superuser of an installation and reports whether it did. It does
 // nothing if the installation ever had one, even if that account was renamed or deleted since. It calls
 // password, and hashes the result, only if there was no first superuser yet, so that a password that is
@@ -65,7 +68,7 @@ func (o *Operator) CreateSuperuser(
 // ResetPassword gives a superuser a new password and ends all tokens of the account.
 // Errors: ErrNotFound, also if the account is not a superuser.
 func (o *Operator) ResetPassword(ctx context.Context, email domain.Email, password domain.Password) error {
-	hash, err := o.Hasher.Hash(ctx, password.Reveal())
+	hash, err := o.Hasher.Hash(ctx, operatorWork, password.Reveal())
 	if err != nil {
 		return err
 	}
@@ -89,7 +92,7 @@ func (o *Operator) ResetPassword(ctx context.Context, email domain.Email, passwo
 }
 
 func (o *Operator) newSuperuser(ctx context.Context, email domain.Email, password string) (domain.User, error) {
-	hash, err := o.Hasher.Hash(ctx, password)
+	hash, err := o.Hasher.Hash(ctx, operatorWork, password)
 	if err != nil {
 		return domain.User{}, err
 	}

@@ -60,7 +60,7 @@ func (s *Service) ChangePassword(
 		return s.refuse(ctx, by, err)
 	}
 	_, err := s.update(ctx, by, by.ID, ifVersion, func(u domain.User) (domain.User, error) {
-		matches, err := s.Hasher.Verify(ctx, current, u.PasswordHash)
+		matches, err := s.Hasher.Verify(ctx, by.Work(), current, u.PasswordHash)
 		if err != nil {
 			return u, err
 		}
@@ -72,7 +72,7 @@ func (s *Service) ChangePassword(
 				Field: "new_password", Message: "must differ from the current password",
 			})
 		}
-		u.PasswordHash, err = s.Hasher.Hash(ctx, next.Reveal())
+		u.PasswordHash, err = s.Hasher.Hash(ctx, by.Work(), next.Reveal())
 		return u, err
 	})
 	switch {
@@ -117,7 +117,7 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewUser
 	if !by.Superuser {
 		return domain.User{}, s.refuse(ctx, by, domain.ErrSuperuserRequired)
 	}
-	hash, err := s.Hasher.Hash(ctx, in.Password.Reveal())
+	hash, err := s.Hasher.Hash(ctx, by.Work(), in.Password.Reveal())
 	if err != nil {
 		return domain.User{}, err
 	}
@@ -142,7 +142,7 @@ func (s *Service) Update(
 		if password, ok := p.Password.Get(); ok {
 			if hash == "" {
 				var err error
-				if hash, err = s.Hasher.Hash(ctx, password.Reveal()); err != nil {
+				if hash, err = s.Hasher.Hash(ctx, by.Work(), password.Reveal()); err != nil {
 					return u, err
 				}
 			}

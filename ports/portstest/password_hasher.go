@@ -3,9 +3,13 @@ package portstest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,7 +31,7 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 		h := open(t)
 		long := strings.Repeat("ab", 300)
 		for _, plain := range []string{"", "correct horse", "Grüße 🦆", "a\x00b", " \t\n", long} {
-			hash, err := h.Hash(t.Context(), plain)
+			hash, err := h.Hash(t.Context(), domain.Work{}, plain)
 			require.NoError(t, err)
 			assert.Regexp(t, phcSyntax, hash)
 			assertVerify(t, h, true, plain, hash)
@@ -124,6 +128,33 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 			})
 		}
 	})
+	for _, authenticated := range []bool{true, false} {
+		kind := map[bool]string{true: "authenticated", false: "other"}[authenticated]
+		t.Run("three sources leave places to a fourth one, for "+kind+" work", func(t *testing.T) {
+			h := open(t)
+			var sources []domain.Work
+			for _, source := range []string{"a", "b", "c"} {
+				sources = append(sources, domain.Work{Source: source, Authenticated: authenticated})
+			}
+			flood(t, h, sources)
+			for range 10 {
+				assertAdmitted(t, h, domain.Work{Source: "d", Authenticated: authenticated})
+			}
+		})
+	}
+	t.Run("authenticated work has places of its own and runs before all other work that waits", func(t *testing.T) {
+		h := open(t)
+		var sources []domain.Work
+		for i := range 100 {
+			sources = append(sources, domain.Work{Source: fmt.Sprint(i)})
+		}
+		done := flood(t, h, sources)
+		for range 10 {
+			before := done.Load()
+			assertAdmitted(t, h, domain.Work{Source: "0", Authenticated: true})
+			assert.Less(t, done.Load()-before, int64(len(sources)/4), "work that waited longer came first")
+		}
+	})
 	t.Run("a hash that cannot be read is an internal error", func(t *testing.T) {
 		h := open(t)
 		valid := mustHash(t, h, "correct horse")
@@ -133,7 +164,7 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 			" " + valid, valid + " ", valid + "\n", valid + "$", valid + "=",
 			strings.TrimSuffix(valid, key), strings.Replace(valid, salt, "", 1), valid[1:], strings.ToUpper(valid),
 		} {
-			matches, err := h.Verify(t.Context(), "correct horse", hash)
+			matches, err := h.Verify(t.Context(), domain.Work{}, "correct horse", hash)
 			assert.False(t, matches, hash)
 			require.Error(t, err, hash)
 			assert.Equal(t, domain.Internal, domain.KindOf(err), hash)
@@ -143,7 +174,7 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 		h := open(t)
 		for _, cost := range []string{"m=4294967295,t=1,p=1", "m=65536,t=4294967295,p=1", "m=65536,t=1,p=255"} {
 			hash := "$argon2id$v=19$" + cost + "$c2FsdHNhbHRzYWx0c2FsdA$a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U"
-			_, err := h.Verify(t.Context(), "correct horse", hash)
+			_, err := h.Verify(t.Context(), domain.Work{}, "correct horse", hash)
 			require.Error(t, err, cost)
 			assert.Equal(t, domain.Internal, domain.KindOf(err), cost)
 		}
@@ -155,17 +186,53 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 	})
 }
 
+// flood keeps the hasher busy with much work of each of the sources until the test ends. It returns when a call
+// has been refused, with a counter of the calls that were not.
+func flood(t *testing.T, h ports.PasswordHasher, sources []domain.Work) *atomic.Int64 {
+	var done atomic.Int64
+	full := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	t.Cleanup(func() { stop(); callers.Wait() })
+	var once sync.Once
+	for i := range max(200, len(sources)) {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				_, err := h.Hash(ctx, sources[i%len(sources)], "a flood")
+				if err == nil {
+					done.Add(1)
+					continue
+				}
+				once.Do(func() { close(full) })
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
+	<-full
+	return &done
+}
+
+// assertAdmitted checks that the hasher does w, or lets it wait.
+func assertAdmitted(t *testing.T, h ports.PasswordHasher, w domain.Work) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // it may wait longer, but need not
+	defer cancel()
+	if _, err := h.Hash(ctx, w, "correct horse"); err != nil {
+		assert.ErrorIs(t, err, domain.ErrUnavailable)
+	}
+}
+
 // expensiveCalls returns the calls that cost the work of a hash.
 func expensiveCalls(h ports.PasswordHasher, hash string) map[string]func(context.Context) error {
 	verify := func(hash string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			_, err := h.Verify(ctx, "correct horse", hash)
+			_, err := h.Verify(ctx, domain.Work{}, "correct horse", hash)
 			return err
 		}
 	}
 	return map[string]func(context.Context) error{
 		"making a hash": func(ctx context.Context) error {
-			_, err := h.Hash(ctx, "correct horse")
+			_, err := h.Hash(ctx, domain.Work{}, "correct horse")
 			return err
 		},
 		"verifying a hash":        verify(hash),
@@ -175,14 +242,14 @@ func expensiveCalls(h ports.PasswordHasher, hash string) map[string]func(context
 
 func mustHash(t *testing.T, h ports.PasswordHasher, plain string) string {
 	t.Helper()
-	hash, err := h.Hash(t.Context(), plain)
+	hash, err := h.Hash(t.Context(), domain.Work{}, plain)
 	require.NoError(t, err)
 	return hash
 }
 
 func assertVerify(t *testing.T, h ports.PasswordHasher, want bool, plain, hash string) {
 	t.Helper()
-	matches, err := h.Verify(t.Context(), plain, hash)
+	matches, err := h.Verify(t.Context(), domain.Work{}, plain, hash)
 	require.NoError(t, err)
 	assert.Equal(t, want, matches, "%q", plain)
 }

@@ -29,10 +29,28 @@ func TestTokenIssuer(t *testing.T, open func(t *testing.T, seed []byte, now func
 			{ID: domaintest.NewID(), Epoch: 2, Superuser: true},
 			{ID: domaintest.NewID(), Epoch: math.MaxInt64},
 		} {
-			got, err := i.Verify(issue(t, i, a).Value)
-			require.NoError(t, err)
-			assert.Equal(t, a, got)
+			assertActor(t, i, a, issue(t, i, a).Value)
 		}
+	})
+	t.Run("a token carries neither the token id nor the source of the actor it was issued for", func(t *testing.T) {
+		i, _ := newFixture(t)
+		a := someActor()
+		old := a
+		old.TokenID, old.Source = "the id of another token", "192.0.2.1"
+		got := assertActor(t, i, a, issue(t, i, old).Value)
+		assert.NotEqual(t, old.TokenID, got.TokenID)
+	})
+	t.Run("a token has the same id with each request, and no other token has it", func(t *testing.T) {
+		i, _ := newFixture(t)
+		a, seen := someActor(), map[string]bool{}
+		const many = 1000
+		for range many {
+			token := issue(t, i, a).Value
+			got := assertActor(t, i, a, token)
+			assert.Equal(t, got, assertActor(t, i, a, token))
+			seen[got.TokenID] = true
+		}
+		assert.Len(t, seen, many)
 	})
 	t.Run("a token is valid until it expires", func(t *testing.T) {
 		i, clock := newFixture(t)
@@ -59,9 +77,7 @@ func TestTokenIssuer(t *testing.T, open func(t *testing.T, seed []byte, now func
 		seed, c := newSeed(), &clock{time: domaintest.Created}
 		a := someActor()
 		token := issue(t, open(t, seed, c.now), a).Value
-		got, err := open(t, seed, c.now).Verify(token)
-		require.NoError(t, err)
-		assert.Equal(t, a, got)
+		assertActor(t, open(t, seed, c.now), a, token)
 		assertRefused(t, open(t, newSeed(), c.now), token)
 	})
 	t.Run("a token with one wrong or missing character is refused", func(t *testing.T) {
@@ -117,6 +133,17 @@ func issue(t *testing.T, i ports.TokenIssuer, a domain.Actor) domain.Token {
 	token, err := i.Issue(a)
 	require.NoError(t, err)
 	return token
+}
+
+// assertActor checks that the token verifies as the actor want with a token id, and returns what Verify returns.
+func assertActor(t *testing.T, i ports.TokenIssuer, want domain.Actor, token string) domain.Actor {
+	t.Helper()
+	got, err := i.Verify(token)
+	require.NoError(t, err)
+	assert.NotEmpty(t, got.TokenID)
+	want.TokenID = got.TokenID
+	assert.Equal(t, want, got)
+	return got
 }
 
 func assertRefused(t *testing.T, i ports.TokenIssuer, token string) {
