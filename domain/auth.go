@@ -29,24 +29,33 @@ type Token struct {
 	ExpiresIn time.Duration
 }
 
-// Event is an entry of the audit log: which account did what to which account.
+// Event is an entry of the audit log: which account did what to which account or item, and from where.
 type Event struct {
 	Name      string // one of the Event constants
 	ActorID   string // empty if no account is signed in
-	SubjectID string // the account that was affected; empty if unknown
+	SubjectID string // the account that was affected, or the owner of the item; empty if unknown
+	ItemID    string // the item that was affected; empty if it is an account
+	Source    string // the client, as in [Actor]; empty for the operator of the installation
 }
 
 // The names of events.
 const (
-	EventSignedIn              = "signed_in"
-	EventSignInFailed          = "sign_in_failed"
-	EventSignInThrottled       = "sign_in_throttled"
-	EventFirstSuperuserCreated = "first_superuser_created"
-	EventUserCreated           = "user_created"
-	EventProfileChanged        = "profile_changed"
-	EventPasswordChanged       = "password_changed"
-	EventPasswordCheckFailed   = "password_check_failed"
-	EventRoleChanged           = "role_changed"
-	EventActivationChanged     = "activation_changed"
-	EventUserDeleted           = "user_deleted"
+	EventSignedIn        = "signed_in"
+	EventSignInFailed    = "sign_in_failed"
+	EventSignInThrottled = "sign_in_throttled"
+	// EventPasswordHashUnreadable is a refused sign-in to an account that needs a new password: its stored
+	// hash has an unknown format, or a cost out of bounds.
+	EventPasswordHashUnreadable = "password_hash_unreadable"
+	EventFirstSuperuserCreated  = "first_superuser_created"
+	EventUserCreated            = "user_created"
+	EventProfileChanged         = "profile_changed"
+	EventPasswordChanged        = "password_changed"
+	EventPasswordCheckFailed    = "password_check_failed"
+	EventRoleChanged            = "role_changed"
+	EventActivationChanged      = "activation_changed"
+	EventUserDeleted            = "user_deleted"
+	// The events of items are about the items of other accounts than the actor's.
+	EventItemRead    = "item_read"
+	EventItemChanged = "item_changed"
+	EventItemDeleted = "item_deleted"
 )

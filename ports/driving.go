@@ -9,11 +9,12 @@ import (
 // Auth signs accounts in and verifies their tokens.
 type Auth interface {
 	// SignIn returns a token for the account with that e-mail and password. source identifies the
-	// client; failures are limited for each pair of e-mail and source.
-	// Errors: ErrBadCredentials, in the same time whether the account is unknown, is inactive or has
-	// another password; ErrTooManyAttempts; ErrBusy.
+	// client. Failures are limited for each pair of e-mail and source, for each source, and for each e-mail
+	// over all sources; the last limit does not apply to sources from which the account has signed in.
+	// Errors: ErrBadCredentials, in the same time whether the account is unknown, is inactive, has another
+	// password or a hash that cannot be read; ErrTooManyAttempts; ErrBusy.
 	SignIn(ctx context.Context, email, password, source string) (domain.Token, error)
-	// Authenticate returns the Actor of the token. It does not ask the store, so the account may be gone:
+	// Authenticate returns the Actor of the token, without a Source. It does not ask the store, so the account may be gone:
 	// the store checks the Actor with each call. Errors: ErrInvalidToken.
 	Authenticate(token string) (domain.Actor, error)
 }
@@ -33,7 +34,8 @@ type Users interface {
 		ctx context.Context, by domain.Actor, p domain.ProfilePatch, ifVersion domain.Versions,
 	) (domain.User, error)
 	// ChangePassword ends every token of the account. Errors: ErrWrongPassword; ErrTooManyAttempts
-	// after too many of these; Kind Invalid if the new password is the current one.
+	// after too many of these with one token from one source; Kind Invalid if the new password is the
+	// current one.
 	ChangePassword(
 		ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions,
 	) error

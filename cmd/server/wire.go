@@ -98,15 +98,17 @@ func wire(
 	options := httpOptions(cfg, sink, log.ordinary)
 	options.Auth = &auth.Service{
 		Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now,
-		FailureFloor: cost.failureFloor,
-		Attempts:     security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+		FailureFloor:    cost.failureFloor,
+		PairAttempts:    security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+		SourceAttempts:  security.NewAttemptLimiter(30, time.Second, time.Now),
+		AccountAttempts: security.NewAttemptLimiter(100, time.Minute, time.Now), // NIST SP 800-63B §5.2.2
 	}
 	options.Users = &users.Service{
 		Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
 		EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
 		PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
 	}
-	options.Items = &items.Service{Store: store, NewID: newID, Now: now}
+	options.Items = &items.Service{Store: store, Audit: audit, NewID: newID, Now: now}
 	server, err := httpapi.New(options)
 	operator := newOperator(store, hasher, audit)
 	return &service{operator: operator, http: server, tokens: tokens, first: first, storage: store}, err

@@ -22,12 +22,15 @@ import (
 const (
 	floor    = 250 * time.Millisecond
 	hashTime = 20 * time.Millisecond
-	attempts = 10
+	attempts = 10 // per pair of account and source
 	annEmail = "ann@example.com"
 	inaEmail = "ina@example.com"
 	correct  = "the correct password" // of both accounts
 	wrong    = "a wrong password"
 	source   = "192.0.2.1"
+
+	sourceAttempts  = 30
+	accountAttempts = 100
 )
 
 // The accounts of a new fixture.
@@ -60,7 +63,9 @@ func newFixture(t *testing.T) *fixture {
 	require.NoError(t, err)
 	s.Service = &auth.Service{
 		Store: s.faulty, Hasher: s.hasher, Tokens: tokens, Audit: s.audit, Now: time.Now, FailureFloor: floor,
-		Attempts: security.NewAttemptLimiter(attempts, time.Hour, time.Now),
+		PairAttempts:    security.NewAttemptLimiter(attempts, time.Hour, time.Now),
+		SourceAttempts:  security.NewAttemptLimiter(sourceAttempts, time.Hour, time.Now),
+		AccountAttempts: security.NewAttemptLimiter(accountAttempts, time.Hour, time.Now),
 	}
 	_, err = s.store.CreateFirstSuperuser(t.Context(), ann)
 	require.NoError(t, err)

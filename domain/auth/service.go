@@ -11,17 +11,22 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// Service implements [ports.Auth]. All fields are required.
+// Service implements [ports.Auth]. All exported fields are required.
 type Service struct {
-	Store    ports.SignInStore
-	Hasher   ports.PasswordHasher
-	Tokens   ports.TokenIssuer
-	Attempts ports.AttemptLimiter // failed sign-ins, per e-mail and source
-	Audit    func(context.Context, domain.Event)
-	Now      func() time.Time
+	Store  ports.SignInStore
+	Hasher ports.PasswordHasher
+	Tokens ports.TokenIssuer
+	// These three limit failed sign-ins: for each pair of account and source, for each source, and for each
+	// account over all sources that it has not signed in from.
+	PairAttempts, SourceAttempts, AccountAttempts ports.AttemptLimiter
+	Audit                                         func(context.Context, domain.Event)
+	Now                                           func() time.Time
 	// FailureFloor is the shortest time that a refused sign-in takes. It hides how much work was done,
 	// and so whether the account exists.
 	FailureFloor time.Duration
+
+	known knownSources
+	ids   accountIDs
 }
 
 var _ ports.Auth = (*Service)(nil)
@@ -30,46 +35,106 @@ var _ ports.Auth = (*Service)(nil)
 func (s *Service) SignIn(ctx context.Context, email, password, source string) (domain.Token, error) {
 	floor := s.Now().Add(s.FailureFloor)
 	address, syntaxErr := domain.ParseEmail(email)
-	key := address.String() + " " + source
+	account := address.String()
 	if syntaxErr != nil {
-		key = email + " " + source
+		account = email
 	}
-	// The attempt is taken before the check, so that concurrent attempts cannot exceed the limit.
-	if err := s.Attempts.Take(key); err != nil {
-		s.Audit(ctx, domain.Event{Name: domain.EventSignInThrottled})
+	taken, err := s.takeAttempt(account, source)
+	if err != nil {
+		s.Audit(ctx, domain.Event{
+			Name: domain.EventSignInThrottled, SubjectID: s.ids.of(account), Source: source,
+		})
 		return domain.Token{}, err
 	}
 
 	var u domain.User
 	if syntaxErr == nil {
-		found, err := s.Store.UserForSignIn(ctx, address)
+		u, err = s.Store.UserForSignIn(ctx, address)
 		if err != nil && !errors.Is(err, domain.ErrNotFound) {
-			s.Attempts.Refund(key)
+			taken.refund()
 			return domain.Token{}, err
 		}
-		u = found
 	}
-	// If there is no account, the hash is empty. Verify then does the same work, so the time does not tell.
-	matches, err := s.Hasher.Verify(ctx, domain.Work{Source: source}, password, u.PasswordHash)
+	if u.ID != "" {
+		s.ids.add(account, u.ID)
+	}
+	refusal, err := s.check(ctx, u, password, source)
 	if err != nil {
-		s.Attempts.Refund(key)
+		taken.refund()
 		return domain.Token{}, err
 	}
-	if !matches || !u.Active {
-		s.Audit(ctx, domain.Event{Name: domain.EventSignInFailed, SubjectID: u.ID})
+	if refusal != "" {
+		s.Audit(ctx, domain.Event{Name: refusal, SubjectID: u.ID, Source: source})
 		pause(ctx, floor.Sub(s.Now()))
 		return domain.Token{}, domain.ErrBadCredentials
 	}
 
-	s.Attempts.Reset(key)
+	taken.refund()
+	s.PairAttempts.Reset(pairKey(account, source))
+	s.known.add(account, source)
 	s.rehash(ctx, u, password, source)
 	token, err := s.Tokens.Issue(u.Actor())
 	if err != nil {
 		return domain.Token{}, err
 	}
-	s.Audit(ctx, domain.Event{Name: domain.EventSignedIn, ActorID: u.ID, SubjectID: u.ID})
+	s.Audit(ctx, domain.Event{Name: domain.EventSignedIn, ActorID: u.ID, SubjectID: u.ID, Source: source})
 	return token, nil
 }
+
+// check returns why u may not sign in with that password, as the name of an event, or "" if it may. u is the
+// zero User if there is no account. Then its hash is empty, and Verify does the same work, so that the time
+// does not tell.
+func (s *Service) check(ctx context.Context, u domain.User, password, source string) (refusal string, err error) {
+	matches, err := s.Hasher.Verify(ctx, domain.Work{Source: source}, password, u.PasswordHash)
+	switch {
+	case err != nil && domain.KindOf(err) == domain.Internal:
+		// Another answer than to a wrong password would tell that there is an account.
+		return domain.EventPasswordHashUnreadable, nil
+	case err != nil:
+		return "", err
+	case !matches || !u.Active:
+		return domain.EventSignInFailed, nil
+	}
+	return "", nil
+}
+
+// attempt is an attempt to sign in that was taken from some limits.
+type attempt []limit
+
+// limit is a limiter with the key that an attempt counts for.
+type limit struct {
+	ports.AttemptLimiter
+	key string
+}
+
+// takeAttempt spends one attempt in each limit that applies, or none if one of them has none left. SignIn takes
+// it before the check, so that concurrent attempts cannot exceed a limit, and refunds it unless the password
+// was wrong.
+func (s *Service) takeAttempt(account, source string) (attempt, error) {
+	limits := attempt{
+		{s.PairAttempts, pairKey(account, source)},
+		{s.SourceAttempts, source},
+	}
+	// An attack from many sources must not keep the owner from signing in where the owner usually does.
+	if !s.known.has(account, source) {
+		limits = append(limits, limit{s.AccountAttempts, account})
+	}
+	for i, l := range limits {
+		if err := l.Take(l.key); err != nil {
+			limits[:i].refund()
+			return nil, err
+		}
+	}
+	return limits, nil
+}
+
+func (a attempt) refund() {
+	for _, l := range a {
+		l.Refund(l.key)
+	}
+}
+
+func pairKey(account, source string) string { return account + " " + source }
 
 // rehash replaces an outdated hash. It ignores errors: the password was correct, so the sign-in succeeds,
 // and the next sign-in tries again.

@@ -34,7 +34,7 @@ func TestSignIn(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, time.Hour, token.ExpiresIn)
 		assert.Equal(t, hashTime, time.Since(start))
-		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: ann.ID, SubjectID: ann.ID}}, s.events)
+		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: ann.ID, SubjectID: ann.ID, Source: source}}, s.events)
 
 		actor, err := s.Authenticate(token.Value)
 		require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestSignIn(t *testing.T) {
 			assert.Equal(t, floor, time.Since(start))
 			assert.EqualValues(t, 1, s.hasher.Verified.Load())
 			assert.Zero(t, s.hasher.Hashed.Load())
-			assert.Equal(t, []domain.Event{{Name: domain.EventSignInFailed, SubjectID: c.subject}}, s.events)
+			assert.Equal(t, []domain.Event{{Name: domain.EventSignInFailed, SubjectID: c.subject, Source: source}}, s.events)
 		})
 	}
 	run(t, "does not wait if the work took longer than the floor", func(t *testing.T, s *fixture) {
@@ -87,7 +87,6 @@ func TestSignInWithFaults(t *testing.T) {
 		"a store that does not answer":     {readFault, domain.ErrUnavailable},
 		"a store with an error of no Kind": {readFault, io.ErrUnexpectedEOF},
 		"a busy hasher":                    {verifyFault, domain.ErrBusy.WithRetryAfter(time.Second)},
-		"an unreadable hash":               {verifyFault, errors.New("unreadable hash")},
 	} {
 		run(t, name+" returns its own error and costs no attempt", func(t *testing.T, s *fixture) {
 			c.inject(s, c.err)
@@ -102,6 +101,18 @@ func TestSignInWithFaults(t *testing.T) {
 			s.assertAttempts(t, annEmail, source, attempts)
 		})
 	}
+	run(t, "a hash that cannot be read is refused like a wrong password, and logged once", func(t *testing.T, s *fixture) {
+		s.hasher.VerifyErr = errors.New("unreadable hash")
+		start := time.Now()
+		token, err := s.SignIn(t.Context(), annEmail, correct, source)
+		assert.Equal(t, domain.ErrBadCredentials, err)
+		assert.Zero(t, token)
+		assert.Equal(t, floor, time.Since(start))
+		assert.Equal(t, []domain.Event{
+			{Name: domain.EventPasswordHashUnreadable, SubjectID: ann.ID, Source: source},
+		}, s.events)
+		s.assertAttempts(t, annEmail, source, attempts-1)
+	})
 	run(t, "an issuer that fails is no sign-in", func(t *testing.T, s *fixture) {
 		s.Tokens = faultyIssuer{}
 		token, err := s.SignIn(t.Context(), annEmail, correct, source)
@@ -151,7 +162,9 @@ func TestSignInAttempts(t *testing.T) {
 		assert.NotZero(t, limited.RetryAfter)
 		assert.Equal(t, verified, s.hasher.Verified.Load())
 		assert.Zero(t, time.Since(start))
-		assert.Equal(t, []domain.Event{{Name: domain.EventSignInThrottled}}, s.events)
+		assert.Equal(t, []domain.Event{
+			{Name: domain.EventSignInThrottled, SubjectID: ann.ID, Source: source},
+		}, s.events)
 	})
 	run(t, "are all available again after a success", func(t *testing.T, s *fixture) {
 		for range attempts - 1 {
@@ -161,6 +174,63 @@ func TestSignInAttempts(t *testing.T) {
 		_, err := s.SignIn(t.Context(), annEmail, correct, source)
 		require.NoError(t, err)
 		s.assertAttempts(t, annEmail, source, attempts)
+	})
+	run(t, "are limited for each source, over all accounts", func(t *testing.T, s *fixture) {
+		for i := range sourceAttempts {
+			_, err := s.SignIn(t.Context(), fmt.Sprint(i, "@example.com"), wrong, source)
+			require.Equal(t, domain.ErrBadCredentials, err)
+		}
+		_, err := s.SignIn(t.Context(), annEmail, correct, source)
+		require.ErrorIs(t, err, domain.ErrTooManyAttempts)
+		_, err = s.SignIn(t.Context(), annEmail, correct, "192.0.2.2")
+		require.NoError(t, err)
+	})
+	run(t, "of a source are not spent by successes or by other limits", func(t *testing.T, s *fixture) {
+		for range 2 * sourceAttempts {
+			_, err := s.SignIn(t.Context(), annEmail, correct, source)
+			require.NoError(t, err)
+		}
+		s.assertAttempts(t, "eve@example.com", source, attempts)
+		for range 2 * sourceAttempts {
+			s.assertAttempts(t, "eve@example.com", source, 0)
+		}
+		s.assertAttempts(t, "bob@example.com", source, attempts)
+		s.assertAttempts(t, "cid@example.com", source, sourceAttempts-2*attempts)
+	})
+	run(t, "are limited for each account, over all unknown sources", func(t *testing.T, s *fixture) {
+		_, err := s.SignIn(t.Context(), annEmail, correct, "home")
+		require.NoError(t, err)
+		s.attack(t, annEmail, accountAttempts)
+
+		_, err = s.SignIn(t.Context(), annEmail, correct, "a new device")
+		require.ErrorIs(t, err, domain.ErrTooManyAttempts)
+		_, err = s.SignIn(t.Context(), annEmail, correct, "home")
+		require.NoError(t, err)
+		_, err = s.SignIn(t.Context(), inaEmail, wrong, "a new device")
+		require.Equal(t, domain.ErrBadCredentials, err, "another account has its own attempts")
+		s.assertAttempts(t, annEmail, "home", attempts)
+	})
+	run(t, "of an account are spent by wrong passwords from unknown sources only", func(t *testing.T, s *fixture) {
+		for i := range accountAttempts {
+			_, err := s.SignIn(t.Context(), annEmail, correct, fmt.Sprint("device ", i))
+			require.NoError(t, err)
+		}
+		last := fmt.Sprint("device ", accountAttempts-1)
+		s.assertAttempts(t, annEmail, last, attempts)
+		s.attack(t, annEmail, accountAttempts)
+	})
+	run(t, "of an account do not apply to the newest eight of its sources", func(t *testing.T, s *fixture) {
+		for _, device := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "1", "9"} {
+			_, err := s.SignIn(t.Context(), annEmail, correct, device)
+			require.NoError(t, err)
+		}
+		s.attack(t, annEmail, accountAttempts)
+		for _, device := range []string{"1", "3", "4", "5", "6", "7", "8", "9"} {
+			_, err := s.SignIn(t.Context(), annEmail, correct, device)
+			require.NoError(t, err, device)
+		}
+		_, err := s.SignIn(t.Context(), annEmail, correct, "2")
+		require.ErrorIs(t, err, domain.ErrTooManyAttempts)
 	})
 	run(t, "also limit concurrent sign-ins", func(t *testing.T, s *fixture) {
 		s.faulty.readTime = 5 * time.Millisecond
@@ -173,6 +243,17 @@ func TestSignInAttempts(t *testing.T) {
 	})
 }
 
+// attack gives this number of wrong passwords, at most five from each source, and checks that the account then
+// has no attempt left for a source that it has not signed in from.
+func (s *fixture) attack(t *testing.T, email string, attempts int) {
+	t.Helper()
+	for i := range attempts {
+		_, err := s.SignIn(t.Context(), email, wrong, fmt.Sprint("attacker ", i/5))
+		require.Equal(t, domain.ErrBadCredentials, err)
+	}
+	s.assertAttempts(t, email, "another attacker", 0)
+}
+
 // assertAttempts checks that this number of wrong passwords is refused, and the next one is throttled.
 func (s *fixture) assertAttempts(t *testing.T, email, source string, want int) {
 	t.Helper()
@@ -182,6 +263,32 @@ func (s *fixture) assertAttempts(t *testing.T, email, source string, want int) {
 	}
 	_, err := s.SignIn(t.Context(), email, wrong, source)
 	require.ErrorIs(t, err, domain.ErrTooManyAttempts)
+}
+
+func TestHashingIsNotAuthenticatedUntilThePasswordWasRight(t *testing.T) {
+	run(t, "also for a hash that is brought up to date", func(t *testing.T, s *fixture) {
+		require.NoError(t, s.store.RehashForSignIn(t.Context(), ann.ID, ann.PasswordHash, "v0$old$"+correct))
+		_, err := s.SignIn(t.Context(), annEmail, correct, source)
+		require.NoError(t, err)
+		assert.Equal(t, []domain.Work{{Source: source}, {Source: source, Authenticated: true}}, s.hasher.Work())
+	})
+}
+
+func TestTheAuditLogNamesTheAccountOfAThrottledSignIn(t *testing.T) {
+	run(t, "if the account has tried to sign in before", func(t *testing.T, s *fixture) {
+		_, err := s.SignIn(t.Context(), annEmail, correct, source)
+		require.NoError(t, err)
+		s.assertAttempts(t, "eve@example.com", source, attempts)
+		s.assertAttempts(t, "bob@example.com", source, attempts)
+		s.assertAttempts(t, "cid@example.com", source, attempts)
+		s.events = nil
+		s.assertAttempts(t, annEmail, source, 0)
+		s.assertAttempts(t, inaEmail, source, 0)
+		assert.Equal(t, []domain.Event{
+			{Name: domain.EventSignInThrottled, SubjectID: ann.ID, Source: source},
+			{Name: domain.EventSignInThrottled, Source: source},
+		}, s.events)
+	})
 }
 
 func TestOutdatedHash(t *testing.T) {
@@ -196,7 +303,7 @@ func TestOutdatedHash(t *testing.T) {
 		require.NoError(t, err)
 		want.PasswordHash = "v1$1$" + correct
 		assert.Equal(t, want, s.storedAnn(t))
-		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: ann.ID, SubjectID: ann.ID}}, s.events)
+		assert.Equal(t, []domain.Event{{Name: domain.EventSignedIn, ActorID: ann.ID, SubjectID: ann.ID, Source: source}}, s.events)
 
 		actor, err := s.Authenticate(token.Value)
 		require.NoError(t, err)

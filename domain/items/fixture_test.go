@@ -34,6 +34,7 @@ type fixture struct {
 	interleaved      *interleavedStore // what the service uses of store
 	root, ann, bob   domain.User
 	annItem, bobItem domain.Item
+	events           []domain.Event
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -46,6 +47,7 @@ func newFixture(t *testing.T) *fixture {
 	s.interleaved = &interleavedStore{ItemStore: s.store, afterRead: func() {}}
 	s.Service = &items.Service{
 		Store: s.interleaved, NewID: domaintest.NewID, Now: func() time.Time { return now },
+		Audit: func(_ context.Context, e domain.Event) { s.events = append(s.events, e) },
 	}
 	_, err := s.store.CreateFirstSuperuser(t.Context(), s.root)
 	require.NoError(t, err)

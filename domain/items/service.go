@@ -13,6 +13,7 @@ import (
 // Service implements [ports.Items]. All fields are required.
 type Service struct {
 	Store ports.ItemStore
+	Audit func(context.Context, domain.Event)
 	NewID func() string    // a UUIDv7
 	Now   func() time.Time // UTC, in whole microseconds
 }
@@ -41,7 +42,11 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.ItemCon
 
 // Get implements [ports.Items].
 func (s *Service) Get(ctx context.Context, by domain.Actor, id string) (domain.Item, error) {
-	return s.Store.Item(ctx, by, scopeOf(by), id)
+	i, err := s.Store.Item(ctx, by, scopeOf(by), id)
+	if err == nil {
+		s.audit(ctx, by, domain.EventItemRead, i)
+	}
+	return i, err
 }
 
 // Update implements [ports.Items]. It reads the item, applies the patch, and writes the result back for the
@@ -51,6 +56,7 @@ func (s *Service) Update(
 	ctx context.Context, by domain.Actor, id string, p domain.ItemPatch, ifVersion domain.Versions,
 ) (domain.Item, error) {
 	var result domain.Item
+	event := domain.EventItemRead // also if the patch makes no difference
 	attempt := func() error {
 		old, err := s.Store.Item(ctx, by, scopeOf(by), id)
 		if err != nil {
@@ -64,17 +70,43 @@ func (s *Service) Update(
 			if err := s.Store.UpdateItem(ctx, by, scopeOf(by), next, old.Version); err != nil {
 				return err
 			}
+			event = domain.EventItemChanged
 		}
 		result = next
 		return nil
 	}
 	err := domain.RetryUnlessVersioned(ctx, ifVersion, attempt)
+	if err == nil {
+		s.audit(ctx, by, event, result)
+	}
 	return result, err
 }
 
 // Delete implements [ports.Items].
 func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
-	return s.Store.DeleteItem(ctx, by, scopeOf(by), id, ifVersion)
+	var i domain.Item
+	if by.Superuser { // the audit log names the owner
+		var err error
+		if i, err = s.Store.Item(ctx, by, scopeOf(by), id); err != nil {
+			return err
+		}
+	}
+	if err := s.Store.DeleteItem(ctx, by, scopeOf(by), id, ifVersion); err != nil {
+		return err
+	}
+	if by.Superuser {
+		s.audit(ctx, by, domain.EventItemDeleted, i)
+	}
+	return nil
+}
+
+// audit records that the actor did what the event says to an item, if the item belongs to another account.
+func (s *Service) audit(ctx context.Context, by domain.Actor, event string, i domain.Item) {
+	if i.OwnerID != by.ID {
+		s.Audit(ctx, domain.Event{
+			Name: event, ActorID: by.ID, SubjectID: i.OwnerID, ItemID: i.ID, Source: by.Source,
+		})
+	}
 }
 
 // scopeOf returns which items an actor may reach: its own, and for a superuser all.

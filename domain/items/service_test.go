@@ -106,6 +106,38 @@ func TestScope(t *testing.T) {
 	}
 }
 
+func TestAudit(t *testing.T) {
+	for name, event := range map[string]string{
+		"Get": domain.EventItemRead, "Update": domain.EventItemChanged, "Delete": domain.EventItemDeleted,
+	} {
+		run(t, name+" of another account's item is an event", func(t *testing.T, s *fixture) {
+			by := s.root.Actor()
+			by.Source = "192.0.2.1"
+			require.NoError(t, callsOnItem[name](t.Context(), s, by, anyVersion))
+			assert.Equal(t, []domain.Event{{
+				Name: event, ActorID: s.root.ID, SubjectID: s.ann.ID, ItemID: s.annItem.ID, Source: "192.0.2.1",
+			}}, s.events)
+		})
+		run(t, name+" of the actor's own item is no event, nor is a refusal", func(t *testing.T, s *fixture) {
+			require.ErrorIs(t, callsOnItem[name](t.Context(), s, s.bob.Actor(), anyVersion), domain.ErrNotFound)
+			require.NoError(t, callsOnItem[name](t.Context(), s, s.ann.Actor(), anyVersion))
+			require.ErrorIs(t, s.Delete(t.Context(), s.root.Actor(), s.bobItem.ID, domain.OnlyVersions()), domain.ErrStale)
+			_, err := s.Update(t.Context(), s.root.Actor(), s.bobItem.ID, retitle, domain.OnlyVersions())
+			require.ErrorIs(t, err, domain.ErrStale)
+			i, err := s.Create(t.Context(), s.root.Actor(), domain.ItemContent{Title: newTitle})
+			require.NoError(t, err)
+			require.NoError(t, s.Delete(t.Context(), s.root.Actor(), i.ID, anyVersion))
+			assert.Empty(t, s.events)
+		})
+	}
+	run(t, "a patch without a difference is an event of reading", func(t *testing.T, s *fixture) {
+		_, err := s.Update(t.Context(), s.root.Actor(), s.annItem.ID, domain.ItemPatch{}, anyVersion)
+		require.NoError(t, err)
+		require.Len(t, s.events, 1)
+		assert.Equal(t, domain.EventItemRead, s.events[0].Name)
+	})
+}
+
 func TestSignedOut(t *testing.T) {
 	calls := map[string]call{
 		"List": func(ctx context.Context, s *fixture, by domain.Actor, _ domain.Versions) error {

@@ -155,8 +155,6 @@ func TestChangePassword(t *testing.T) {
 		assert.ErrorIs(t, s.changePassword(t, correct), domain.ErrTooManyAttempts)
 		assert.Equal(t, verified, s.hasher.Verified.Load())
 		s.assertStored(t, s.ann)
-		err := s.ChangePassword(t.Context(), s.bob.Actor(), wrong, newPassword, anyVersion)
-		assert.Equal(t, domain.ErrWrongPassword, err, "each account has its own attempts")
 	})
 	run(t, "checks no more passwords for concurrent calls", func(t *testing.T, s *fixture) {
 		s.concurrently(10*attempts, func(int) error { return s.changePassword(t, wrong) })
@@ -220,6 +218,32 @@ func TestChangePassword(t *testing.T) {
 	})
 }
 
+func TestPasswordAttempts(t *testing.T) {
+	guess := func(t *testing.T, s *fixture, token, source string) error {
+		by := s.ann.Actor()
+		by.TokenID, by.Source = token, source
+		return s.ChangePassword(t.Context(), by, wrong, newPassword, anyVersion)
+	}
+	run(t, "of a stolen token or of another source leave the owner all attempts", func(t *testing.T, s *fixture) {
+		for range attempts {
+			require.Equal(t, domain.ErrWrongPassword, guess(t, s, "stolen", "thief"))
+		}
+		require.ErrorIs(t, guess(t, s, "stolen", "thief"), domain.ErrTooManyAttempts)
+		for range attempts {
+			assert.Equal(t, domain.ErrWrongPassword, guess(t, s, "stolen", "owner"))
+			assert.Equal(t, domain.ErrWrongPassword, guess(t, s, "owner's", "thief"))
+		}
+		s.assertAttempts(t, attempts)
+	})
+	run(t, "are hashed as authenticated work of their source, and logged with it", func(t *testing.T, s *fixture) {
+		require.Equal(t, domain.ErrWrongPassword, guess(t, s, "a token", "192.0.2.1"))
+		assert.Equal(t, []domain.Work{{Source: "192.0.2.1", Authenticated: true}}, s.hasher.Work())
+		assert.Equal(t, []domain.Event{{
+			Name: domain.EventPasswordCheckFailed, ActorID: s.ann.ID, SubjectID: s.ann.ID, Source: "192.0.2.1",
+		}}, s.events)
+	})
+}
+
 func TestDeleteSelf(t *testing.T) {
 	run(t, "an account deletes itself with its items and is signed out", func(t *testing.T, s *fixture) {
 		item := domaintest.Item(s.ann)
@@ -244,7 +268,7 @@ func TestASignedOutActorIsSignedOutEvenIfNoAttemptIsLeft(t *testing.T) {
 	run(t, "for both limits", func(t *testing.T, s *fixture) {
 		for range attempts {
 			require.NoError(t, s.EmailAttempts.Take(s.ann.ID))
-			require.NoError(t, s.PasswordAttempts.Take(s.ann.ID))
+			require.Equal(t, domain.ErrWrongPassword, s.changePassword(t, wrong))
 		}
 		_, err := s.UpdateSelf(t.Context(), signedOut(s.ann), setEmail(s.ann.Email), anyVersion)
 		assert.ErrorIs(t, err, domain.ErrSignedOut)

@@ -17,7 +17,7 @@ type Service struct {
 	Store            ports.UserStore
 	Hasher           ports.PasswordHasher
 	EmailAttempts    ports.AttemptLimiter // refusals with ErrEmailTaken, per account
-	PasswordAttempts ports.AttemptLimiter // wrong current passwords, per account
+	PasswordAttempts ports.AttemptLimiter // wrong current passwords, per token and source
 	Audit            func(context.Context, domain.Event)
 	NewID            func() string    // a UUIDv7
 	Now              func() time.Time // UTC, in whole microseconds
@@ -56,7 +56,9 @@ func (s *Service) UpdateSelf(
 func (s *Service) ChangePassword(
 	ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions,
 ) error {
-	if err := s.PasswordAttempts.Take(by.ID); err != nil {
+	// A token that was stolen, or used from another source, leaves the owner all attempts.
+	key := by.TokenID + " " + by.Source
+	if err := s.PasswordAttempts.Take(key); err != nil {
 		return s.refuse(ctx, by, err)
 	}
 	_, err := s.update(ctx, by, by.ID, ifVersion, func(u domain.User) (domain.User, error) {
@@ -77,11 +79,11 @@ func (s *Service) ChangePassword(
 	})
 	switch {
 	case err == nil:
-		s.PasswordAttempts.Reset(by.ID)
+		s.PasswordAttempts.Reset(key)
 	case errors.Is(err, domain.ErrWrongPassword):
-		s.Audit(ctx, domain.Event{Name: domain.EventPasswordCheckFailed, ActorID: by.ID, SubjectID: by.ID})
+		s.audit(ctx, by, domain.EventPasswordCheckFailed, by.ID)
 	default:
-		s.PasswordAttempts.Refund(by.ID)
+		s.PasswordAttempts.Refund(key)
 	}
 	return err
 }
@@ -126,7 +128,7 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewUser
 	if err := s.Store.CreateUser(ctx, by, u); err != nil {
 		return domain.User{}, err
 	}
-	s.Audit(ctx, domain.Event{Name: domain.EventUserCreated, ActorID: by.ID, SubjectID: u.ID})
+	s.audit(ctx, by, domain.EventUserCreated, u.ID)
 	return u, nil
 }
 
@@ -209,7 +211,7 @@ func (s *Service) delete(ctx context.Context, by domain.Actor, id string, ifVers
 	if err := s.Store.DeleteUser(ctx, by, id, ifVersion); err != nil {
 		return err
 	}
-	s.Audit(ctx, domain.Event{Name: domain.EventUserDeleted, ActorID: by.ID, SubjectID: id})
+	s.audit(ctx, by, domain.EventUserDeleted, id)
 	return nil
 }
 
@@ -225,9 +227,14 @@ func (s *Service) auditChanges(ctx context.Context, by domain.Actor, old, next d
 		{domain.EventActivationChanged, old.Active != next.Active},
 	} {
 		if c.changed {
-			s.Audit(ctx, domain.Event{Name: c.event, ActorID: by.ID, SubjectID: next.ID})
+			s.audit(ctx, by, c.event, next.ID)
 		}
 	}
+}
+
+// audit records that the actor did what the event says to the account.
+func (s *Service) audit(ctx context.Context, by domain.Actor, event, id string) {
+	s.Audit(ctx, domain.Event{Name: event, ActorID: by.ID, SubjectID: id, Source: by.Source})
 }
 
 // newUser returns a new active account.
