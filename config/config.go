@@ -59,6 +59,7 @@ type Config struct {
 	Telemetry Telemetry
 
 	SourceHeader string   // name of the request header that names the caller; may be empty
+	SourceHops   int      // 0: SourceHeader has one value; n: it is a list, and the n-th value from its end counts
 	CORSOrigins  []string // scheme://host[:port] in lower case, or *
 	ServerTiming bool     // whether replies tell what they cost in the store
 	LogLevel     string   // debug, info, warn or error

@@ -105,8 +105,14 @@ var keys = withFileKeys([]Key{
 	{
 		Name: "SOURCE_HEADER",
 		Description: "trusted header that names the caller, set by a gateway that clients cannot bypass; " +
-			"sign-in limits use it instead of the IP address",
+			"limits on attempts and audit events use it instead of the IP address",
 		set: parsed(parseHeaderName, func(c *Config) *string { return &c.SourceHeader }),
+	},
+	{
+		Name: "SOURCE_HOPS", Default: "0",
+		Description: "0: SOURCE_HEADER has one value; otherwise it is a list, and this value from its end counts; " +
+			"for X-Forwarded-For, the number of your proxies",
+		set: number(func(c *Config) *int { return &c.SourceHops }, 0, 16),
 	},
 
 	{

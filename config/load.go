@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -126,6 +127,16 @@ func (c Config) conflicts() []problem {
 	}
 	if !c.Development() {
 		c.defaultSecrets(report)
+	}
+	switch isList := strings.EqualFold(c.SourceHeader, "X-Forwarded-For"); {
+	case strings.EqualFold(c.SourceHeader, "Forwarded"):
+		report("SOURCE_HEADER", "the format of Forwarded (RFC 7239) is not supported: use X-Forwarded-For, "+
+			"or a header that holds only a name")
+	case isList && c.SourceHops == 0:
+		report("SOURCE_HOPS", "must be set if SOURCE_HEADER is X-Forwarded-For, to which clients can add values: "+
+			"give the number of your proxies that append to it, such as 1")
+	case c.SourceHeader == "" && c.SourceHops > 0:
+		report("SOURCE_HOPS", "has no effect without SOURCE_HEADER: set SOURCE_HEADER, or remove SOURCE_HOPS")
 	}
 	if c.RequestTimeout > c.ShutdownTimeout {
 		report("SHUTDOWN_TIMEOUT", "%v is shorter than REQUEST_TIMEOUT (%v), so stopping could cut requests off: "+

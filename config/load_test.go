@@ -81,6 +81,7 @@ var sample = map[string]string{
 	"HTTP_ADDR":                           ":9000",
 	"CORS_ORIGINS":                        "https://app.example.com,http://localhost:3000",
 	"SOURCE_HEADER":                       "X-Client-Name",
+	"SOURCE_HOPS":                         "2",
 	"REQUEST_TIMEOUT":                     "3s",
 	"SHUTDOWN_DELAY":                      "1s",
 	"SHUTDOWN_TIMEOUT":                    "9s",

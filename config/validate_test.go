@@ -34,6 +34,10 @@ func TestAnInvalidValueIsRefused(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector:4317", `is not the address of a collector`},
 		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:43 17", `is not the address of a collector`},
 		{"SOURCE_HEADER", "X Client", `"X Client" is not the name of a header: write it like X-Client-Name`},
+		{"SOURCE_HEADER", "forwarded", `the format of Forwarded (RFC 7239) is not supported: use X-Forwarded-For`},
+		{"SOURCE_HOPS", "17", `"17" is not a whole number from 0 to 16`},
+		{"SOURCE_HOPS", "-1", `"-1" is not a whole number from 0 to 16`},
+		{"SOURCE_HOPS", "1", `has no effect without SOURCE_HEADER: set SOURCE_HEADER, or remove SOURCE_HOPS`},
 		{"OTEL_PROPAGATORS", "tracecontext, trace", `"trace" is not supported: set it to tracecontext or none`},
 		{"JWT_ALGORITHM", "RS256", `"RS256" is not supported: tokens are signed with HS256 only`},
 		{"JWT_ALGORITHM", "none", `"none" is not supported`},
@@ -121,6 +125,17 @@ func TestAnInvalidValueIsRefused(t *testing.T) {
 			assert.NotContains(t, err.Error(), "\n")
 		})
 	}
+}
+
+func TestAHeaderToWhichClientsCanAddNeedsTheNumberOfProxies(t *testing.T) {
+	env := maps.Clone(production)
+	env["SOURCE_HEADER"] = "x-forwarded-for"
+	_, err := load(t, env)
+	require.ErrorContains(t, err, "SOURCE_HOPS: must be set if SOURCE_HEADER is X-Forwarded-For")
+	env["SOURCE_HOPS"] = "1"
+	c, err := load(t, env)
+	require.NoError(t, err)
+	assert.Equal(t, 1, c.SourceHops)
 }
 
 func TestAValidValueIsAccepted(t *testing.T) {

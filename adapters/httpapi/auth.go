@@ -13,7 +13,8 @@ import (
 // headerXAuthorization carries the bearer token through gateways that use Authorization themselves.
 const headerXAuthorization = "X-Authorization"
 
-// authenticate finds the bearer token (RFC 6750 §2.1) and returns the actor that it names.
+// authenticate finds the bearer token (RFC 6750 §2.1) and returns the actor that it names, with the source of
+// the request.
 func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	var token string
 	for _, header := range []string{echo.HeaderAuthorization, headerXAuthorization} {
@@ -35,22 +36,47 @@ func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	return s.Auth.Authenticate(token)
 }
 
-// sourceOf returns the client that sign-in attempts are counted for: the name that a trusted gateway gives,
-// or else the IP address.
-func (s *Server) sourceOf(c echo.Context) string {
+// sourceOf returns the client that limits on attempts count by, and that audit events name: the one that a
+// trusted gateway names, or else the IP address.
+func (s *Server) sourceOf(r *http.Request) (string, error) {
 	const maxName = 255 // of a Snowflake user; longer names would only cost memory
-	if name := c.Request().Header.Get(s.SourceHeader); name != "" && len(name) <= maxName {
-		return name
+	name, err := s.namedSource(r.Header.Values(s.SourceHeader))
+	if err != nil {
+		return "", err
 	}
-	return network(c.RealIP())
+	if name == "" || len(name) > maxName {
+		name = s.echo.IPExtractor(r)
+	}
+	return network(name), nil
 }
 
-// network returns an IPv4 address as it is, and the /64 network of an IPv6 address: one client usually
-// controls all of it.
-func network(ip string) string {
-	addr, err := netip.ParseAddr(ip)
+// namedSource returns the source that the lines of the trusted header name, or "" if they name none. If the
+// header is a list, its lines are parts of one list (RFC 9110 §5.3). Only the values that trusted proxies
+// have appended count: clients may write the ones before.
+func (s *Server) namedSource(lines []string) (string, error) {
+	if s.SourceHops == 0 {
+		if len(lines) > 1 {
+			return "", malformed("the header " + s.SourceHeader + " must be given only once")
+		}
+		return strings.Join(lines, ""), nil
+	}
+	values := strings.Split(strings.Join(lines, ","), ",")
+	if len(values) < s.SourceHops {
+		return "", nil
+	}
+	return strings.TrimSpace(values[len(values)-s.SourceHops]), nil
+}
+
+// network returns a name or an IPv4 address as it is, and the /64 network of an IPv6 address: one client
+// usually controls all of it. It removes a port, which changes with each connection.
+func network(name string) string {
+	host := name
+	if withPort, err := netip.ParseAddrPort(name); err == nil {
+		host = withPort.Addr().String()
+	}
+	addr, err := netip.ParseAddr(host)
 	if err != nil || addr.Unmap().Is4() {
-		return ip
+		return host
 	}
 	return netip.PrefixFrom(addr, 64).Masked().String()
 }
@@ -69,7 +95,8 @@ func (s *Server) Login(c echo.Context) error {
 	if grant := form.text("grant_type"); grant != "" && grant != "password" {
 		return failure(http.StatusBadRequest, codeUnsupportedGrant, "grant_type must be password, or left out")
 	}
-	token, err := s.Auth.SignIn(c.Request().Context(), form.text("username"), form.text("password"), s.sourceOf(c))
+	token, err := s.Auth.SignIn(
+		c.Request().Context(), form.text("username"), form.text("password"), dataOf(c).source)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -73,29 +74,76 @@ func TestAttemptsCountPerIPv4AddressOrIPv6Network(t *testing.T) {
 		"2001:db8:1:2:3::4":   "2001:db8:1:2::/64",
 		"2001:db8:1:2:ffff::": "2001:db8:1:2::/64",
 		"":                    "",
+
+		"192.0.2.7:61234":           "192.0.2.7",
+		"[2001:db8:1:2:3::4]:61234": "2001:db8:1:2::/64",
+		"ANN":                       "ANN",
+		"a name: with a colon":      "a name: with a colon",
 	} {
 		assert.Equal(t, want, network(ip), ip)
 	}
 }
 
-func TestAttemptsCountPerClientThatATrustedGatewayNames(t *testing.T) {
-	const header, address = "Sf-Context-Current-User", "192.0.2.1"
-	for name, tt := range map[string]struct{ trusted, sent, want string }{
-		"the name from the gateway counts":            {header, "ANN", "ANN"},
-		"a request without the header has an address": {header, "", address},
-		"a name that is too long is ignored":          {header, strings.Repeat("A", 256), address},
-		"without a gateway the header is not trusted": {"", "ANN", address},
+func TestTheSourceIsTheClientThatATrustedGatewayNames(t *testing.T) {
+	const name, list, address = "Sf-Context-Current-User", "X-Forwarded-For", "192.0.2.1"
+	for promise, tt := range map[string]struct {
+		trusted string
+		hops    int
+		sent    []string // lines of the header
+		want    string   // empty: the request is malformed
+	}{
+		"a name counts as a whole":                      {name, 0, []string{"ANN, BOB"}, "ANN, BOB"},
+		"without the header the address counts":         {name, 0, nil, address},
+		"an empty name is none":                         {name, 0, []string{""}, address},
+		"a name that is too long is ignored":            {name, 0, []string{strings.Repeat("A", 256)}, address},
+		"a name of the longest length counts":           {name, 0, []string{strings.Repeat("A", 255)}, strings.Repeat("A", 255)},
+		"two lines of a name are malformed":             {name, 0, []string{"ANN", "BOB"}, ""},
+		"two equal lines of a name are malformed":       {name, 0, []string{"ANN", "ANN"}, ""},
+		"an address of IPv6 counts with its network":    {name, 0, []string{"2001:db8::1"}, "2001:db8::/64"},
+		"without a gateway the header is not trusted":   {"", 0, []string{"ANN"}, address},
+		"the last value of a list counts for one proxy": {list, 1, []string{"1.1.1.1, 2.2.2.2,3.3.3.3 "}, "3.3.3.3"},
+		"the second from the end counts for two":        {list, 2, []string{"1.1.1.1, 2.2.2.2,3.3.3.3 "}, "2.2.2.2"},
+		"the first may be the one that counts":          {list, 3, []string{"1.1.1.1, 2.2.2.2,3.3.3.3 "}, "1.1.1.1"},
+		"lines are parts of one list":                   {list, 2, []string{"1.1.1.1, 2.2.2.2", "3.3.3.3"}, "2.2.2.2"},
+		"the values of a client do not count":           {list, 1, []string{"\"1.1.1.1", ",,, 3.3.3.3"}, "3.3.3.3"},
+		"a list that is too short is ignored":           {list, 4, []string{"1.1.1.1, 2.2.2.2,3.3.3.3"}, address},
+		"a list that is missing is ignored":             {list, 1, nil, address},
+		"a value that is empty is ignored":              {list, 1, []string{"1.1.1.1, "}, address},
+		"a port does not make another source":           {list, 1, []string{"3.3.3.3:61234"}, "3.3.3.3"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(promise, func(t *testing.T) {
 			var source string
 			s, _ := newServer(t, useCases{signIn: func(_ context.Context, _, _, from string) (domain.Token, error) {
 				source = from
 				return domain.Token{}, domain.ErrBadCredentials
 			}})
-			s.SourceHeader = tt.trusted
-			send(s, "POST", "/api/v1/auth/login", strings.NewReader("username=a&password=b"),
-				"Content-Type", "application/x-www-form-urlencoded", header, tt.sent)
+			s.SourceHeader, s.SourceHops = tt.trusted, tt.hops
+			request := func(method, target, body string) *http.Request {
+				r := httptest.NewRequest(method, target, strings.NewReader(body))
+				r.Header[name], r.Header[list] = tt.sent, tt.sent
+				return r
+			}
+			login := request("POST", "/api/v1/auth/login", "username=a&password=b")
+			login.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, login)
 			assert.Equal(t, tt.want, source)
+
+			authenticated := request("GET", "/api/v1/users/me", "")
+			authenticated.Header.Set("Authorization", "Bearer good")
+			actor, err := s.authenticate(authenticated)
+			assert.Equal(t, tt.want, actor.Source)
+			if tt.want == "" {
+				assert.Equal(t, http.StatusBadRequest, w.Code)
+				assert.Equal(t, malformed("the header "+name+" must be given only once"), err)
+			}
 		})
 	}
+}
+
+func TestWhatNetHTTPReportsIsAWarning(t *testing.T) {
+	s, logs := newServer(t, useCases{})
+	s.HTTPServer().ErrorLog.Print("http: Accept error: too many open files")
+	require.Equal(t, 1, logs.Len())
+	assert.Equal(t, zap.WarnLevel, logs.All()[0].Level)
 }

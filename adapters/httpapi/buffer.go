@@ -38,7 +38,7 @@ type buffer struct {
 
 // newBuffer returns an empty buffer for the reply to the request of c. The caller must call free.
 func (s *Server) newBuffer(c echo.Context) *buffer {
-	return &buffer{quota: s.replies, source: s.sourceOf(c)}
+	return &buffer{quota: s.replies, source: dataOf(c).source}
 }
 
 // Write implements [io.Writer]. It returns [domain.ErrBusy] if there is no memory left.

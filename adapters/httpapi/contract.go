@@ -117,12 +117,15 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		// A reply holds the data of an account, or is true only now.
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 		data := dataOf(c)
+		var err error
+		if data.source, err = s.sourceOf(c.Request()); err != nil {
+			return err
+		}
 		if !op.public {
-			actor, err := s.authenticate(c.Request())
-			if err != nil {
+			if data.actor, err = s.authenticate(c.Request()); err != nil {
 				return err
 			}
-			data.actor = actor
+			data.actor.Source = data.source
 		}
 		faults, err := op.checkParameters(c)
 		if err != nil {
@@ -149,7 +152,7 @@ const maxBodies = 512
 
 // checkBody is [operation.checkBody], within the limit on bodies.
 func (s *Server) checkBody(c echo.Context, op *operation, faults []FieldError) (*body, error) {
-	source := s.sourceOf(c)
+	source := dataOf(c).source
 	if !s.bodies.take(source, 1) {
 		return nil, domain.ErrBusy
 	}

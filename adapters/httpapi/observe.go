@@ -22,10 +22,11 @@ import (
 // requestData is what the stages of one request tell each other. It travels in the request's context.
 type requestData struct {
 	requestinfo.Info
-	actor domain.Actor // set by the guard; the zero Actor before that
-	body  *body        // set by the guard if the operation has a body
-	err   error        // that the reply's problem document describes
-	code  string       // of the problem document
+	source string       // the client that limits count by, set by the guard; see [Server.sourceOf]
+	actor  domain.Actor // set by the guard; the zero Actor before that
+	body   *body        // set by the guard if the operation has a body
+	err    error        // that the reply's problem document describes
+	code   string       // of the problem document
 }
 
 type requestDataKey struct{}

@@ -45,6 +45,7 @@ type Options struct {
 	RequestTimeout time.Duration // limit for one request; then the client gets an error
 	CORSOrigins    []string      // optional: origins whose scripts may read replies
 	SourceHeader   string        // optional: trusted header that names the client, set by a gateway
+	SourceHops     int           // if positive, SourceHeader is a list, and this value from its end counts
 	ServerTiming   bool          // replies have the header Server-Timing, with their cost in the store
 	OnlyLoopback   bool          // refuse requests that name the service by a host that is not of this machine
 }
@@ -110,6 +111,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 // HTTPServer returns an http.Server for s with the limits of the contract.
 func (s *Server) HTTPServer() *http.Server {
 	const slop = 4096 // net/http allows that much more than MaxHeaderBytes
+	// What net/http reports, such as a connection that it cannot accept, is never ordinary.
+	errorLog, _ := zap.NewStdLogAt(s.Log.With(zap.String("logger", "net/http")), zap.WarnLevel)
 	return &http.Server{
 		Handler: s,
 		// OPTIONS * gets 404 like every unknown path, with the headers of every reply.
@@ -121,7 +124,7 @@ func (s *Server) HTTPServer() *http.Server {
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    maxHeaders - slop,
 		ConnState:         newConnections(maxConnections, s.Log).track,
-		ErrorLog:          zap.NewStdLog(s.Log.With(zap.String("logger", "net/http"))),
+		ErrorLog:          errorLog,
 	}
 }
 

@@ -131,6 +131,7 @@ func httpOptions(cfg config.Config, sink *telemetry.Telemetry, log *zap.Logger) 
 		RequestTimeout: cfg.RequestTimeout,
 		CORSOrigins:    cfg.CORSOrigins,
 		SourceHeader:   cfg.SourceHeader,
+		SourceHops:     cfg.SourceHops,
 		ServerTiming:   cfg.ServerTiming,
 		OnlyLoopback:   cfg.Development() && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword,
 	}
