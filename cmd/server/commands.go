@@ -132,7 +132,7 @@ func operate(cmd *cobra.Command, cfg config.Config, do func(context.Context, *us
 	defer closeLog(lines)
 	ctx, cancel := context.WithTimeout(cmd.Context(), cfg.RequestTimeout)
 	defer cancel()
-	return do(ctx, newOperator(store, security.NewPasswordHasher(), auditTo(log.essential)))
+	return do(ctx, newOperator(store, security.NewPasswordHasher(), newAuditLog(log.essential).record))
 }
 
 func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email, password domain.Password) error {

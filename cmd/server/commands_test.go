@@ -381,7 +381,7 @@ func TestTheSuperuserCommandsRefuseTheMemoryStore(t *testing.T) {
 
 func TestASuperuserThatTheOperatorCreatesIsTheFirst(t *testing.T) {
 	store := memory.New()
-	operator := newOperator(store, security.NewPasswordHasher(), auditTo(zap.NewNop()))
+	operator := newOperator(store, security.NewPasswordHasher(), newAuditLog(zap.NewNop()).record)
 	address, password, err := credentials(t.Context(), "Operator@example.com", strings.NewReader(goodPassword+"\n"), io.Discard)
 	require.NoError(t, err)
 	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
@@ -400,7 +400,7 @@ func TestAnOperatorCanResetAPassword(t *testing.T) {
 	r := newServiceOn(t, store)
 	before := r.admin(t)
 	before.newAccount("ann@example.com")
-	operator := newOperator(store, security.NewPasswordHasher(), auditTo(zap.NewNop()))
+	operator := newOperator(store, security.NewPasswordHasher(), newAuditLog(zap.NewNop()).record)
 	reset := (*users.Operator).ResetPassword
 
 	address, password, err := credentials(t.Context(), adminEmail, strings.NewReader("a password of the operator's"), io.Discard)

@@ -160,7 +160,7 @@ func TestConnectionsThatSendNoHeaderAreClosedWhileOthersAreServed(t *testing.T) 
 func TestAFloodOfSignInsTakesLimitedMemory(t *testing.T) {
 	noLeaks(t)
 	const attempts = 300
-	r := startServiceWith(t, nil, standardSignInCost()).waitUntilReady(t)
+	r := startServiceWith(t, nil, standardSignInCost(), "--source-header=X-Client-Name").waitUntilReady(t)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -179,7 +179,7 @@ func TestAFloodOfSignInsTakesLimitedMemory(t *testing.T) {
 			case 2:
 				form = signInForm(fmt.Sprintf("unknown%d@example.com", i), goodPassword)
 			}
-			statuses <- signInStatus(t, transport, r.origin, form)
+			statuses <- signInStatus(t, transport, r.origin, form, fmt.Sprint("source ", i))
 		})
 	}
 	expected := []int{
@@ -199,12 +199,49 @@ func TestAFloodOfSignInsTakesLimitedMemory(t *testing.T) {
 	r.admin(t)
 }
 
-func signInStatus(t *testing.T, via http.RoundTripper, origin string, form url.Values) int {
+// Package security tests the order of hashing. The limit on failures of a source is only one part of this.
+func TestAFloodOfSignInsFromOneSourceDisablesNobody(t *testing.T) {
+	noLeaks(t)
+	const connections, good = 100, 10
+	r := startServiceWith(t, nil, standardSignInCost(), "--source-header=X-Client-Name").waitUntilReady(t)
+	admin := r.admin(t)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	ctx, stop := context.WithCancel(t.Context())
+	var flood sync.WaitGroup
+	defer flood.Wait()
+	defer stop()
+	var sent atomic.Int64
+	for i := range connections {
+		flood.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				form := signInForm(fmt.Sprintf("unknown%d.%d@example.com", i, n), goodPassword)
+				status := signInStatus(t, transport, r.origin, form, "the flood")
+				assert.Contains(t, []int{
+					http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+				}, status)
+				sent.Add(1)
+				time.Sleep(50 * time.Millisecond) // the requests themselves must not be the load
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return sent.Load() > connections }, waitLimit, pollInterval)
+	for i := range good {
+		form := signInForm(adminEmail, adminPassword)
+		assert.Equal(t, http.StatusOK, signInStatus(t, transport, r.origin, form, fmt.Sprint("source ", i)))
+		body := fields{"email": fmt.Sprint(i, "@example.com"), "password": goodPassword}
+		admin.request("POST", "/users/", body, "X-Client-Name", "the flood").is(http.StatusCreated)
+	}
+}
+
+// signInStatus signs in from the given source, if the service trusts X-Client-Name.
+func signInStatus(t *testing.T, via http.RoundTripper, origin string, form url.Values, source string) int {
 	req, err := http.NewRequest(http.MethodPost, origin+"/api/v1/auth/login", bytes.NewReader([]byte(form.Encode())))
 	if !assert.NoError(t, err) {
 		return 0
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("X-Client-Name", source)
 	response, err := via.RoundTrip(req)
 	if !assert.NoError(t, err) {
 		return 0

@@ -45,6 +45,7 @@ type service struct {
 	operator *users.Operator
 	http     *httpapi.Server
 	tokens   *security.TokenIssuer
+	audit    *auditLog
 	first    firstSuperuser
 	storage  storage
 }
@@ -87,7 +88,8 @@ func wire(
 	if err != nil {
 		return nil, err
 	}
-	audit, err := countEvents(sink.Metrics, auditTo(log.essential))
+	auditLog := newAuditLog(log.essential)
+	audit, err := countEvents(sink.Metrics, auditLog.record)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +113,9 @@ func wire(
 	options.Items = &items.Service{Store: store, Audit: audit, NewID: newID, Now: now}
 	server, err := httpapi.New(options)
 	operator := newOperator(store, hasher, audit)
-	return &service{operator: operator, http: server, tokens: tokens, first: first, storage: store}, err
+	return &service{
+		operator: operator, http: server, tokens: tokens, audit: auditLog, first: first, storage: store,
+	}, err
 }
 
 // httpOptions returns the options of the HTTP adapter, without the use cases.
