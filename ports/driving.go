@@ -35,7 +35,7 @@ type Users interface {
 	) (domain.User, error)
 	// ChangePassword ends every token of the account. Errors: ErrWrongPassword; ErrTooManyAttempts
 	// after too many of these with one token from one source; Kind Invalid if the new password is the
-	// current one.
+	// current one, or little more than the e-mail of the account or the name of the service.
 	ChangePassword(
 		ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions,
 	) error
@@ -44,9 +44,10 @@ type Users interface {
 
 	Get(ctx context.Context, by domain.Actor, id string) (domain.User, error)
 	List(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error)
-	// Create may return ErrEmailTaken.
+	// Create may return ErrEmailTaken, and an error of Kind Invalid for the password as ChangePassword does.
 	Create(ctx context.Context, by domain.Actor, in domain.NewUser) (domain.User, error)
-	// Update may return ErrEmailTaken and ErrLastSuperuser.
+	// Update may return ErrEmailTaken and ErrLastSuperuser, and an error of Kind Invalid for the password as
+	// ChangePassword does.
 	Update(
 		ctx context.Context, by domain.Actor, id string, p domain.UserPatch, ifVersion domain.Versions,
 	) (domain.User, error)

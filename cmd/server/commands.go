@@ -102,7 +102,8 @@ func superuserCommand() *cobra.Command {
 				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, " +
 					"and this command cannot reach it: set STORAGE to another store")}
 			}
-			address, password, err := credentials(cmd.Context(), email, cmd.InOrStdin(), cmd.ErrOrStderr())
+			address, password, err := credentials(
+				cmd.Context(), email, cmd.InOrStdin(), cmd.ErrOrStderr(), cfg.ProjectName)
 			if err != nil {
 				return err
 			}
@@ -140,8 +141,9 @@ func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email,
 	return err
 }
 
-// credentials parses the e-mail, and the first line of in as the password. If in is a terminal, it asks on out.
-func credentials(ctx context.Context, email string, in io.Reader, out io.Writer) (
+// credentials parses the e-mail, and the first line of in as the password of that account. If in is a terminal,
+// it asks on out.
+func credentials(ctx context.Context, email string, in io.Reader, out io.Writer, serviceName string) (
 	domain.Email, domain.Password, error,
 ) {
 	address, err := domain.ParseEmail(email)
@@ -152,7 +154,7 @@ func credentials(ctx context.Context, email string, in io.Reader, out io.Writer)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return domain.Email{}, domain.Password{}, err
 	}
-	password, err := domain.ParsePassword(line)
+	password, err := parsePassword(line, address, serviceName)
 	if err != nil {
 		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("the password on standard input %w", err)}
 	}

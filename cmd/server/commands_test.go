@@ -382,7 +382,7 @@ func TestTheSuperuserCommandsRefuseTheMemoryStore(t *testing.T) {
 func TestASuperuserThatTheOperatorCreatesIsTheFirst(t *testing.T) {
 	store := memory.New()
 	operator := newOperator(store, security.NewPasswordHasher(), newAuditLog(zap.NewNop()).record)
-	address, password, err := credentials(t.Context(), "Operator@example.com", strings.NewReader(goodPassword+"\n"), io.Discard)
+	address, password, err := credentials(t.Context(), "Operator@example.com", strings.NewReader(goodPassword+"\n"), io.Discard, "Echo in Snowflake")
 	require.NoError(t, err)
 	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
 	assert.ErrorIs(t, createSuperuser(operator, t.Context(), address, password), domain.ErrEmailTaken)
@@ -403,14 +403,14 @@ func TestAnOperatorCanResetAPassword(t *testing.T) {
 	operator := newOperator(store, security.NewPasswordHasher(), newAuditLog(zap.NewNop()).record)
 	reset := (*users.Operator).ResetPassword
 
-	address, password, err := credentials(t.Context(), adminEmail, strings.NewReader("a password of the operator's"), io.Discard)
+	address, password, err := credentials(t.Context(), adminEmail, strings.NewReader("a password of the operator's"), io.Discard, "Echo in Snowflake")
 	require.NoError(t, err)
 	require.NoError(t, reset(operator, t.Context(), address, password))
 	before.request("GET", "/users/me", nil).refused(401, "signed_out")
 	r.client(t).signIn(adminEmail, "a password of the operator's")
 
 	for _, email := range []string{"ann@example.com", "nobody@example.com"} {
-		address, password, err := credentials(t.Context(), email, strings.NewReader(goodPassword), io.Discard)
+		address, password, err := credentials(t.Context(), email, strings.NewReader(goodPassword), io.Discard, "Echo in Snowflake")
 		require.NoError(t, err)
 		assert.ErrorIs(t, reset(operator, t.Context(), address, password), domain.ErrNotFound, email)
 	}
@@ -425,7 +425,7 @@ func TestCredentialsAreAnEmailAndTheFirstLineOfStandardInput(t *testing.T) {
 		" " + goodPassword + " \n": " " + goodPassword + " ",
 		"pässwörter sind lang\r\n": "pässwörter sind lang",
 	} {
-		email, password, err := credentials(t.Context(), "Ann@Example.com", strings.NewReader(in), io.Discard)
+		email, password, err := credentials(t.Context(), "Ann@Example.com", strings.NewReader(in), io.Discard, "Echo in Snowflake")
 		require.NoError(t, err, "%q", in)
 		assert.Equal(t, "ann@example.com", email.String())
 		assert.Equal(t, want, password.Reveal())
@@ -435,11 +435,12 @@ func TestCredentialsAreAnEmailAndTheFirstLineOfStandardInput(t *testing.T) {
 		"no input":            {"ann@example.com", "", "the password on standard input must have 8 to 128 characters, has 0"},
 		"an empty first line": {"ann@example.com", "\n" + goodPassword, "the password on standard input must have 8 to 128 characters, has 0"},
 		"a common password":   {"ann@example.com", "password123\n", "the password on standard input is one of the commonest passwords: choose another"},
+		"a known word":        {"ann@example.com", "echo-in-snowflake\n", "the password on standard input is little more than the e-mail address or the name of this service: choose another"},
 		"no e-mail":           {"", goodPassword, "--email must be a plain address like name@example.com"},
 		"a wrong e-mail":      {"ann", goodPassword, "--email must be a plain address like name@example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := credentials(t.Context(), c.email, strings.NewReader(c.in), io.Discard)
+			_, _, err := credentials(t.Context(), c.email, strings.NewReader(c.in), io.Discard, "Echo in Snowflake")
 			assert.EqualError(t, err, c.want)
 			assert.ErrorAs(t, err, new(configError))
 		})
@@ -450,7 +451,7 @@ func TestAnErrorOfStandardInputIsNotAnErrorOfTheConfiguration(t *testing.T) {
 	broken := errors.New("broken pipe")
 	in, out := io.Pipe()
 	out.CloseWithError(broken)
-	_, _, err := credentials(t.Context(), "ann@example.com", in, io.Discard)
+	_, _, err := credentials(t.Context(), "ann@example.com", in, io.Discard, "Echo in Snowflake")
 	assert.ErrorIs(t, err, broken)
 	assert.False(t, errors.As(err, new(configError)))
 }

@@ -174,6 +174,8 @@ func TestAFirstPasswordThatIsNotAllowedEndsOnlyAStartThatUsesIt(t *testing.T) {
 	assert.EqualError(t, err, "the configuration cannot be used:\n"+
 		"FIRST_SUPERUSER_PASSWORD: is one of the commonest passwords: choose another")
 	assert.ErrorAs(t, err, new(configError))
+	err = serve(t.Context(), "admin@example.com", zap.NewNop())
+	assert.ErrorContains(t, err, "FIRST_SUPERUSER_PASSWORD: is little more than the e-mail address")
 	had, err := store.HadFirstSuperuser(t.Context())
 	require.NoError(t, err)
 	assert.False(t, had)

@@ -106,7 +106,7 @@ func wire(
 		AccountAttempts: security.NewAttemptLimiter(100, time.Minute, time.Now), // NIST SP 800-63B §5.2.2
 	}
 	options.Users = &users.Service{
-		Store: store, Hasher: hasher, Audit: audit, NewID: newID, Now: now,
+		Store: store, Hasher: hasher, ServiceName: cfg.ProjectName, Audit: audit, NewID: newID, Now: now,
 		EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
 		PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
 	}
@@ -262,8 +262,9 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 // firstSuperuser is the account that the first start of an installation creates. Later starts do not
 // use the password, so that it need not stay valid.
 type firstSuperuser struct {
-	email      domain.Email
-	configured string // the password
+	email       domain.Email
+	configured  string // the password
+	serviceName string
 }
 
 func newFirstSuperuser(cfg config.Config) (firstSuperuser, error) {
@@ -271,7 +272,7 @@ func newFirstSuperuser(cfg config.Config) (firstSuperuser, error) {
 	if err != nil {
 		err = fmt.Errorf("FIRST_SUPERUSER: %w", err)
 	}
-	return firstSuperuser{email, cfg.FirstSuperuserPassword.Reveal()}, err
+	return firstSuperuser{email, cfg.FirstSuperuserPassword.Reveal(), cfg.ProjectName}, err
 }
 
 // password returns the password, or a configError if no account may have it. It allows the default:
@@ -280,9 +281,18 @@ func (f firstSuperuser) password() (string, error) {
 	if f.configured == config.DefaultPassword {
 		return f.configured, nil
 	}
-	password, err := domain.ParsePassword(f.configured)
+	password, err := parsePassword(f.configured, f.email, f.serviceName)
 	if err != nil {
 		return "", configError{fmt.Errorf("FIRST_SUPERUSER_PASSWORD: %w", err)}
 	}
 	return password.Reveal(), nil
+}
+
+// parsePassword returns s as a password that the account with that e-mail may have.
+func parsePassword(s string, email domain.Email, serviceName string) (domain.Password, error) {
+	password, err := domain.ParsePassword(s)
+	if err == nil {
+		err = password.CheckContext(email, serviceName)
+	}
+	return password, err
 }

@@ -61,6 +61,7 @@ func newEmptyFixture() *fixture {
 	clock := func() time.Time { return now }
 	s.Service = &users.Service{
 		Store: s.interleaved, Hasher: s.hasher, Audit: s.audit, NewID: domaintest.NewID, Now: clock,
+		ServiceName:      "Echo in Snowflake",
 		EmailAttempts:    security.NewAttemptLimiter(attempts, time.Hour, time.Now),
 		PasswordAttempts: security.NewAttemptLimiter(attempts, time.Hour, time.Now),
 	}

@@ -18,6 +18,7 @@ type Service struct {
 	Hasher           ports.PasswordHasher
 	EmailAttempts    ports.AttemptLimiter // refusals with ErrEmailTaken, per account
 	PasswordAttempts ports.AttemptLimiter // wrong current passwords, per token and source
+	ServiceName      string               // no password may be little more than this
 	Audit            func(context.Context, domain.Event)
 	NewID            func() string    // a UUIDv7
 	Now              func() time.Time // UTC, in whole microseconds
@@ -74,6 +75,9 @@ func (s *Service) ChangePassword(
 				Field: "new_password", Message: "must differ from the current password",
 			})
 		}
+		if err := s.checkPassword("new_password", next, u.Email); err != nil {
+			return u, err
+		}
 		u.PasswordHash, err = s.Hasher.Hash(ctx, by.Work(), next.Reveal())
 		return u, err
 	})
@@ -119,6 +123,9 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewUser
 	if !by.Superuser {
 		return domain.User{}, s.refuse(ctx, by, domain.ErrSuperuserRequired)
 	}
+	if err := s.checkPassword("password", in.Password, in.Email); err != nil {
+		return domain.User{}, s.refuse(ctx, by, err)
+	}
 	hash, err := s.Hasher.Hash(ctx, by.Work(), in.Password.Reveal())
 	if err != nil {
 		return domain.User{}, err
@@ -141,7 +148,11 @@ func (s *Service) Update(
 	}
 	var hash string // made once for all tries
 	return s.update(ctx, by, id, ifVersion, func(u domain.User) (domain.User, error) {
+		u = p.ApplyTo(u)
 		if password, ok := p.Password.Get(); ok {
+			if err := s.checkPassword("password", password, u.Email); err != nil {
+				return u, err
+			}
 			if hash == "" {
 				var err error
 				if hash, err = s.Hasher.Hash(ctx, by.Work(), password.Reveal()); err != nil {
@@ -150,7 +161,7 @@ func (s *Service) Update(
 			}
 			u.PasswordHash = hash
 		}
-		return p.ApplyTo(u), nil
+		return u, nil
 	})
 }
 
@@ -163,6 +174,14 @@ func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVers
 		return s.refuse(ctx, by, domain.ErrCannotDeleteSelf)
 	}
 	return s.delete(ctx, by, id, ifVersion)
+}
+
+// checkPassword returns an error of Kind Invalid for that field if the account may not have the password.
+func (s *Service) checkPassword(field string, p domain.Password, email domain.Email) error {
+	if err := p.CheckContext(email, s.ServiceName); err != nil {
+		return domain.InvalidFields(domain.FieldError{Field: field, Message: err.Error()})
+	}
+	return nil
 }
 
 // refuse returns reason. If the actor is signed out it returns ErrSignedOut instead, because a token that
