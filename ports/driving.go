@@ -14,8 +14,8 @@ type Auth interface {
 	// Errors: ErrBadCredentials, in the same time whether the account is unknown, is inactive, has another
 	// password or a hash that cannot be read; ErrTooManyAttempts; ErrBusy.
 	SignIn(ctx context.Context, email, password, source string) (domain.Token, error)
-	// Authenticate returns the Actor of the token, without a Source. It does not ask the store, so the account may be gone:
-	// the store checks the Actor with each call. Errors: ErrInvalidToken.
+	// Authenticate returns the Actor of the token, without a Source. It does not ask the store, so the account
+	// may be gone: the store checks the Actor with each call. Errors: ErrInvalidToken.
 	Authenticate(token string) (domain.Actor, error)
 }
 

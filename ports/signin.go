@@ -18,7 +18,7 @@ type SignInStore interface {
 
 // PasswordHasher makes and checks password hashes. Both cost much time and memory on purpose, so that calls
 // have to wait for each other. Authenticated work runs before all other work that waits, and has places of
-// its own to wait in. One source has at most a quarter of the places of each kind.
+// its own to wait in. Sources take turns, and one source has at most a quarter of the places of each kind.
 type PasswordHasher interface {
 	// Hash returns a salted hash of plain in PHC string format. Two hashes of one password differ.
 	// Errors: ErrBusy with RetryAfter if w has no place to wait in, or waits too long; ErrUnavailable if ctx

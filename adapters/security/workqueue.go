@@ -11,9 +11,9 @@ import (
 
 // workQueue limits how many pieces of expensive work run concurrently and how many wait. A call that finds
 // no place fails immediately, so an overload costs neither memory nor time. Authenticated work waits in a
-// lane of its own and runs first, and one source has at most a quarter of the places of a lane. So a flood
-// of sign-ins from one source leaves room for all other sources, and no flood delays a caller who is signed
-// in by more than the work that runs already.
+// lane of its own and runs first. In each lane the sources take turns, and one source has at most a quarter of
+// the places. So a flood of sign-ins from one source hardly delays other sources, and no flood delays a caller
+// who is signed in by more than the work that runs already.
 type workQueue struct {
 	maxRunning int
 	maxWaiting int // in each lane
@@ -24,10 +24,11 @@ type workQueue struct {
 	lanes   [2]lane // in the order in which they are served
 }
 
-// lane holds the calls of one kind that wait, in the order of their arrival.
+// lane holds the calls of one kind that wait.
 type lane struct {
-	waiting  []*call
-	bySource map[string]int // how many of them wait
+	size    int
+	waiting map[string][]*call // by source, the oldest first
+	turns   []string           // the sources in waiting; the next one first
 }
 
 // call is a call of [workQueue.do].
@@ -40,7 +41,7 @@ type call struct {
 func newWorkQueue(maxRunning, maxWaiting int, maxWait time.Duration) *workQueue {
 	q := &workQueue{maxRunning: maxRunning, maxWaiting: maxWaiting, maxWait: maxWait}
 	for i := range q.lanes {
-		q.lanes[i].bySource = map[string]int{}
+		q.lanes[i].waiting = map[string][]*call{}
 	}
 	return q
 }
@@ -83,9 +84,8 @@ func (q *workQueue) enter(w domain.Work) (*call, bool) {
 	switch {
 	case q.running < q.maxRunning: // then no call waits
 		q.start(c)
-	case len(l.waiting) < q.maxWaiting && l.bySource[c.source] < max(1, q.maxWaiting/4):
-		l.waiting = append(l.waiting, c)
-		l.bySource[c.source]++
+	case l.size < q.maxWaiting && len(l.waiting[c.source]) < max(1, q.maxWaiting/4):
+		l.add(c)
 	default:
 		return nil, false
 	}
@@ -96,14 +96,14 @@ func (q *workQueue) enter(w domain.Work) (*call, bool) {
 func (q *workQueue) leave(c *call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if i := slices.Index(c.lane.waiting, c); i >= 0 {
-		c.lane.remove(i)
+	if slices.Contains(c.lane.waiting[c.source], c) {
+		c.lane.remove(c)
 		return
 	}
 	q.running--
 	for i := range q.lanes {
-		if l := &q.lanes[i]; len(l.waiting) > 0 {
-			q.start(l.remove(0))
+		if l := &q.lanes[i]; l.size > 0 {
+			q.start(l.next())
 			return
 		}
 	}
@@ -114,13 +114,34 @@ func (q *workQueue) start(c *call) {
 	close(c.turn)
 }
 
-func (l *lane) remove(i int) *call {
-	c := l.waiting[i]
-	l.waiting = slices.Delete(l.waiting, i, i+1)
-	if l.bySource[c.source]--; l.bySource[c.source] == 0 {
-		delete(l.bySource, c.source)
+func (l *lane) add(c *call) {
+	l.size++
+	if l.waiting[c.source] = append(l.waiting[c.source], c); len(l.waiting[c.source]) == 1 {
+		l.turns = append(l.turns, c.source)
 	}
+}
+
+// next removes the oldest call of the source whose turn it is. If more of its calls wait, they have to wait for
+// the turns of all other sources.
+func (l *lane) next() *call {
+	source := l.turns[0]
+	c := l.waiting[source][0]
+	l.turns = append(l.turns[1:], source)
+	l.remove(c)
 	return c
+}
+
+func (l *lane) remove(c *call) {
+	l.size--
+	calls := l.waiting[c.source]
+	i := slices.Index(calls, c)
+	if calls = slices.Delete(calls, i, i+1); len(calls) > 0 {
+		l.waiting[c.source] = calls
+		return
+	}
+	delete(l.waiting, c.source)
+	i = slices.Index(l.turns, c.source)
+	l.turns = slices.Delete(l.turns, i, i+1)
 }
 
 // load returns how many calls run and how many wait.
@@ -128,7 +149,7 @@ func (q *workQueue) load() (running, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, l := range q.lanes {
-		waiting += len(l.waiting)
+		waiting += l.size
 	}
 	return q.running, waiting
 }

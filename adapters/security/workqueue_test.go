@@ -140,21 +140,33 @@ func TestWorkQueue(t *testing.T) {
 		close(f.finish)
 		f.calls.Wait()
 	})
-	run("runs authenticated work first, and the work of one lane in the order of its arrival", func(t *testing.T) {
+	run("runs authenticated work first, and in each lane the sources in turn", func(t *testing.T) {
 		f := &fixture{queue: newWorkQueue(1, testWaiting, testMaxWait), finish: make(chan struct{})}
 		f.startMany(t.Context(), 1, domain.Work{})
 		var order []string
-		for _, name := range []string{"other 1", "other 2", "authenticated 1", "authenticated 2"} {
-			w := domain.Work{Source: "a", Authenticated: strings.HasPrefix(name, "authenticated")}
-			f.start(t.Context(), w, func() {
+		start := func(ctx context.Context, name string) {
+			w := domain.Work{Source: name[:1], Authenticated: strings.HasSuffix(name, "authenticated")}
+			f.start(ctx, w, func() {
 				order = append(order, name)
 				time.Sleep(time.Millisecond)
 			})
 			synctest.Wait()
 		}
+		left, leave := context.WithCancel(t.Context())
+		start(left, "d left")
+		start(left, "a left")
+		for _, name := range []string{
+			"a 1", "a 2", "a 3", "b 1", "c 1", "b 2", "a authenticated", "a too, authenticated", "b authenticated",
+		} {
+			start(t.Context(), name)
+		}
+		leave()
+		synctest.Wait()
 		close(f.finish)
 		f.calls.Wait()
-		assert.Equal(t, []string{"authenticated 1", "authenticated 2", "other 1", "other 2"}, order)
+		assert.Equal(t, []string{
+			"a authenticated", "b authenticated", "a too, authenticated", "a 1", "b 1", "c 1", "a 2", "b 2", "a 3",
+		}, order)
 	})
 	run("refuses a call that has waited too long", func(t *testing.T) {
 		f := newFixture(t.Context(), testRunning+testWaiting)
@@ -202,8 +214,9 @@ func TestWorkQueue(t *testing.T) {
 		f.calls.Wait()
 		assert.Zero(t, f.queue.running)
 		for _, l := range f.queue.lanes {
+			assert.Zero(t, l.size)
 			assert.Empty(t, l.waiting)
-			assert.Empty(t, l.bySource)
+			assert.Empty(t, l.turns)
 		}
 	})
 	run("is empty after a panic", func(t *testing.T) {

@@ -202,7 +202,7 @@ func TestAFloodOfSignInsTakesLimitedMemory(t *testing.T) {
 // Package security tests the order of hashing. The limit on failures of a source is only one part of this.
 func TestAFloodOfSignInsFromOneSourceDisablesNobody(t *testing.T) {
 	noLeaks(t)
-	const connections, good = 100, 10
+	const connections, good = 80, 10
 	r := startServiceWith(t, nil, standardSignInCost(), "--source-header=X-Client-Name").waitUntilReady(t)
 	admin := r.admin(t)
 	transport := &http.Transport{}

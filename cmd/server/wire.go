@@ -98,13 +98,7 @@ func wire(
 		return nil, err
 	}
 	options := httpOptions(cfg, sink, log.ordinary)
-	options.Auth = &auth.Service{
-		Store: store, Hasher: hasher, Tokens: tokens, Audit: audit, Now: time.Now,
-		FailureFloor:    cost.failureFloor,
-		PairAttempts:    security.NewAttemptLimiter(10, 6*time.Second, time.Now),
-		SourceAttempts:  security.NewAttemptLimiter(30, time.Second, time.Now),
-		AccountAttempts: security.NewAttemptLimiter(100, time.Minute, time.Now), // NIST SP 800-63B §5.2.2
-	}
+	options.Auth = newAuth(store, cost, tokens, audit)
 	options.Users = &users.Service{
 		Store: store, Hasher: hasher, ServiceName: cfg.ProjectName, Audit: audit, NewID: newID, Now: now,
 		EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
@@ -138,6 +132,18 @@ func httpOptions(cfg config.Config, sink *telemetry.Telemetry, log *zap.Logger) 
 		SourceHops:     cfg.SourceHops,
 		ServerTiming:   cfg.ServerTiming,
 		OnlyLoopback:   cfg.Development() && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword,
+	}
+}
+
+func newAuth(
+	store ports.SignInStore, cost signInCost, tokens ports.TokenIssuer, audit func(context.Context, domain.Event),
+) *auth.Service {
+	return &auth.Service{
+		Store: store, Hasher: cost.hasher, Tokens: tokens, Audit: audit, Now: time.Now,
+		FailureFloor:    cost.failureFloor,
+		PairAttempts:    security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+		SourceAttempts:  security.NewAttemptLimiter(30, time.Second, time.Now),
+		AccountAttempts: security.NewAttemptLimiter(100, time.Minute, time.Now), // NIST SP 800-63B §5.2.2
 	}
 }
 

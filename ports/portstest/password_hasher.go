@@ -128,6 +128,15 @@ func TestPasswordHasher(t *testing.T, open func(*testing.T) ports.PasswordHasher
 			})
 		}
 	})
+	t.Run("sources take turns", func(t *testing.T) {
+		h := open(t)
+		done := flood(t, h, []domain.Work{{Source: "a"}})
+		for range 10 {
+			before := done.Load()
+			assertAdmitted(t, h, domain.Work{Source: "b"})
+			assert.Less(t, done.Load()-before, int64(8), "calls of the source that waited longer came first")
+		}
+	})
 	for _, authenticated := range []bool{true, false} {
 		kind := map[bool]string{true: "authenticated", false: "other"}[authenticated]
 		t.Run("three sources leave places to a fourth one, for "+kind+" work", func(t *testing.T) {
