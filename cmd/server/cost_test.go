@@ -22,7 +22,7 @@ func costs(t *testing.T, admin client) []struct {
 	_, benID := admin.newAccount("ben@example.com")
 	cid, _ := admin.newAccount("cid@example.com")
 	dan, _ := admin.newAccount("dan@example.com")
-	kept, dropped := ann.newItem("kept"), ann.newItem("dropped")
+	kept, dropped, others := ann.newItem("kept"), ann.newItem("dropped"), ann.newItem("of another account")
 	newPassword := fields{"current_password": goodPassword, "new_password": goodPassword + "!"}
 	newUser := fields{"email": "new@example.com", "password": goodPassword}
 	do := func(c client, method, path string, body any, status int) func() {
@@ -41,6 +41,7 @@ func costs(t *testing.T, admin client) []struct {
 		{"POST /items/", do(ann, "POST", "/items/", fields{"title": "new"}, 201), 1},
 		{"DELETE /items/{id}", do(ann, "DELETE", dropped, nil, 204), 1},
 		{"DELETE /items/{id}, which is gone", do(ann, "DELETE", dropped, nil, 404), 2},
+		{"DELETE /items/{id}, as a superuser", do(admin, "DELETE", others, nil, 204), 2},
 		{"PATCH /items/{id}", do(ann, "PATCH", kept, fields{"title": "other"}, 200), 2},
 		{"POST /auth/login", do(admin, "POST", "/auth/login", signInForm("ann@example.com", goodPassword), 200), 1},
 		{"PATCH /users/me, a name", do(ann, "PATCH", "/users/me", fields{"full_name": "Ann"}, 200), 2},

@@ -94,6 +94,20 @@ func TestAReaderOfTheLogThatStallsStopsNothing(t *testing.T) {
 	}
 }
 
+func TestTheNumberOfRefusalsIsWrittenBeforeTheProcessEnds(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, nil, builtBinary(t), "--http-addr=127.0.0.1:0")
+	listening := p.waitFor(t, "listening")
+	p.waitFor(t, "ready")
+	c := client{t: t, origin: listening.Attributes.URL}
+	for range 3 {
+		c.request("POST", "/auth/login", signInForm(adminEmail, "a wrong password")).is(http.StatusUnauthorized)
+	}
+	assert.Equal(t, 1, p.waitFor(t, "audit").Attributes.Count)
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Equal(t, 2, p.waitFor(t, "audit").Attributes.Count)
+}
+
 // process is the program and the log on its standard output.
 type process struct {
 	*exec.Cmd
@@ -118,7 +132,10 @@ func startProcess(t *testing.T, env []string, binary string, args ...string) pro
 // logLine is what tests read of a line.
 type logLine struct {
 	Body       string
-	Attributes struct{ URL string }
+	Attributes struct {
+		URL   string
+		Count int
+	}
 }
 
 // waitFor reads the log up to the line with that message, and returns that line.
