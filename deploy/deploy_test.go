@@ -326,6 +326,9 @@ func TestAFirstPasswordThatTheServiceWouldRefuseBecomesNoSecret(t *testing.T) {
 		strings.Repeat("é", 129): "must have 8 to 128 characters, has 129",
 		"changethis":             "is one of the commonest passwords: choose another",
 		"Password123":            "is one of the commonest passwords: choose another",
+		"Winter2026!":            "is little more than a season or a month with a year: choose another",
+		"admin@example.com":      "is little more than the e-mail address or the name of this service: choose another",
+		"Echo in Snowflake!":     "is little more than the e-mail address or the name of this service: choose another",
 	} {
 		for input, variables := range map[string]map[string]string{
 			"":              {"FIRST_SUPERUSER_PASSWORD": password},
@@ -339,7 +342,10 @@ func TestAFirstPasswordThatTheServiceWouldRefuseBecomesNoSecret(t *testing.T) {
 		}
 	}
 	p := newPrograms(t)
-	longest := map[string]string{"FIRST_SUPERUSER_PASSWORD": strings.Repeat("é", 128)}
+	named := map[string]string{"ECHO_FIRST_SUPERUSER": "zoe@corp.example", "FIRST_SUPERUSER_PASSWORD": "zoe@corp.example"}
+	assert.Equal(t, 1, p.deploy(t.Context(), named, "", "--digest", platformtest.Digest('a')).Code)
+	assert.Empty(t, p.platform.Secrets)
+	longest := map[string]string{"FIRST_SUPERUSER_PASSWORD": strings.Repeat("éèêëàâäß", 16)}
 	assert.Zero(t, p.deploy(t.Context(), longest, "", "--digest", platformtest.Digest('a')).Code)
 }
 

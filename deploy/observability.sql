@@ -121,9 +121,11 @@ FROM requests
 GROUP BY day, method, route, status, code
 QUALIFY status >= 400;
 
--- The actor, the event and the account that it changed, for as long as the event table keeps its rows.
+-- The actor, the event, the account that it is about and the item or account that it changed or read, for as long as
+-- the event table keeps its rows. Of equal refusals, such as failed sign-ins, the first is a row, and all others of a
+-- minute are one more row with their number. source is the client: inside Snowflake, the user that the gateway names.
 CREATE OR REPLACE VIEW audit_events
-COMMENT = 'Sign-ins, and changes of accounts, passwords and roles'
+COMMENT = 'Sign-ins, changes of accounts, passwords and roles, and what superusers do to items of others'
 AS
 SELECT
     logged_at,
@@ -132,21 +134,25 @@ SELECT
     attributes:event::VARCHAR AS event,
     attributes:request_id::VARCHAR AS request_id,
     NULLIF(attributes:actor_id::VARCHAR, '') AS actor_id,
-    NULLIF(attributes:subject_id::VARCHAR, '') AS subject_id
+    NULLIF(attributes:subject_id::VARCHAR, '') AS subject_id,
+    NULLIF(attributes:object_id::VARCHAR, '') AS object_id,
+    NULLIF(attributes:source::VARCHAR, '') AS source,
+    COALESCE(attributes:count::NUMBER, 1) AS occurrences
 FROM service_logs
 WHERE body = TO_VARIANT('audit');
 
 -- Many failures on one account: an attacker guesses its password. Failures on many accounts: an attacker tries one
--- password on all of them.
+-- password on all of them. Many sources: the attacker uses other people's machines.
 CREATE OR REPLACE VIEW sign_ins
 COMMENT = 'Sign-ins by hour'
 AS
 SELECT
     hour,
-    COUNT_IF(event = 'signed_in') AS succeeded,
-    COUNT_IF(event = 'sign_in_failed') AS failed,
-    COUNT_IF(event = 'sign_in_throttled') AS throttled,
-    COUNT(DISTINCT IFF(event = 'sign_in_failed', subject_id, NULL)) AS accounts_failed
+    SUM(IFF(event = 'signed_in', occurrences, 0)) AS succeeded,
+    SUM(IFF(event = 'sign_in_failed', occurrences, 0)) AS failed,
+    SUM(IFF(event = 'sign_in_throttled', occurrences, 0)) AS throttled,
+    COUNT(DISTINCT IFF(event = 'sign_in_failed', subject_id, NULL)) AS accounts_failed,
+    COUNT(DISTINCT IFF(event = 'sign_in_failed', source, NULL)) AS sources_failed
 FROM audit_events
 WHERE event IN ('signed_in', 'sign_in_failed', 'sign_in_throttled')
 GROUP BY hour;

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/terminal"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -166,10 +168,35 @@ func (d *deployment) choosePassword(ctx context.Context) (password string, err e
 		d.say("The password of the first superuser is %s ; it is not shown again.", password)
 	}
 	// The service would refuse it at its first start, and no later deployment replaces a secret.
-	if _, err := domain.ParsePassword(password); err != nil {
+	if err := d.checkPassword(password); err != nil {
 		return "", fmt.Errorf("the password of the first superuser %w", err)
 	}
 	return password, nil
+}
+
+// checkPassword returns an error if the account that spec.yml names may not have that password.
+func (d *deployment) checkPassword(password string) error {
+	parsed, err := domain.ParsePassword(password)
+	if err != nil {
+		return err
+	}
+	rendered, err := d.renderSpec()
+	if err != nil {
+		return err
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(rendered, &document); err != nil {
+		return err
+	}
+	value := func(key, otherwise string) string {
+		if node := find(&document, "spec", "containers", "env", key); node != nil {
+			return node.Value
+		}
+		return otherwise
+	}
+	// Defaults as in package config. The service reports an e-mail that is not valid.
+	email, _ := domain.ParseEmail(value("FIRST_SUPERUSER", "admin@example.com"))
+	return parsed.CheckContext(email, value("PROJECT_NAME", "Echo in Snowflake"))
 }
 
 func (d *deployment) readPassword(ctx context.Context) (string, error) {

@@ -13,9 +13,11 @@ func request(at, method, route string, status int, more string) string {
 		at, method, route, status, more)
 }
 
-func audit(at, event, actor, subject string) string {
-	return fmt.Sprintf(`{"timestamp":"%s","severity_text":"INFO","body":"audit","attributes":{"event":"%s","actor_id":"%s","subject_id":"%s","request_id":"r1"}}`,
-		at, event, actor, subject)
+func audit(at, event, actor, subject string) string { return auditOf(at, event, actor, subject, "s1", 1) }
+
+func auditOf(at, event, actor, subject, source string, count int) string {
+	return fmt.Sprintf(`{"timestamp":"%s","severity_text":"INFO","body":"audit","attributes":{"event":"%s","actor_id":"%s","subject_id":"%s","object_id":"%s","source":"%s","count":%d,"request_id":"r1"}}`,
+		at, event, actor, subject, subject, source, count)
 }
 
 func TestLatencyIsComputedForEachRouteAndDay(t *testing.T) {
@@ -66,7 +68,8 @@ func TestSignInsAndTheirFailuresAreCountedByHour(t *testing.T) {
 		audit("2026-03-01T10:59:59Z", "signed_in", "bob", "bob"),
 		audit("2026-03-01T10:10:00Z", "sign_in_failed", "", "ann"),
 		audit("2026-03-01T10:10:01Z", "sign_in_failed", "", "ann"),
-		audit("2026-03-01T10:10:02Z", "sign_in_failed", "", "bob"),
+		auditOf("2026-03-01T10:10:02Z", "sign_in_failed", "", "bob", "s2", 1),
+		auditOf("2026-03-01T10:11:02Z", "sign_in_failed", "", "bob", "s2", 500),
 		audit("2026-03-01T10:10:03Z", "sign_in_failed", "", ""), // an e-mail without an account
 		audit("2026-03-01T10:10:04Z", "sign_in_throttled", "", ""),
 		audit("2026-03-01T10:20:00Z", "user_created", "ann", "eve"),
@@ -75,11 +78,14 @@ func TestSignInsAndTheirFailuresAreCountedByHour(t *testing.T) {
 	)
 
 	assert.Equal(t, []string{
-		"2026-03-01T10:00 2 4 1 2",
-		"2026-03-01T11:00 1 0 0 0",
+		"2026-03-01T10:00 2 504 1 2 2",
+		"2026-03-01T11:00 1 0 0 0 0",
 	}, a.rows("SELECT * FROM sign_ins ORDER BY hour"))
-	assert.Equal(t, []string{"sign_in_failed - bob r1", "user_created ann eve r1"},
-		a.rows("SELECT event, actor_id, subject_id, request_id FROM audit_events WHERE subject_id IN ('bob', 'eve') AND event <> 'signed_in' ORDER BY event"))
+	assert.Equal(t, []string{
+		"sign_in_failed - bob bob s2 1 r1", "sign_in_failed - bob bob s2 500 r1", "user_created ann eve eve s1 1 r1",
+	}, a.rows(`
+		SELECT event, actor_id, subject_id, object_id, source, occurrences, request_id FROM audit_events
+		WHERE subject_id IN ('bob', 'eve') AND event <> 'signed_in' ORDER BY event, occurrences`))
 }
 
 func TestARequestIsFoundByItsIDWithAllFieldsOfItsLogLine(t *testing.T) {
