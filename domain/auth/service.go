@@ -86,13 +86,14 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 // does not tell.
 func (s *Service) check(ctx context.Context, u domain.User, password, source string) (refusal string, err error) {
 	matches, err := s.Hasher.Verify(ctx, domain.Work{Source: source}, password, u.PasswordHash)
-	switch {
-	case err != nil && domain.KindOf(err) == domain.Internal:
+	if err != nil {
 		// Another answer than to a wrong password would tell that there is an account.
-		return domain.EventPasswordHashUnreadable, nil
-	case err != nil:
+		if domain.KindOf(err) == domain.Internal {
+			return domain.EventPasswordHashUnreadable, nil
+		}
 		return "", err
-	case !matches || !u.Active:
+	}
+	if !matches || !u.Active {
 		return domain.EventSignInFailed, nil
 	}
 	return "", nil

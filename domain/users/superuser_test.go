@@ -52,6 +52,17 @@ var superuserCalls = map[string]func(context.Context, *fixture, domain.Actor) er
 	},
 }
 
+func TestHashingForASuperuserIsAuthenticatedWorkOfItsSource(t *testing.T) {
+	for _, name := range []string{"Create", "Update"} {
+		run(t, name, func(t *testing.T, s *fixture) {
+			by := s.root.Actor()
+			by.Source = "192.0.2.1"
+			require.NoError(t, superuserCalls[name](t.Context(), s, by))
+			assert.Equal(t, []domain.Work{{Source: "192.0.2.1", Authenticated: true}}, s.hasher.Work())
+		})
+	}
+}
+
 func TestSuperuserCalls(t *testing.T) {
 	for name, call := range superuserCalls {
 		// assertRefused checks that the call fails with want and changes nothing.
