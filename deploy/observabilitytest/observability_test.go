@@ -13,7 +13,9 @@ func request(at, method, route string, status int, more string) string {
 		at, method, route, status, more)
 }
 
-func audit(at, event, actor, subject string) string { return auditOf(at, event, actor, subject, "s1", 1) }
+func audit(at, event, actor, subject string) string {
+	return auditOf(at, event, actor, subject, "s1", 1)
+}
 
 func auditOf(at, event, actor, subject, source string, count int) string {
 	return fmt.Sprintf(`{"timestamp":"%s","severity_text":"INFO","body":"audit","attributes":{"event":"%s","actor_id":"%s","subject_id":"%s","object_id":"%s","source":"%s","count":%d,"request_id":"r1"}}`,
