@@ -203,7 +203,7 @@ func (d *deployment) readPassword(ctx context.Context) (string, error) {
 	password, err := terminal.ReadSecret(ctx, d.stdin, d.stderr,
 		"Password of the first superuser (empty: one is generated): ")
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(err, context.Canceled):
 		return "", errInterrupted
 	case err != nil:
 		return "", errNobodyToAsk

@@ -4,7 +4,6 @@ package terminal
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -14,7 +13,8 @@ import (
 
 // ReadSecret returns one line of in without its line break. The end of in ends the line too. If in is a
 // terminal, ReadSecret writes the question to out, and the terminal does not show the answer.
-// Errors: io.EOF if in has no line, and the error of ctx if it ends first; then the terminal is as before.
+// Errors: io.EOF if in has no line; the error of ctx if it ends first, or context.Canceled after Ctrl-C. Then the
+// terminal is as before.
 func ReadSecret(ctx context.Context, in io.Reader, out io.Writer, question string) (string, error) {
 	read := func() (string, error) {
 		line, err := bufio.NewReader(in).ReadString('\n')
@@ -24,16 +24,17 @@ func ReadSecret(ctx context.Context, in io.Reader, out io.Writer, question strin
 		return strings.TrimRight(line, "\r\n"), err
 	}
 	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		defer fmt.Fprintln(out)
-		state, err := term.MakeRaw(int(file.Fd())) // shows nothing, even if the answer comes before ReadPassword
+		state, err := term.MakeRaw(int(file.Fd())) // shows nothing, and sends Ctrl-C as a character
 		if err != nil {
 			return "", err
 		}
-		defer func() { _ = term.Restore(int(file.Fd()), state) }() // ReadPassword may still be running
-		fmt.Fprint(out, question)
+		defer func() { _ = term.Restore(int(file.Fd()), state) }()
 		read = func() (string, error) {
-			line, err := term.ReadPassword(int(file.Fd()))
-			return string(line), err
+			line, err := term.NewTerminal(terminal{file, out}, "").ReadPassword(question)
+			if err == io.EOF {
+				err = context.Canceled
+			}
+			return line, err
 		}
 	}
 	type result struct {
@@ -51,4 +52,10 @@ func ReadSecret(ctx context.Context, in io.Reader, out io.Writer, question strin
 	case r := <-done:
 		return r.line, r.err
 	}
+}
+
+// terminal is what a person types, and where the person sees questions.
+type terminal struct {
+	io.Reader
+	io.Writer
 }

@@ -3,6 +3,7 @@ package terminal
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -70,4 +71,18 @@ func TestAQuestionThatEndsLeavesTheTerminalAsItWas(t *testing.T) {
 	_, err := ReadSecret(ctx, program, program, "Password: ")
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.True(t, shows(t, program))
+}
+
+func TestAPersonCanCorrectOrInterruptTheAnswer(t *testing.T) {
+	for typed, want := range map[string]string{"tipo\x7f\x7fyped\r": "tiyped", "secret\x03": ""} {
+		person, program := openTerminal(t)
+		go func() {
+			_, _ = person.Read(make([]byte, 10)) // the question
+			_, _ = person.WriteString(typed)
+		}()
+		got, err := ReadSecret(t.Context(), program, program, "Password: ")
+		assert.Equal(t, want, got)
+		assert.Equal(t, want == "", errors.Is(err, context.Canceled))
+		assert.True(t, shows(t, program))
+	}
 }

@@ -151,6 +151,9 @@ func credentials(ctx context.Context, email string, in io.Reader, out io.Writer,
 		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("--email %w", err)}
 	}
 	line, err := terminal.ReadSecret(ctx, in, out, "Password of "+address.String()+": ")
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted: nothing was changed")
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return domain.Email{}, domain.Password{}, err
 	}

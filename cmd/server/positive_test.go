@@ -81,8 +81,8 @@ func TestWhatTheDocumentAllowsIsAccepted(t *testing.T) {
 				if o.OperationID == "updateMe" && reply.status == http.StatusOK {
 					by.request(o.method, "/users/me", fields{"email": adminEmail}).is(http.StatusOK)
 				}
-				if strings.Contains(string(reply.body), "commonest passwords") {
-					rt.Skip("no schema can list these")
+				if strings.Contains(string(reply.body), ": choose another") {
+					rt.Skip("no schema can describe predictable passwords")
 				}
 				accepted := []int{200, 201, 401, 403, 409, 429, 503}
 				require.Contains(rt, accepted, reply.status, "%s", reply.body)
