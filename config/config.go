@@ -41,6 +41,7 @@ const (
 type Config struct {
 	ProjectName string
 	APIV1Prefix string // such as /api/v1: begins with a slash, ends without one
+	Docs        bool   // whether the pages and the API document are served
 	Storage     string // StorageMemory or StorageSnowflake
 	HTTPAddr    string // host:port; an empty host means every interface
 

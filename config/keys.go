@@ -88,6 +88,15 @@ var keys = withFileKeys([]Key{
 		set:         parsed(parsePrefix, func(c *Config) *string { return &c.APIV1Prefix }),
 	},
 	{
+		Name: "DOCS", Default: "on",
+		Description: "on, or off: the service has no start page, no Swagger UI, no ReDoc and no openapi.json",
+		set: func(c *Config, s string) error {
+			chosen, err := choice(s, "on", "off")
+			c.Docs = chosen == "on"
+			return err
+		},
+	},
+	{
 		Name: "STORAGE", Default: StorageMemory, group: StorageKeys,
 		Description: "memory or snowflake; required unless HTTP_ADDR is a loopback address",
 		set:         oneOf(func(c *Config) *string { return &c.Storage }, StorageMemory, StorageSnowflake),

@@ -77,6 +77,7 @@ func setting(t *testing.T, c config.Config, name string) config.Setting {
 var sample = map[string]string{
 	"PROJECT_NAME":                        "Another",
 	"API_V1_PREFIX":                       "/v9",
+	"DOCS":                                "off",
 	"STORAGE":                             "snowflake",
 	"HTTP_ADDR":                           ":9000",
 	"CORS_ORIGINS":                        "https://app.example.com,http://localhost:3000",

@@ -98,6 +98,7 @@ func TestAnInvalidValueIsRefused(t *testing.T) {
 		{"CORS_ORIGINS", "https://a.0x7f", `cannot be an origin`},
 		{"CORS_ORIGINS", "http://[fe80::1%25eth0]", `cannot be an origin`},
 		{"CORS_ORIGINS", "https://a_b.example", `cannot be an origin`},
+		{"DOCS", "no", `"no" is unknown: choose one of on, off`},
 		{"OTEL_SDK_DISABLED", "1", `"1" is neither true nor false`},
 		{"OTEL_TRACES_EXPORTER", "console", `"console" is unknown: choose one of otlp, none`},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://[fe80::1%25eth0]:4317", `is not the address of a collector`},

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
 func TestEitherHeaderCanCarryTheBearerToken(t *testing.T) {
@@ -84,6 +85,17 @@ func TestAttemptsCountPerIPv4AddressOrIPv6Network(t *testing.T) {
 	}
 }
 
+// listedBy keeps the actor who lists items.
+type listedBy struct {
+	ports.Items
+	actor *domain.Actor
+}
+
+func (l listedBy) List(_ context.Context, by domain.Actor, _ domain.PageRequest) (domain.Page[domain.Item], error) {
+	*l.actor = by
+	return domain.Page[domain.Item]{}, nil
+}
+
 func TestTheSourceIsTheClientThatATrustedGatewayNames(t *testing.T) {
 	const name, list, address = "Sf-Context-Current-User", "X-Forwarded-For", "192.0.2.1"
 	for promise, tt := range map[string]struct {
@@ -129,13 +141,16 @@ func TestTheSourceIsTheClientThatATrustedGatewayNames(t *testing.T) {
 			s.ServeHTTP(w, login)
 			assert.Equal(t, tt.want, source)
 
-			authenticated := request("GET", "/api/v1/users/me", "")
+			var actor domain.Actor
+			s.Items = listedBy{actor: &actor}
+			authenticated := request("GET", "/api/v1/items/", "")
 			authenticated.Header.Set("Authorization", "Bearer good")
-			actor, err := s.authenticate(authenticated)
+			again := httptest.NewRecorder()
+			s.ServeHTTP(again, authenticated)
 			assert.Equal(t, tt.want, actor.Source)
 			if tt.want == "" {
 				assert.Equal(t, http.StatusBadRequest, w.Code)
-				assert.Equal(t, malformed("the header "+name+" must be given only once"), err)
+				assert.Equal(t, "the header "+name+" must be given only once", problem(t, again).Detail)
 			}
 		})
 	}

@@ -52,6 +52,7 @@ func TestAPageOfAForeignSiteCannotSignIn(t *testing.T) {
 		{[]string{"*"}, []string{"Origin", foreign, "Sec-Fetch-Site", "cross-site"}, 200},
 	} {
 		s, err := New(Options{
+			Docs: true,
 			Auth: u, Users: u.Users, Items: items{useCases: u}, Log: zap.NewNop(), Pages: static.Files,
 			Prefix: "/api/v1", RequestTimeout: time.Second, CORSOrigins: tt.origins,
 		})
@@ -67,7 +68,8 @@ func TestAPageOfAForeignSiteCannotSignIn(t *testing.T) {
 
 func TestTheDefaultsOfDevelopmentAnswerOnLoopbackNamesOnly(t *testing.T) {
 	s, err := New(Options{
-		Log: zap.NewNop(), Pages: static.Files, Prefix: "/api/v1", RequestTimeout: time.Second, OnlyLoopback: true,
+		Docs: true,
+		Log:  zap.NewNop(), Pages: static.Files, Prefix: "/api/v1", RequestTimeout: time.Second, OnlyLoopback: true,
 	})
 	require.NoError(t, err)
 	status := func(host string) int {

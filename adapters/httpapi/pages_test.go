@@ -26,7 +26,8 @@ const hostile = `"Snow" & <script>alert(1)</script>`
 // newPages returns a Server that serves only pages. It has no use cases.
 func newPages(t *testing.T) *Server {
 	s, err := New(Options{
-		Log: zap.NewNop(), Pages: static.Files,
+		Docs: true,
+		Log:  zap.NewNop(), Pages: static.Files,
 		Name: hostile, Version: "1.2.3<i>", Storage: "mem&ory", Prefix: "/v9", RequestTimeout: time.Second,
 	})
 	require.NoError(t, err)
@@ -198,7 +199,7 @@ func TestThePublishedDocumentNamesTheServiceAndNoPath(t *testing.T) {
 }
 
 func TestAServerWithoutItsPagesDoesNotStart(t *testing.T) {
-	_, err := New(Options{Log: zap.NewNop(), Pages: fstest.MapFS{}, Prefix: "/v9", RequestTimeout: time.Second})
+	_, err := New(Options{Docs: true, Log: zap.NewNop(), Pages: fstest.MapFS{}, Prefix: "/v9", RequestTimeout: time.Second})
 	assert.ErrorContains(t, err, "index.html")
 	assert.ErrorContains(t, err, "redoc.js")
 }

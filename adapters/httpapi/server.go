@@ -38,6 +38,7 @@ type Options struct {
 	Metrics          metric.MeterProvider // optional
 	TrustTraceparent bool                 // spans become children of the client's span, instead of links to it
 
+	Docs           bool          // serve the pages and the API document
 	Name           string        // of the service, for pages
 	Version        string        // of the program, for pages
 	Storage        string        // name of the store in use, for pages and /readyz
@@ -98,8 +99,10 @@ func New(o Options) (*Server, error) {
 	RegisterHandlersWithBaseURL(r, s, o.Prefix)
 	open := &openRoutes{routes: r, contract: s.contract}
 	s.registerProbes(open)
-	if err := s.registerPages(open); err != nil {
-		return nil, err
+	if o.Docs {
+		if err := s.registerPages(open); err != nil {
+			return nil, err
+		}
 	}
 	endParametersAtSlash(e)
 	return s, nil

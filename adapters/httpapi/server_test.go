@@ -60,6 +60,7 @@ func (i items) List(ctx context.Context, _ domain.Actor, page domain.PageRequest
 func newServer(t testing.TB, u useCases) (*Server, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	s, err := New(Options{
+		Docs: true,
 		Auth: u, Users: u.Users, Items: items{useCases: u}, Log: zap.New(core), Pages: static.Files,
 		Name: "Echo", Version: "1", Storage: "memory", Prefix: "/api/v1", RequestTimeout: 10 * time.Second, TrustTraceparent: true,
 	})

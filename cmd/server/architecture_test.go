@@ -251,6 +251,14 @@ var importRules = []importRule{
 		why: "it holds tests of the built program only",
 	},
 	{
+		pkg: "cmd/server/loadtest",
+		why: "it attacks the built program only",
+	},
+	{
+		pkg: "cmd/server/nginxtest",
+		why: "it holds tests of the built program only",
+	},
+	{
 		pkg: "cmd/server/clientstest",
 		why: "it holds tests of the built program only",
 	},

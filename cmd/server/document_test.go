@@ -101,3 +101,14 @@ var encodedSlash = regexp.MustCompile("(?i)%2f")
 func TestTheDocumentIsValidOpenAPI(t *testing.T) {
 	assert.NoError(t, document().Validate(t.Context()))
 }
+
+func TestAnInstallationNeedNotPublishItsDocument(t *testing.T) {
+	t.Parallel()
+	r := newService(t, "--docs=off")
+	for _, path := range []string{"/", "/static/style.css", "/api/v1/docs", "/api/v1/redoc", "/api/v1/openapi.json"} {
+		assert.Equal(t, http.StatusNotFound, r.status(path), path)
+	}
+	assert.Equal(t, http.StatusOK, r.status("/livez"))
+	r.admin(t).newItem("x")
+	assert.Zero(t, r.logs.FilterMessageSnippet("documentation").Len())
+}

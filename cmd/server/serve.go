@@ -95,7 +95,9 @@ func welcome(cfg config.Config, url string, log *zap.Logger) {
 	if !cfg.Development() {
 		return
 	}
-	log.Info("API documentation: " + url + cfg.APIV1Prefix + "/docs")
+	if cfg.Docs {
+		log.Info("API documentation: " + url + cfg.APIV1Prefix + "/docs")
+	}
 	if cfg.FirstSuperuser == config.DefaultSuperuser && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword {
 		log.Info("sign in as " + config.DefaultSuperuser + " with the password " + config.DefaultPassword)
 	}

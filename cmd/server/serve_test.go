@@ -197,6 +197,7 @@ func TestInDevelopmentTheLogNamesTheDocumentationAndTheDefaultSignIn(t *testing.
 	const docs = "API documentation: http://127.0.0.1:8000/v9/docs"
 	const signIn = "sign in as admin@example.com with the password changethis"
 	development := config.Config{
+		Docs:    true,
 		Storage: config.StorageMemory, HTTPAddr: "127.0.0.1:8000", APIV1Prefix: "/v9",
 		FirstSuperuser: config.DefaultSuperuser, FirstSuperuserPassword: config.NewSecret(config.DefaultPassword),
 	}

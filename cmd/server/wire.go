@@ -122,6 +122,7 @@ func httpOptions(cfg config.Config, sink *telemetry.Telemetry, log *zap.Logger) 
 		Metrics:          sink.Metrics,
 		TrustTraceparent: cfg.Telemetry.TrustTraceparent,
 
+		Docs:           cfg.Docs,
 		Name:           cfg.ProjectName,
 		Version:        version(),
 		Storage:        cfg.Storage,

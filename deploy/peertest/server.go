@@ -3,7 +3,7 @@ package peertest
 import (
 	"bufio"
 	"encoding/json"
-	"io"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -17,9 +17,15 @@ import (
 // maxWait bounds each step that waits for the server.
 const maxWait = time.Minute
 
-// StartServer builds the program, runs it with only its address configured, and returns its URL. When
-// the test ends, the program must stop with exit code 0.
-func StartServer(t *testing.T) string {
+// Server is the running program.
+type Server struct {
+	URL string // http://host:port
+	PID int
+}
+
+// StartServer builds the program and runs it. Besides the given variables, such as SOURCE_HEADER=X-Source, only its
+// address is configured. When the test ends, the program must stop with exit code 0.
+func StartServer(t *testing.T, variables ...string) Server {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "server")
 	// Without the state of the repository, the version on the screenshots does not change with each commit.
@@ -29,13 +35,13 @@ func StartServer(t *testing.T) string {
 
 	server := exec.Command(binary)
 	server.Dir = t.TempDir() // without a .env
-	server.Env = []string{"HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json"}
+	server.Env = append([]string{"HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json"}, variables...)
 	output, err := server.StdoutPipe()
 	require.NoError(t, err)
 	server.Stderr = server.Stdout
 	require.NoError(t, server.Start())
 
-	lines := bufio.NewScanner(io.TeeReader(output, t.Output()))
+	lines := bufio.NewScanner(output)
 	url := make(chan string, 1)
 	ended := make(chan error, 1)
 	go func() {
@@ -46,6 +52,9 @@ func StartServer(t *testing.T) string {
 				Attributes struct{ URL string }
 			}
 			_ = json.Unmarshal(lines.Bytes(), &line) // a line that is not JSON stays empty
+			if line.Body != "request" && line.Body != "audit" {
+				fmt.Fprintln(t.Output(), lines.Text())
+			}
 			switch line.Body {
 			case "listening":
 				address = line.Attributes.URL
@@ -69,9 +78,9 @@ func StartServer(t *testing.T) string {
 	select {
 	case u := <-url:
 		require.NotEmpty(t, u, "the server ended before it was ready")
-		return u
+		return Server{u, server.Process.Pid}
 	case <-time.After(maxWait):
 		require.Fail(t, "the server did not become ready")
-		return ""
+		return Server{}
 	}
 }

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the screenshots of the README int
 const maxImage = 150_000
 
 func TestThePagesInABrowser(t *testing.T) {
-	origin, browser := peertest.StartServer(t), startBrowser(t)
+	origin, browser := peertest.StartServer(t).URL, startBrowser(t)
 
 	t.Run("a violation of a page's policy is a problem", func(t *testing.T) {
 		p := openTab(t, browser, origin)
