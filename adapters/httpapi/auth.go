@@ -70,13 +70,16 @@ func (s *Server) namedSource(lines []string) (string, error) {
 // network returns a name or an IPv4 address as it is, and the /64 network of an IPv6 address: one client
 // usually controls all of it. It removes a port, which changes with each connection.
 func network(name string) string {
-	host := name
-	if withPort, err := netip.ParseAddrPort(name); err == nil {
-		host = withPort.Addr().String()
+	addr, err := netip.ParseAddr(name)
+	if err != nil {
+		withPort, err := netip.ParseAddrPort(name)
+		if err != nil {
+			return name
+		}
+		addr, name = withPort.Addr(), withPort.Addr().String()
 	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.Unmap().Is4() {
-		return host
+	if addr.Unmap().Is4() {
+		return name
 	}
 	return netip.PrefixFrom(addr, 64).Masked().String()
 }
