@@ -65,7 +65,7 @@ func (s *Server) CreateItem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, locationOf(c, "items", i.ID))
+	c.Response().Header().Set(echo.HeaderLocation, s.Prefix+"/items/"+i.ID)
 	return writeEntity(s, c, http.StatusCreated, itemFields, i.Version, i)
 }
 

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
-	"strings"
 
 	json "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -46,16 +45,6 @@ func writeEntity[E, N, P any](
 ) error {
 	c.Response().Header().Set(headerETag, etag(version))
 	return s.writeJSON(c, status, object[E, N, P]{fs, &e})
-}
-
-// locationOf returns the address of a new entity of a collection, relative to that of the request (RFC 9110
-// §10.2.2). An absolute path would be wrong behind a gateway that removes the beginning of paths.
-func locationOf(c echo.Context, collection, id string) string {
-	path, _, _ := strings.Cut(c.Request().RequestURI, "?")
-	if strings.HasSuffix(path, "/") {
-		return id
-	}
-	return collection + "/" + id
 }
 
 // object is an entity as JSON.

@@ -134,7 +134,7 @@ func (s *Server) CreateUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, locationOf(c, "users", u.ID))
+	c.Response().Header().Set(echo.HeaderLocation, s.Prefix+"/users/"+u.ID)
 	return writeEntity(s, c, http.StatusCreated, userFields, u.Version, u)
 }
 

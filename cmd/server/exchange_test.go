@@ -2,14 +2,12 @@ package main
 
 import (
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // openPaths are paths outside the document.
@@ -196,10 +194,8 @@ func TestANewEntityIsAtItsLocation(t *testing.T) {
 		"/items":  {"title": "Snow shovel", "description": "red"},
 	} {
 		created := admin.request("POST", path, body).is(http.StatusCreated)
-		at, err := (&url.URL{Path: "/api/v1" + path}).Parse(created.header.Get("Location"))
-		require.NoError(t, err)
-		assert.Regexp(t, `^/api/v1/(users|items)/`+regexp.QuoteMeta(created.text("id"))+"$", at.Path)
-		read := admin.requestAt("GET", at.Path, nil).is(http.StatusOK)
+		assert.Regexp(t, `^/api/v1/(users|items)/`+regexp.QuoteMeta(created.text("id"))+"$", created.header.Get("Location"))
+		read := admin.requestAt("GET", created.header.Get("Location"), nil).is(http.StatusOK)
 		assert.JSONEq(t, string(created.body), string(read.body))
 		assert.Equal(t, created.header.Get("ETag"), read.header.Get("ETag"))
 	}

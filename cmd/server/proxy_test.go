@@ -74,8 +74,15 @@ func TestTheServiceWorksBelowAPathOfAProxy(t *testing.T) {
 			r := newService(t, "--api-v1-prefix="+tt.prefix)
 			target, err := url.Parse(r.origin)
 			require.NoError(t, err)
+			service := httputil.NewSingleHostReverseProxy(target)
+			service.ModifyResponse = func(r *http.Response) error { // as proxy_redirect of nginx
+				if at := r.Header.Get("Location"); at != "" {
+					r.Header.Set("Location", tt.strip+at)
+				}
+				return nil
+			}
 			proxy := http.NewServeMux()
-			proxy.Handle("/echo/", http.StripPrefix(tt.strip, httputil.NewSingleHostReverseProxy(target)))
+			proxy.Handle("/echo/", http.StripPrefix(tt.strip, service))
 			server := httptest.NewServer(proxy)
 			defer server.Close()
 			home, err := url.Parse(server.URL + "/echo/")
