@@ -31,7 +31,7 @@ func (p problem) Error() string {
 	return redactURLs(fmt.Sprintf("%s (%s): %v", p.key, p.origin, p.err))
 }
 
-var userInfo = regexp.MustCompile(`://[^/?#\s]*@`)
+var userInfo = regexp.MustCompile(`://[^\s"]*@`)
 
 // redactURLs hides the user names and passwords of URLs in s.
 func redactURLs(s string) string { return userInfo.ReplaceAllString(s, "://[redacted]@") }
@@ -76,6 +76,9 @@ func load(flags *pflag.FlagSet) (Config, []problem) {
 			value = NewSecret(value).String()
 		}
 		value = redactURLs(value)
+		if at := strings.LastIndexByte(value, '@'); at >= 0 && strings.HasSuffix(k.Name, "_ENDPOINT") {
+			value = "[redacted]" + value[at:] // also without a scheme
+		}
 		c.settings = append(c.settings, Setting{k.Name, value, origin})
 	}
 	if c.setting("STORAGE").Origin == originDefault && !c.loopback() {

@@ -127,6 +127,9 @@ func parseEndpoint(s string) (string, error) {
 	if !strings.Contains(s, "://") {
 		full = "http://" + s
 	}
+	if strings.Contains(s, "@") { // the text may be a password
+		return "", errors.New("has a user or password, which no collector would get: write http://host:port")
+	}
 	u, err := url.Parse(full)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "%") {
 		return "", fmt.Errorf("%q is not the address of a collector: write http://host:port, "+

@@ -24,16 +24,17 @@ const (
 
 // sources holds what every source sets. lookup decides which source wins.
 type sources struct {
-	flags  *pflag.FlagSet
-	dotenv map[string]string // by the keys' names
-	file   map[string]any    // by the keys' names in lower case
-	path   string            // of the config file; empty: there is none
+	flags   *pflag.FlagSet
+	dotenv  map[string]string // by the keys' names
+	special map[string]bool   // names whose value in .env is not what the file shows
+	file    map[string]any    // by the keys' names in lower case
+	path    string            // of the config file; empty: there is none
 }
 
 func readSources(flags *pflag.FlagSet) (sources, []problem) {
 	s := sources{flags: flags}
 	var problems []problem
-	s.dotenv, problems = readDotenv()
+	s.dotenv, s.special, problems = readDotenv()
 	// The sources that are read by now may name the config file.
 	path, _ := s.lookup(Key{Name: configFile})
 	if s.path = path.(string); s.path != "" {
@@ -81,6 +82,11 @@ func (s sources) value(k Key) (value, origin string, err error) {
 		return value, origin, err
 	}
 
+	if origin == dotenvFile && s.special[k.Name] { // an operator must get the secret as written
+		return "", origin, errors.New(
+			`has $, # or \ where it is no part of the value: put the value in single quotes`)
+	}
+
 	path, pathOrigin, err := s.value(Key{Name: fileKey(k.Name)})
 	if err != nil || path == "" { // An error is reported for the file key itself.
 		return value, origin, nil
@@ -111,42 +117,35 @@ func readSecret(path string) (string, error) {
 	return value, nil
 }
 
-// readDotenv returns the variables that .env in the working directory sets; none if there is no
-// such file. It may set variables of other programs.
-func readDotenv() (map[string]string, []problem) {
+// readDotenv returns the variables that .env in the working directory sets, and the names of those whose value is
+// not what the file shows; none if there is no such file. It may set variables of other programs.
+func readDotenv() (values map[string]string, special map[string]bool, problems []problem) {
 	content, err := os.ReadFile(dotenvFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, []problem{{dotenvFile, "", fmt.Errorf("%w: make it readable, or remove it", err)}}
+		return nil, nil, []problem{{dotenvFile, "", fmt.Errorf("%w: make it readable, or remove it", err)}}
 	}
 	content = bytes.TrimPrefix(content, []byte("\ufeff")) // editors on Windows write a byte order mark
-	values, err := godotenv.UnmarshalBytes(content)
+	values, err = godotenv.UnmarshalBytes(content)
 	if err != nil { // The error's own text quotes the file, with its secrets.
-		return nil, []problem{{dotenvFile, "", errors.New("cannot be parsed: write one KEY=value per line, " +
+		return nil, nil, []problem{{dotenvFile, "", errors.New("cannot be parsed: write one KEY=value per line, " +
 			"with values in single quotes if they hold spaces, #, $ or quotes")}}
 	}
-	return values, changedSecrets(content)
+	special = map[string]bool{}
+	for _, line := range dotenvLine.FindAllSubmatch(content, -1) {
+		special[string(line[1])] = specialValue.Match(line[2])
+	}
+	return values, special, nil
 }
 
 var (
 	dotenvLine = regexp.MustCompile(`(?m)^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*[=:][ \t]*(.*)$`)
-	// special matches a value in which a character means something else: $ begins a variable and # a comment, and
+	// specialValue matches a value in which a character means something else: $ begins a variable and # a comment, and
 	// between double quotes \ begins an escape. There, \n is allowed: it is how such a value holds a line break.
-	special = regexp.MustCompile(`^(?:[^'"].*)?(?:\$|\s#)|^".*(?:\$|\\[^n])`)
+	specialValue = regexp.MustCompile(`^(?:[^'"].*)?(?:\$|\s#)|^".*(?:\$|\\[^n])`)
 )
-
-// changedSecrets returns a problem for each secret whose value is not what the file shows.
-func changedSecrets(dotenv []byte) (problems []problem) {
-	for _, line := range dotenvLine.FindAllSubmatch(dotenv, -1) {
-		if k := find(string(line[1])); k != nil && k.Secret && special.Match(line[2]) {
-			problems = append(problems, problem{k.Name, dotenvFile,
-				errors.New(`has $, # or \ where it is no part of the value: put the value in single quotes`)})
-		}
-	}
-	return problems
-}
 
 var yamlLine = regexp.MustCompile(`line \d+`)
 

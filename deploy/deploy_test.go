@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/platformtest"
 )
 
@@ -415,4 +416,13 @@ func TestOptionsAreExplainedAndChecked(t *testing.T) {
 	}
 	fewer := newPrograms(t).deploy(t.Context(), map[string]string{"ECHO_MAX_INSTANCES": "1"}, "", "--dry-run")
 	assert.Contains(t, fewer.Out, "deploy: ECHO_MAX_INSTANCES is 1, less than ECHO_MIN_INSTANCES, 2\n")
+}
+
+func TestTheDeployCommandKnowsTheDefaultsOfTheService(t *testing.T) {
+	defaults := map[string]string{}
+	for _, k := range config.Keys() {
+		defaults[k.Name] = k.Default
+	}
+	assert.Equal(t, defaults["FIRST_SUPERUSER"], defaultSuperuser)
+	assert.Equal(t, defaults["PROJECT_NAME"], defaultName)
 }

@@ -194,10 +194,16 @@ func (d *deployment) checkPassword(password string) error {
 		}
 		return otherwise
 	}
-	// Defaults as in package config. The service reports an e-mail that is not valid.
-	email, _ := domain.ParseEmail(value("FIRST_SUPERUSER", "admin@example.com"))
-	return parsed.CheckContext(email, value("PROJECT_NAME", "Echo in Snowflake"))
+	// The service reports an e-mail that is not valid.
+	email, _ := domain.ParseEmail(value("FIRST_SUPERUSER", defaultSuperuser))
+	return parsed.CheckContext(email, value("PROJECT_NAME", defaultName))
 }
+
+// The defaults of the service for keys that spec.yml may leave out.
+const (
+	defaultSuperuser = "admin@example.com" // FIRST_SUPERUSER
+	defaultName      = "Echo in Snowflake" // PROJECT_NAME
+)
 
 func (d *deployment) readPassword(ctx context.Context) (string, error) {
 	password, err := terminal.ReadSecret(ctx, d.stdin, d.stderr,

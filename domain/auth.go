@@ -51,6 +51,7 @@ const (
 	EventProfileChanged         = "profile_changed"
 	EventPasswordChanged        = "password_changed"
 	EventPasswordCheckFailed    = "password_check_failed"
+	EventPasswordCheckThrottled = "password_check_throttled"
 	EventRoleChanged            = "role_changed"
 	EventActivationChanged      = "activation_changed"
 	EventUserDeleted            = "user_deleted"

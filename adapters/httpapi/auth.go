@@ -47,7 +47,7 @@ func (s *Server) sourceOf(r *http.Request) (string, error) {
 	if name == "" || len(name) > maxName {
 		name = s.echo.IPExtractor(r)
 	}
-	return network(name), nil
+	return strings.Clone(network(name)), nil // it is remembered, and may be a part of all headers
 }
 
 // namedSource returns the source that the lines of the trusted header name, or "" if they name none. If the
@@ -103,7 +103,7 @@ func (s *Server) Login(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeStatus(c, http.StatusOK, Token{
+	return writeJSON(c, http.StatusOK, Token{
 		AccessToken: token.Value, TokenType: Bearer, ExpiresIn: int(token.ExpiresIn.Seconds()),
 	})
 }

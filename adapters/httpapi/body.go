@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	json "github.com/go-json-experiment/json"
@@ -187,4 +188,17 @@ func decodeForm(raw []byte) (any, error) {
 		}
 	}
 	return fields, nil
+}
+
+// maxDrain limits how long a body that no handler reads may take.
+const maxDrain = 500 * time.Millisecond
+
+// limitDrain prepares the reply to a request whose body no handler reads. net/http reads the rest of the body
+// before it sends the reply: otherwise the client would see a reset connection instead of the reply. A client
+// that does not send it must not hold its connection for long.
+func limitDrain(c echo.Context) {
+	if c.Request().ContentLength != 0 {
+		// Only the response writer of a test returns an error here.
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(maxDrain))
+	}
 }

@@ -73,7 +73,7 @@ func (b *buffer) drain() iter.Seq[[]byte] {
 func (b *buffer) freeFirst() {
 	pieces.Put((*[pieceSize]byte)(b.pieces[0][:pieceSize]))
 	b.pieces = b.pieces[1:]
-	b.quota.giveBack(b.source, pieceSize)
+	b.quota.refund(b.source, pieceSize)
 }
 
 // free gives the memory back.

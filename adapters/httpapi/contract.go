@@ -107,6 +107,9 @@ func leaveMeaningToDomain(doc *openapi3.T) {
 func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		op := s.contract.operations[routeKey{c.Request().Method, c.Path()}]
+		if op == nil || op.schema == nil {
+			limitDrain(c)
+		}
 		switch {
 		case op != nil:
 		case s.contract.open[c.Path()], c.Get(echo.ContextKeyHeaderAllow) != nil:
@@ -156,7 +159,7 @@ func (s *Server) checkBody(c echo.Context, op *operation, faults []FieldError) (
 	if !s.bodies.take(source, 1) {
 		return nil, domain.ErrBusy
 	}
-	defer s.bodies.giveBack(source, 1)
+	defer s.bodies.refund(source, 1)
 	return op.checkBody(c, faults)
 }
 

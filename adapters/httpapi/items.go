@@ -66,7 +66,7 @@ func (s *Server) CreateItem(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, s.Prefix+"/items/"+i.ID)
-	return writeEntity(s, c, http.StatusCreated, itemFields, i.Version, i)
+	return writeEntity(c, http.StatusCreated, itemFields, i.Version, i)
 }
 
 // GetItem implements GET /items/{id}.
@@ -75,7 +75,7 @@ func (s *Server) GetItem(c echo.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(s, c, http.StatusOK, itemFields, i.Version, i)
+	return writeEntity(c, http.StatusOK, itemFields, i.Version, i)
 }
 
 // UpdateItem implements PATCH /items/{id}.
@@ -92,7 +92,7 @@ func (s *Server) UpdateItem(c echo.Context, id ID, params UpdateItemParams) erro
 	if err != nil {
 		return err
 	}
-	return writeEntity(s, c, http.StatusOK, itemFields, i.Version, i)
+	return writeEntity(c, http.StatusOK, itemFields, i.Version, i)
 }
 
 // DeleteItem implements DELETE /items/{id}.

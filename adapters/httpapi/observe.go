@@ -27,6 +27,15 @@ type requestData struct {
 	body   *body        // set by the guard if the operation has a body
 	err    error        // that the reply's problem document describes
 	code   string       // of the problem document
+	left   bool         // the client closed its connection before the reply
+}
+
+// status returns the status of the request in logs and metrics.
+func (d *requestData) status(c echo.Context) int {
+	if d.left {
+		return statusClientLeft
+	}
+	return c.Response().Status
 }
 
 type requestDataKey struct{}
@@ -112,7 +121,7 @@ func (s *Server) setHeaders(c echo.Context, data *requestData) {
 // logRequest writes the log line of a request: one of at most three levels, and nothing that the client sent
 // except the request id.
 func (s *Server) logRequest(c echo.Context, data *requestData, took time.Duration) {
-	status := c.Response().Status
+	status := data.status(c)
 	level := zapcore.InfoLevel
 	switch {
 	case status == http.StatusInternalServerError:

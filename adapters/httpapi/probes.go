@@ -57,7 +57,7 @@ func isProbe(route string) bool {
 func (s *Server) registerProbes(open *openRoutes) {
 	for _, folder := range s.folders() {
 		open.GET(folder+livez, func(c echo.Context) error {
-			return writeStatus(c, http.StatusOK, probe{Status: "alive"})
+			return writeJSON(c, http.StatusOK, probe{Status: "alive"})
 		})
 		open.GET(folder+readyz, s.getReadiness)
 	}
@@ -73,7 +73,7 @@ func (s *Server) getReadiness(c echo.Context) error {
 	if s.reached.Load() {
 		store = "reached"
 	}
-	return writeStatus(c, status, probe{Status: state.String(), Storage: s.Storage, Store: store})
+	return writeJSON(c, status, probe{Status: state.String(), Storage: s.Storage, Store: store})
 }
 
 var errNotReady = &domain.Error{
@@ -85,5 +85,5 @@ func (s *Server) GetHealth(c echo.Context) error {
 	if s.State() != Ready {
 		return errNotReady
 	}
-	return writeStatus(c, http.StatusOK, Health{Status: Healthy})
+	return writeJSON(c, http.StatusOK, Health{Status: Healthy})
 }

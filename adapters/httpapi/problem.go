@@ -127,8 +127,9 @@ func addOAuthError(p *Problem) {
 	p.Error, p.ErrorDescription = &code, &description
 }
 
-// statusClientLeft is the status of a request whose client closed the connection before the reply. No client
-// sees it; logs and metrics do. Other servers use the same number.
+// statusClientLeft is the status of a request whose client closed the connection before the reply, in logs and
+// metrics. Other servers use the same number. A client that closed only its sending half still gets the problem
+// document: without a reply of ours, net/http would send 200.
 const statusClientLeft = 499
 
 // clientLeft reports whether p is only the consequence of a client that closed its connection.
@@ -149,15 +150,16 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 		}
 		return
 	}
-	if clientLeft(c.Request().Context(), err, p) {
-		data.code, c.Response().Status = "client_left", statusClientLeft
-		return
+	if data.left = clientLeft(c.Request().Context(), err, p); data.left {
+		data.code = "client_left"
 	}
 	if c.Path() == s.tokenPath() {
 		addOAuthError(&p)
 	}
 
 	h := c.Response().Header()
+	h.Del(headerETag) // a reply that could not be written has set these
+	h.Del(echo.HeaderLocation)
 	switch p.Status {
 	case http.StatusUnauthorized:
 		challenge := "Bearer"
@@ -170,11 +172,8 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		h.Set(echo.HeaderConnection, "close") // the rest of the body is in the way of the next request
 	}
-	if c.Request().ContentLength != 0 && data.body == nil {
-		// net/http reads the rest of the body before it sends the reply. Without that, the client would see
-		// a reset connection instead of the reply. It must not take long. Only the response writer of a test
-		// returns an error here.
-		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(maxDrain))
+	if data.body == nil {
+		limitDrain(c)
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -183,9 +182,6 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	// An error means that the client has gone. The log line of the request is written in any case.
 	_ = c.Blob(p.Status, "application/problem+json", body)
 }
-
-// maxDrain limits how long net/http may read the rest of a body before a problem document is sent.
-const maxDrain = 500 * time.Millisecond
 
 // retryAfter returns the wait that err asks for in whole seconds, at least one.
 func retryAfter(err error) string {

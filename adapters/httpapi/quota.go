@@ -26,8 +26,8 @@ func (q *quota) take(source string, n int) bool {
 	return true
 }
 
-// giveBack ends a take.
-func (q *quota) giveBack(source string, n int) {
+// refund ends a take.
+func (q *quota) refund(source string, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.held -= n

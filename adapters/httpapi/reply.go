@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	json "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,37 +15,26 @@ import (
 // maxPage is the largest page in bytes. A slow client holds it in memory.
 const maxPage = 8 << 20
 
-// writeJSON writes v as JSON. If it returns an error, nothing has been sent, or the error is a *cutError.
-func (s *Server) writeJSON(c echo.Context, status int, v any) error {
-	b := s.newBuffer(c)
-	defer b.free()
-	if err := encode(b, v); err != nil {
-		return err
-	}
-	return b.send(c, status, echo.MIMEApplicationJSON)
-}
-
 // encode writes v to b as JSON. No reply has duplicate names: searching for them would cost a sixth of the
 // time of a list.
 func encode(b *buffer, v any) error {
 	return json.MarshalWrite(b, v, jsontext.AllowDuplicateNames(true))
 }
 
-// writeStatus writes a small v that must reach the client even if no memory for replies is left.
-func writeStatus(c echo.Context, status int, v any) error {
-	raw, err := json.Marshal(v)
+// writeJSON writes a small v as JSON: one entity has at most 33 KB. It needs no place in the memory of replies,
+// because a change that took effect must be answered so, even if none is left.
+func writeJSON(c echo.Context, status int, v any) error {
+	raw, err := json.Marshal(v, jsontext.AllowDuplicateNames(true))
 	if err != nil {
 		return err
 	}
-	return c.JSONBlob(status, raw)
+	return sendBody(c, status, echo.MIMEApplicationJSON, len(raw), slices.Values([][]byte{raw}))
 }
 
 // writeEntity writes one entity, with its version as ETag.
-func writeEntity[E, N, P any](
-	s *Server, c echo.Context, status int, fs fields[E, N, P], version int64, e E,
-) error {
+func writeEntity[E, N, P any](c echo.Context, status int, fs fields[E, N, P], version int64, e E) error {
 	c.Response().Header().Set(headerETag, etag(version))
-	return s.writeJSON(c, status, object[E, N, P]{fs, &e})
+	return writeJSON(c, status, object[E, N, P]{fs, &e})
 }
 
 // object is an entity as JSON.

@@ -75,7 +75,7 @@ func (i instruments) record(c echo.Context, data *requestData, span trace.Span, 
 	}
 	labels := []attribute.KeyValue{
 		semconv.HTTPRequestMethodKey.String(methodOf(c)),
-		semconv.HTTPResponseStatusCode(c.Response().Status),
+		semconv.HTTPResponseStatusCode(data.status(c)),
 		semconv.URLScheme("http"),
 	}
 	statements := int64(data.Cost().Statements)
@@ -89,7 +89,7 @@ func (i instruments) record(c echo.Context, data *requestData, span trace.Span, 
 	span.SetAttributes(labels...)
 	span.SetAttributes(
 		attribute.String("echo.request_id", data.RequestID), attribute.Int64("echo.statements", statements))
-	if c.Response().Status >= http.StatusInternalServerError {
+	if data.status(c) >= http.StatusInternalServerError {
 		span.SetAttributes(semconv.ErrorTypeKey.String(data.code))
 		span.SetStatus(codes.Error, "")
 	}

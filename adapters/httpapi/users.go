@@ -60,7 +60,7 @@ func (s *Server) GetMe(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(s, c, http.StatusOK, userFields, u.Version, u)
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
 // UpdateMe implements PATCH /users/me. The document admits only the fields of a [domain.ProfilePatch].
@@ -77,7 +77,7 @@ func (s *Server) UpdateMe(c echo.Context, params UpdateMeParams) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(s, c, http.StatusOK, userFields, u.Version, u)
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
 // DeleteMe implements DELETE /users/me.
@@ -135,7 +135,7 @@ func (s *Server) CreateUser(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, s.Prefix+"/users/"+u.ID)
-	return writeEntity(s, c, http.StatusCreated, userFields, u.Version, u)
+	return writeEntity(c, http.StatusCreated, userFields, u.Version, u)
 }
 
 // GetUser implements GET /users/{id}.
@@ -144,7 +144,7 @@ func (s *Server) GetUser(c echo.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return writeEntity(s, c, http.StatusOK, userFields, u.Version, u)
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
 // UpdateUser implements PATCH /users/{id}.
@@ -161,7 +161,7 @@ func (s *Server) UpdateUser(c echo.Context, id ID, params UpdateUserParams) erro
 	if err != nil {
 		return err
 	}
-	return writeEntity(s, c, http.StatusOK, userFields, u.Version, u)
+	return writeEntity(c, http.StatusOK, userFields, u.Version, u)
 }
 
 // DeleteUser implements DELETE /users/{id}.

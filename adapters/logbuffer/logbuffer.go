@@ -1,5 +1,5 @@
-// Package logbuffer keeps log lines until a goroutine of its own has written them. So nobody who logs waits
-// for the reader of the log: a pipe whose reader stalls would otherwise stop every request. A busy service
+// Package logbuffer keeps log lines until a goroutine of its own has written them. So a caller that logs never
+// waits for the reader of the log: a pipe whose reader stalls would otherwise stop every request. A busy service
 // also needs fewer writes, because one write takes all lines that wait.
 package logbuffer
 

@@ -134,11 +134,16 @@ func consistencyResult(found Finding) ports.CheckResult {
 }
 
 func bindValuesResult(found Finding) ports.CheckResult {
-	if exposed := found.Exposed(); exposed != "" {
-		return ports.CheckResult{Check: "query history", Status: ports.CheckWarning,
-			Detail: "ALLOW_BIND_VALUES_ACCESS is TRUE", Cure: exposed}
+	r := ok("query history", "ALLOW_BIND_VALUES_ACCESS is "+found.BindValues)
+	switch found.BindValues {
+	case "FALSE":
+	case "TRUE":
+		r.Status, r.Cure = ports.CheckWarning, found.Exposed()
+	default:
+		r.Status = ports.CheckWarning
+		r.Cure = "look it up as ACCOUNTADMIN: SHOW PARAMETERS LIKE 'ALLOW_BIND_VALUES_ACCESS' IN ACCOUNT"
 	}
-	return ok("query history", "ALLOW_BIND_VALUES_ACCESS is not known to be TRUE")
+	return r
 }
 
 // examineWarehouse runs a query that needs a warehouse. A suspended one resumes for it, and costs a minute.

@@ -26,13 +26,13 @@ var needed = map[string][]string{
 type Finding struct {
 	Hybrid      bool   // users is a hybrid table
 	Consistency string // READ_CONSISTENCY_MODE: GLOBAL, SESSION, or unknown if it could not be read
-	BindValues  bool   // ALLOW_BIND_VALUES_ACCESS is TRUE; false also if it could not be read
+	BindValues  string // ALLOW_BIND_VALUES_ACCESS: TRUE, FALSE, or unknown if it could not be read
 }
 
 // Exposed says which data of users others can read in the query history, and how to prevent it. It is empty if
 // that is not known. Snowflake documentation, "Retrieve bind variable values".
 func (f Finding) Exposed() string {
-	if !f.BindValues {
+	if f.BindValues != "TRUE" {
 		return ""
 	}
 	return "for a year, QUERY_HISTORY shows the values of statements: e-mails, names, password hashes and items;" +
@@ -69,7 +69,7 @@ func (s *Store) Check(ctx context.Context) (Finding, error) {
 		return Finding{
 			Hybrid:      hybrid,
 			Consistency: cmp.Or(strings.ToUpper(parameter(ctx, c, "READ_CONSISTENCY_MODE", "ACCOUNT")), "unknown"),
-			BindValues:  strings.EqualFold(parameter(ctx, c, "ALLOW_BIND_VALUES_ACCESS", "ACCOUNT"), "true"),
+			BindValues:  cmp.Or(strings.ToUpper(parameter(ctx, c, "ALLOW_BIND_VALUES_ACCESS", "ACCOUNT")), "unknown"),
 		}, nil
 	})
 	s.global.Store(err == nil && f.Weakened() == "")

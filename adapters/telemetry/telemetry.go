@@ -87,7 +87,7 @@ func (t *Telemetry) start(ctx context.Context, o Options, service *resource.Reso
 	if o.TracesEndpoint != "" {
 		exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(o.TracesEndpoint))
 		if err != nil {
-			return fmt.Errorf("send traces to %s: %w", o.TracesEndpoint, err)
+			return fmt.Errorf("send traces: %w", err)
 		}
 		provider := sdktrace.NewTracerProvider(
 			sdktrace.WithBatcher(exporter), sdktrace.WithIDGenerator(ids{time.Now}), sdktrace.WithResource(service))
@@ -96,7 +96,7 @@ func (t *Telemetry) start(ctx context.Context, o Options, service *resource.Reso
 	if o.MetricsEndpoint != "" {
 		exporter, err := otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpointURL(o.MetricsEndpoint))
 		if err != nil {
-			return fmt.Errorf("send metrics to %s: %w", o.MetricsEndpoint, err)
+			return fmt.Errorf("send metrics: %w", err)
 		}
 		provider := sdkmetric.NewMeterProvider(
 			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)), sdkmetric.WithResource(service))

@@ -18,12 +18,14 @@ var refusals = map[string]bool{
 	domain.EventSignInThrottled:        true,
 	domain.EventPasswordHashUnreadable: true,
 	domain.EventPasswordCheckFailed:    true,
+	domain.EventPasswordCheckThrottled: true,
 }
 
 const (
 	// sampleInterval is the time in which equal refusals become one more line, after the first.
 	sampleInterval = time.Minute
-	// maxSampled is the number of different refusals that are counted apart from each other.
+	// maxSampled is the number of different refusals that are counted apart from each other. As many more are
+	// counted by their source, and all others together.
 	maxSampled = 1024
 )
 
@@ -55,8 +57,12 @@ func (a *auditLog) record(ctx context.Context, e domain.Event) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.sampled[e] == nil && len(a.sampled) >= maxSampled {
-		e = domain.Event{Name: e.Name} // all that have no place of their own count as equal
+	limit := maxSampled
+	for _, coarser := range []domain.Event{{Name: e.Name, Source: e.Source}, {Name: e.Name}} {
+		if a.sampled[e] != nil || len(a.sampled) < limit {
+			break
+		}
+		e, limit = coarser, 2*limit
 	}
 	if s := a.sampled[e]; s != nil {
 		s.count++

@@ -44,7 +44,13 @@ func TestDoctorExaminesSnowflake(t *testing.T) {
 	config := snowflakeConfig(t, server)
 	x := executeUntil(t.Context(), "", "doctor", config)
 	require.Equal(t, exitOK, x.code, x.stdout)
-	assert.Contains(t, x.stdout, "\nok       sign-in           as ECHO_USER\n")
+	for _, line := range []string{
+		`ok       sign-in           as ECHO_USER`, `ok       role              ECHO_ROLE`, `ok       clock             agrees`,
+		`ok       tables            standard tables`, `ok       grants            all`, `ok       read consistency  GLOBAL`,
+		`ok       warehouse         answered in`, `ok       first superuser   the next start`,
+	} {
+		assert.Contains(t, x.stdout, "\n"+line)
+	}
 	assert.Regexp(t, `(?m)^warning  query history     ALLOW_BIND_VALUES_ACCESS is TRUE; .`, x.stdout)
 
 	server.Exec("DROP TABLE users")

@@ -66,7 +66,7 @@ func (k *knownSources) forget(p pair) {
 }
 
 // accountIDs remembers the ids of accounts, so that a sign-in that is refused without a read has a subject in
-// the audit log. It starts anew when it is full. The zero value is empty.
+// the audit log. It is emptied when it is full. The zero value is empty.
 type accountIDs struct {
 	mu  sync.Mutex
 	ids map[string]string

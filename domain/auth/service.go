@@ -5,6 +5,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -35,9 +36,9 @@ var _ ports.Auth = (*Service)(nil)
 func (s *Service) SignIn(ctx context.Context, email, password, source string) (domain.Token, error) {
 	floor := s.Now().Add(s.FailureFloor)
 	address, syntaxErr := domain.ParseEmail(email)
-	account := address.String()
-	if syntaxErr != nil {
-		account = email
+	account := email
+	if syntaxErr == nil {
+		account = strings.Clone(address.String()) // it is remembered, and may be a part of the whole request
 	}
 	taken, err := s.takeAttempt(account, source)
 	if err != nil {

@@ -229,6 +229,7 @@ func TestPasswordAttempts(t *testing.T) {
 			require.Equal(t, domain.ErrWrongPassword, guess(t, s, "stolen", "thief"))
 		}
 		require.ErrorIs(t, guess(t, s, "stolen", "thief"), domain.ErrTooManyAttempts)
+		assert.Equal(t, domain.EventPasswordCheckThrottled, s.events[len(s.events)-1].Name)
 		for range attempts {
 			assert.Equal(t, domain.ErrWrongPassword, guess(t, s, "stolen", "owner"))
 			assert.Equal(t, domain.ErrWrongPassword, guess(t, s, "owner's", "thief"))

@@ -60,6 +60,7 @@ func (s *Service) ChangePassword(
 	// A token that was stolen, or used from another source, leaves the owner all attempts.
 	key := by.TokenID + " " + by.Source
 	if err := s.PasswordAttempts.Take(key); err != nil {
+		s.audit(ctx, by, domain.EventPasswordCheckThrottled, by.ID)
 		return s.refuse(ctx, by, err)
 	}
 	_, err := s.update(ctx, by, by.ID, ifVersion, func(u domain.User) (domain.User, error) {

@@ -48,7 +48,7 @@ func parameters(timeout time.Duration) map[string]string {
 		"TIMESTAMP_TZ_OUTPUT_FORMAT":  "YYYY-MM-DD HH24:MI:SS.FF3 TZHTZM", // one with its zone has another form
 		"BINARY_OUTPUT_FORMAT":        "HEX",                              // bytes have another form
 		"STRICT_JSON_OUTPUT":          "true",                             // JSON can hold NaN and undefined
-		"JSON_INDENT":                 "0",                                // JSON has blanks that nobody reads
+		"JSON_INDENT":                 "0",                                // JSON has needless blanks
 		"GEOGRAPHY_OUTPUT_FORMAT":     "GeoJSON",                          // a place has another form
 		"GEOMETRY_OUTPUT_FORMAT":      "GeoJSON",                          // a shape has another form
 		// what the driver sends

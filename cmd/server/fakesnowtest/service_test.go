@@ -46,3 +46,17 @@ func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "--- PASS: TestTheServiceKeepsItsContractOnAFakeOfSnowflake")
 }
+
+func TestDoctorFindsNoFailureOnFakesnow(t *testing.T) {
+	require.NoError(t, fakesnow.CreateTables(t.Context(), "doctor", "doctor"))
+	doctor := exec.CommandContext(t.Context(), "go", "run", "..", "doctor")
+	doctor.Env = append(os.Environ(), "STORAGE=snowflake", "SNOWFLAKE_ACCOUNT=fakesnow", "SNOWFLAKE_PROTOCOL=http",
+		"SNOWFLAKE_HOST="+fakesnow.Host, "SNOWFLAKE_PORT="+strconv.Itoa(fakesnow.Port),
+		"SNOWFLAKE_AUTH_TYPE=password", "SNOWFLAKE_USER=u", "SNOWFLAKE_PASSWORD=p",
+		"SNOWFLAKE_DATABASE=doctor", "SNOWFLAKE_SCHEMA=doctor",
+		"JWT_SECRET_KEY=mHq0vZ1dZk2Yw1n1rj7mS3l8fK9QbVxTt4oPzE6uCgA=", "FIRST_SUPERUSER_PASSWORD=correct horse battery staple")
+	out, err := doctor.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "tables            standard tables")
+	require.NotContains(t, string(out), "failed")
+}
