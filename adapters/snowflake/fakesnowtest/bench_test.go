@@ -2,6 +2,7 @@ package fakesnowtest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -59,7 +60,11 @@ func measure(b *testing.B, clients int, do func(context.Context) error) {
 		all.Go(func() {
 			for range work {
 				start := time.Now()
-				if err := do(context.Background()); err != nil {
+				var err error = domain.ErrBusy
+				for errors.Is(err, domain.ErrBusy) { // as a client does after Retry-After
+					err = do(context.Background())
+				}
+				if err != nil {
 					b.Error(err)
 				}
 				mu.Lock()
