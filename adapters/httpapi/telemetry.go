@@ -22,6 +22,7 @@ import (
 // label has a bounded set of values, because a collector keeps a series for each value.
 type instruments struct {
 	tracer     trace.Tracer
+	untraced   bool // the tracer does nothing
 	duration   metric.Float64Histogram
 	active     metric.Int64UpDownCounter
 	statements metric.Int64Histogram
@@ -31,6 +32,7 @@ const instrumentationScope = "github.com/echo-in-snowflake/echo-in-snowflake/ada
 
 func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (i instruments, err error) {
 	i.tracer = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).Tracer(instrumentationScope)
+	_, i.untraced = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).(notraces.TracerProvider)
 	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(instrumentationScope)
 	if i.duration, err = meter.Float64Histogram("http.server.request.duration",
 		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP server requests."),
@@ -54,7 +56,10 @@ func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (
 func (i instruments) begin(c echo.Context, trusted bool) (context.Context, trace.Span) {
 	ctx := c.Request().Context()
 	i.active.Add(ctx, 1)
-	if isProbe(c.Path()) { // too many, and of no interest
+	switch {
+	case isProbe(c.Path()): // too many, and of no interest
+		return ctx, trace.SpanFromContext(ctx)
+	case i.untraced && c.Request().Header.Get("Traceparent") == "": // the usual case, which costs nothing
 		return ctx, trace.SpanFromContext(ctx)
 	}
 	remote := propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(c.Request().Header))
