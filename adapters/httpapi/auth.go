@@ -13,8 +13,7 @@ import (
 // headerXAuthorization carries the bearer token through gateways that use Authorization themselves.
 const headerXAuthorization = "X-Authorization"
 
-// authenticate finds the bearer token (RFC 6750 §2.1) and returns the actor that it names, with the source of
-// the request.
+// authenticate finds the bearer token (RFC 6750 §2.1) and returns the actor that it names.
 func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	var token string
 	for _, header := range []string{echo.HeaderAuthorization, headerXAuthorization} {
@@ -47,7 +46,7 @@ func (s *Server) sourceOf(r *http.Request) (string, error) {
 	if name == "" || len(name) > maxName {
 		name = s.echo.IPExtractor(r)
 	}
-	return strings.Clone(network(name)), nil // it is remembered, and may be a part of all headers
+	return network(name), nil
 }
 
 // namedSource returns the source that the lines of the trusted header name, or "" if they name none. If the
@@ -64,7 +63,8 @@ func (s *Server) namedSource(lines []string) (string, error) {
 	if len(values) < s.SourceHops {
 		return "", nil
 	}
-	return strings.TrimSpace(values[len(values)-s.SourceHops]), nil
+	// A clone, because sources are remembered, and clients choose the size of the list.
+	return strings.Clone(strings.TrimSpace(values[len(values)-s.SourceHops])), nil
 }
 
 // network returns a name or an IPv4 address as it is, and the /64 network of an IPv6 address: one client

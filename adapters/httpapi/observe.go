@@ -104,12 +104,10 @@ func (s *Server) setHeaders(c echo.Context, data *requestData) {
 	h := c.Response().Header()
 	maps.Copy(h, commonHeaders)
 	h.Set(echo.HeaderXRequestID, data.RequestID)
-	switch {
-	case s.State() == Draining: // the client's next request goes to another instance
-		h.Set(echo.HeaderConnection, "close")
-	case len(c.Request().TransferEncoding) > 0:
-		// The request may also have a Content-Length, which net/http hides. A proxy that reads the body by that
-		// length would take a part of it for another request (RFC 9112 §6.1).
+	// While draining, the client's next request has to go to another instance. A chunked request may also have a
+	// Content-Length, which net/http hides. A proxy that reads the body by that length would take a part of it for
+	// another request (RFC 9112 §6.1).
+	if s.State() == Draining || len(c.Request().TransferEncoding) > 0 {
 		h.Set(echo.HeaderConnection, "close")
 	}
 	// The time of a sign-in would tell which accounts exist.

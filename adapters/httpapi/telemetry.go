@@ -31,8 +31,9 @@ type instruments struct {
 const instrumentationScope = "github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 
 func newInstruments(traces trace.TracerProvider, metrics metric.MeterProvider) (i instruments, err error) {
-	i.tracer = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).Tracer(instrumentationScope)
-	_, i.untraced = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider()).(notraces.TracerProvider)
+	traces = cmp.Or[trace.TracerProvider](traces, notraces.NewTracerProvider())
+	i.tracer = traces.Tracer(instrumentationScope)
+	_, i.untraced = traces.(notraces.TracerProvider)
 	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(instrumentationScope)
 	if i.duration, err = meter.Float64Histogram("http.server.request.duration",
 		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP server requests."),
