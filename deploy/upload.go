@@ -176,10 +176,6 @@ func (d *deployment) choosePassword(ctx context.Context) (password string, err e
 
 // checkPassword returns an error if the account that spec.yml names may not have that password.
 func (d *deployment) checkPassword(password string) error {
-	parsed, err := domain.ParsePassword(password)
-	if err != nil {
-		return err
-	}
 	rendered, err := d.renderSpec()
 	if err != nil {
 		return err
@@ -196,7 +192,8 @@ func (d *deployment) checkPassword(password string) error {
 	}
 	// The service reports an e-mail that is not valid.
 	email, _ := domain.ParseEmail(value("FIRST_SUPERUSER", defaultSuperuser))
-	return parsed.CheckContext(email, value("PROJECT_NAME", defaultName))
+	_, err = domain.ParsePasswordFor(password, email, value("PROJECT_NAME", defaultName))
+	return err
 }
 
 // The defaults of the service for keys that spec.yml may leave out.

@@ -41,6 +41,16 @@ func ParsePassword(s string) (Password, error) {
 	return Password{s}, nil
 }
 
+// ParsePasswordFor returns s as a password that the account with that e-mail may have. It refuses what
+// [ParsePassword] and [Password.CheckContext] refuse.
+func ParsePasswordFor(s string, email Email, service string) (Password, error) {
+	p, err := ParsePassword(s)
+	if err == nil {
+		err = p.CheckContext(email, service)
+	}
+	return p, err
+}
+
 // CheckContext returns an error if p is little more than words of the account's e-mail or of the name of the
 // service (NIST SP 800-63B §5.1.1.2).
 func (p Password) CheckContext(email Email, service string) error {

@@ -157,7 +157,7 @@ func credentials(ctx context.Context, email string, in io.Reader, out io.Writer,
 	if err != nil && !errors.Is(err, io.EOF) {
 		return domain.Email{}, domain.Password{}, err
 	}
-	password, err := parsePassword(line, address, serviceName)
+	password, err := domain.ParsePasswordFor(line, address, serviceName)
 	if err != nil {
 		return domain.Email{}, domain.Password{}, configError{fmt.Errorf("the password on standard input %w", err)}
 	}

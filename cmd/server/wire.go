@@ -288,18 +288,9 @@ func (f firstSuperuser) password() (string, error) {
 	if f.configured == config.DefaultPassword {
 		return f.configured, nil
 	}
-	password, err := parsePassword(f.configured, f.email, f.serviceName)
+	password, err := domain.ParsePasswordFor(f.configured, f.email, f.serviceName)
 	if err != nil {
 		return "", configError{fmt.Errorf("FIRST_SUPERUSER_PASSWORD: %w", err)}
 	}
 	return password.Reveal(), nil
-}
-
-// parsePassword returns s as a password that the account with that e-mail may have.
-func parsePassword(s string, email domain.Email, serviceName string) (domain.Password, error) {
-	password, err := domain.ParsePassword(s)
-	if err == nil {
-		err = password.CheckContext(email, serviceName)
-	}
-	return password, err
 }
