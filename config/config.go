@@ -123,5 +123,8 @@ type Setting struct {
 	Origin string // default, generated, file PATH, .env, environment or flag --NAME
 }
 
+// IsSet reports whether a source sets the key.
+func (s Setting) IsSet() bool { return s.Origin != originDefault && s.Origin != originGenerated }
+
 // Settings returns one setting for each key, in the order of [Keys].
 func (c Config) Settings() []Setting { return slices.Clone(c.settings) }

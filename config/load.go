@@ -86,7 +86,7 @@ func load(flags *pflag.FlagSet) (Config, []problem) {
 	}
 	if key := c.setting("JWT_SECRET_KEY"); key.Origin == originDefault && c.Development() {
 		c.JWTSecretKey = randomKey()
-		*key = Setting{key.Name, c.JWTSecretKey.String(), "generated"}
+		*key = Setting{key.Name, c.JWTSecretKey.String(), originGenerated}
 	}
 
 	known := len(problems)

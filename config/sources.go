@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	dotenvFile    = ".env"
-	originDefault = "default"
+	dotenvFile      = ".env"
+	originDefault   = "default"
+	originGenerated = "generated"
 )
 
 // sources holds what every source sets. lookup decides which source wins.
@@ -34,7 +35,10 @@ type sources struct {
 func readSources(flags *pflag.FlagSet) (sources, []problem) {
 	s := sources{flags: flags}
 	var problems []problem
-	s.dotenv, s.special, problems = readDotenv()
+	var err error
+	if s.dotenv, s.special, err = readDotenv(); err != nil {
+		problems = append(problems, problem{dotenvFile, "", err})
+	}
 	// The sources that are read by now may name the config file.
 	path, _ := s.lookup(Key{Name: configFile})
 	if s.path = path.(string); s.path != "" {
@@ -119,19 +123,19 @@ func readSecret(path string) (string, error) {
 
 // readDotenv returns the variables that .env in the working directory sets, and the names of those whose value is
 // not what the file shows; none if there is no such file. It may set variables of other programs.
-func readDotenv() (values map[string]string, special map[string]bool, problems []problem) {
+func readDotenv() (values map[string]string, special map[string]bool, err error) {
 	content, err := os.ReadFile(dotenvFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, nil, []problem{{dotenvFile, "", fmt.Errorf("%w: make it readable, or remove it", err)}}
+		return nil, nil, fmt.Errorf("%w: make it readable, or remove it", err)
 	}
 	content = bytes.TrimPrefix(content, []byte("\ufeff")) // editors on Windows write a byte order mark
 	values, err = godotenv.UnmarshalBytes(content)
 	if err != nil { // The error's own text quotes the file, with its secrets.
-		return nil, nil, []problem{{dotenvFile, "", errors.New("cannot be parsed: write one KEY=value per line, " +
-			"with values in single quotes if they hold spaces, #, $ or quotes")}}
+		return nil, nil, errors.New("cannot be parsed: write one KEY=value per line, " +
+			"with values in single quotes if they hold spaces, #, $ or quotes")
 	}
 	special = map[string]bool{}
 	for _, line := range dotenvLine.FindAllSubmatch(content, -1) {

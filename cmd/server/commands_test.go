@@ -491,14 +491,21 @@ func (s *stopper) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func TestAServiceInDevelopmentPrintsItsDocumentationAndSignIn(t *testing.T) {
+// serveUntil runs the service until it has printed the text, and returns what it has printed.
+func serveUntil(t *testing.T, text string, flags ...string) string {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	stdout := &stopper{text: "sign in as ", stop: stop}
-	code := run(ctx, []string{"--http-addr=127.0.0.1:0", "--log-format=text"}, strings.NewReader(""), stdout, io.Discard)
+	stdout := &stopper{text: text, stop: stop}
+	code := run(ctx, append(flags, "--http-addr=127.0.0.1:0"), strings.NewReader(""), stdout, io.Discard)
 	assert.Equal(t, exitOK, code)
-	assert.Regexp(t, `(?m)\tINFO\tAPI documentation: http://127\.0\.0\.1:\d+/api/v1/docs$`, stdout.String())
-	assert.Regexp(t, `(?m)\tINFO\tsign in as admin@example\.com with the password changethis$`, stdout.String())
+	return stdout.String()
+}
+
+func TestAServiceInDevelopmentPrintsItsDocumentationAndSignIn(t *testing.T) {
+	printed := serveUntil(t, "sign in as ", "--log-format=text")
+	assert.Regexp(t, `(?m)\tINFO\tAPI documentation: http://127\.0\.0\.1:\d+/api/v1/docs$`, printed)
+	assert.Regexp(t, `(?m)\tINFO\tsign in as admin@example\.com with the password changethis$`, printed)
 }
 
 func TestTheLogHasTheConfiguredLevel(t *testing.T) {
@@ -507,10 +514,6 @@ func TestTheLogHasTheConfiguredLevel(t *testing.T) {
 }
 
 func TestTheLogLevelDoesNotHideAuditEvents(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	stdout := &stopper{text: "first_superuser_created", stop: stop}
-	code := run(ctx, []string{"--http-addr=127.0.0.1:0", "--log-level=error"}, strings.NewReader(""), stdout, io.Discard)
-	assert.Equal(t, exitOK, code)
-	assert.Equal(t, 1, strings.Count(stdout.String(), "\n"), stdout.String())
+	printed := serveUntil(t, "first_superuser_created", "--log-level=error")
+	assert.Equal(t, 1, strings.Count(printed, "\n"), printed)
 }

@@ -31,8 +31,8 @@ func doctorCommand() *cobra.Command {
 	var asJSON bool
 	cmd := command("doctor", "Check configuration and store, and say how to correct what is wrong; changes nothing",
 		func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(cmd)
-			r := report{version(), runtime.Version(), cfg.Storage, examine(cmd.Context(), cfg, err)}
+			cfg, problems := readConfig(cmd)
+			r := report{version(), runtime.Version(), cfg.Storage, examine(cmd.Context(), cfg, problems)}
 			if err := r.print(cmd.OutOrStdout(), asJSON); err != nil {
 				return err
 			}
@@ -47,12 +47,11 @@ func doctorCommand() *cobra.Command {
 	return cmd
 }
 
-// examine returns the results of all checks that are possible. problems is what loadConfig returned.
+// examine returns the results of all checks that are possible. problems are those of the configuration.
 func examine(ctx context.Context, cfg config.Config, problems error) []ports.CheckResult {
 	if problems != nil {
-		_, lines, _ := strings.Cut(problems.Error(), "\n") // the first line is a heading
 		var results []ports.CheckResult
-		for line := range strings.Lines(lines) {
+		for line := range strings.Lines(problems.Error()) {
 			results = append(results, ports.CheckResult{Check: "configuration", Status: ports.CheckFailed,
 				Detail: strings.TrimSpace(line)}) // says what to do
 		}
@@ -82,7 +81,7 @@ func examine(ctx context.Context, cfg config.Config, problems error) []ports.Che
 func configured(cfg config.Config) string {
 	var set []string
 	for _, s := range cfg.Settings() {
-		if s.Origin != "default" && s.Origin != "generated" {
+		if s.IsSet() {
 			set = append(set, s.Name)
 		}
 	}

@@ -131,11 +131,17 @@ func withConfig(do func(*cobra.Command, config.Config) error, groups ...config.G
 	}
 }
 
-// loadConfig reports all problems together, including those that only the user of a value finds.
+// loadConfig returns the configuration, or a configError with all its problems.
 func loadConfig(cmd *cobra.Command, groups ...config.Group) (config.Config, error) {
-	cfg, err := config.Load(cmd.Flags(), groups...)
-	if err = errors.Join(err, validate(cfg, groups)); err != nil {
-		err = badConfig(err)
+	cfg, problems := readConfig(cmd, groups...)
+	if problems != nil {
+		return cfg, badConfig(problems)
 	}
-	return cfg, err
+	return cfg, nil
+}
+
+// readConfig reports all problems together, one on each line, including those that only the user of a value finds.
+func readConfig(cmd *cobra.Command, groups ...config.Group) (cfg config.Config, problems error) {
+	cfg, err := config.Load(cmd.Flags(), groups...)
+	return cfg, errors.Join(err, validate(cfg, groups))
 }

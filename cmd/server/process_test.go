@@ -72,11 +72,8 @@ func TestNohupKeepsTheServiceRunning(t *testing.T) {
 
 func TestAReaderOfTheLogThatStallsStopsNothing(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, nil, builtBinary(t), "--http-addr=127.0.0.1:0")
-	listening := p.waitFor(t, "listening")
-	p.waitFor(t, "ready")
+	p, c := startServing(t)
 	// Nobody reads the log from here on. A pipe holds a few hundred lines.
-	c := client{t: t, origin: listening.Attributes.URL}
 	admin := c.signIn(adminEmail, adminPassword)
 	for range 1000 {
 		admin.request("GET", "/items/", nil).is(http.StatusOK)
@@ -96,10 +93,7 @@ func TestAReaderOfTheLogThatStallsStopsNothing(t *testing.T) {
 
 func TestTheNumberOfRefusalsIsWrittenBeforeTheProcessEnds(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, nil, builtBinary(t), "--http-addr=127.0.0.1:0")
-	listening := p.waitFor(t, "listening")
-	p.waitFor(t, "ready")
-	c := client{t: t, origin: listening.Attributes.URL}
+	p, c := startServing(t)
 	for range 3 {
 		c.request("POST", "/auth/login", signInForm(adminEmail, "a wrong password")).is(http.StatusUnauthorized)
 	}
@@ -127,6 +121,15 @@ func startProcess(t *testing.T, env []string, binary string, args ...string) pro
 	timer := time.AfterFunc(time.Minute, func() { _ = p.Process.Kill() })
 	t.Cleanup(func() { timer.Stop(); _ = p.Process.Kill() })
 	return p
+}
+
+// startServing starts a service in development, and returns it with a client when it is ready.
+func startServing(t *testing.T) (process, client) {
+	t.Helper()
+	p := startProcess(t, nil, builtBinary(t), "--http-addr=127.0.0.1:0")
+	listening := p.waitFor(t, "listening")
+	p.waitFor(t, "ready")
+	return p, client{t: t, origin: listening.Attributes.URL}
 }
 
 // logLine is what tests read of a line.

@@ -150,7 +150,7 @@ func (o *outcome) add(status int, began time.Time) {
 	o.times = append(o.times, time.Since(began))
 }
 
-// String returns the part that had this status, and percentiles of the times.
+// served returns the part that had this status, and percentiles of the times.
 func (o *outcome) served(status int) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
