@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -22,8 +23,8 @@ import (
 // Store implements [ports.Store]. Make one with [Open].
 type Store struct {
 	db      *session.DB
-	locking *session.Limiter            // of writes that want the account lock
-	changes map[string]*session.Limiter // of UPDATEs and DELETEs outside a transaction, by table
+	locking *guard.Limiter            // of writes that want the account lock
+	changes map[string]*guard.Limiter // of UPDATEs and DELETEs outside a transaction, by table
 	schema  string
 	timeout time.Duration // the longest that a caller waits
 	hybrid  atomic.Bool   // users is a hybrid table, which keeps e-mails unique
@@ -35,15 +36,15 @@ var _ ports.Store = (*Store)(nil)
 // Open returns the store. It does not connect: Snowflake may be unavailable. [Store.Check] finds out. It
 // sets RetryFresh and MissingHint of the options.
 func Open(o session.Options) (*Store, error) {
-	waiting := session.WaitersPerConnection * o.Connections
+	waiting := guard.WaitersPerConnection * o.Connections
 	s := &Store{
-		schema: o.Schema, timeout: o.RequestTimeout, changes: map[string]*session.Limiter{},
+		schema: o.Schema, timeout: o.RequestTimeout, changes: map[string]*guard.Limiter{},
 		// Only one transaction can hold the lock. The others wait here, where they take no connection away
 		// from reads.
-		locking: session.NewLimiter(1, waiting, o.RequestTimeout/2),
+		locking: guard.NewLimiter(1, waiting, o.RequestTimeout/2),
 	}
 	for _, table := range []string{users.name, items.name} {
-		s.changes[table] = session.NewLimiter(changesPerTable, waiting, o.RequestTimeout/2)
+		s.changes[table] = guard.NewLimiter(changesPerTable, waiting, o.RequestTimeout/2)
 	}
 	o.RetryFresh, o.MissingHint = s.mayBeBehind, runSetup
 	var err error

@@ -96,16 +96,24 @@ var importRules = []importRule{
 		why:    "both programs ask for passwords the same way",
 	},
 	{
+		pkg:  "adapters/guard",
+		ours: []string{"adapters/requestinfo", "domain"},
+		others: []string{
+			"github.com/sony/gobreaker/v2",
+			"go.opentelemetry.io/otel",
+		},
+		why: "the stores on SQL databases share how they protect callers from a slow one",
+	},
+	{
 		pkg:  "adapters/snowflake",
-		ours: []string{"adapters/snowflake/session", "domain", "ports"},
+		ours: []string{"adapters/guard", "adapters/snowflake/session", "domain", "ports"},
 		why:  "it holds SQL; how statements reach Snowflake is the session's",
 	},
 	{
 		pkg:  "adapters/snowflake/session",
-		ours: []string{"adapters/requestinfo", "domain"},
+		ours: []string{"adapters/guard", "adapters/requestinfo", "domain"},
 		others: []string{
 			"github.com/snowflakedb/gosnowflake/v2",
-			"github.com/sony/gobreaker/v2",
 			"go.opentelemetry.io/otel",
 		},
 		why: "the driver stays here, and no table or port comes in",

@@ -11,6 +11,7 @@ import (
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -86,15 +87,15 @@ func (d *DB) translate(err error, lost *domain.Error) error {
 	case err == nil, errors.As(err, new(*domain.Error)):
 		return err
 	case errors.As(err, &reply) && (reply.Number == numberWrongPassword || reply.Number == numberUserLocked):
-		return domain.ErrUnavailable.WithCause(outage{fmt.Errorf("%w: %w", ErrLoginRefused, err)})
+		return domain.ErrUnavailable.WithCause(guard.Outage(fmt.Errorf("%w: %w", ErrLoginRefused, err)))
 	case errors.As(err, new(notSent)), errors.Is(err, driver.ErrBadConn):
-		return domain.ErrUnavailable.WithCause(outage{err})
+		return domain.ErrUnavailable.WithCause(guard.Outage(err))
 	case errors.As(err, &reply) && reply.Number != sf.ErrFailedToPostQuery:
 		return d.translateReply(err, reply)
 	case errors.Is(err, context.Canceled):
 		return lost.WithCause(err)
 	}
-	return lost.WithCause(outage{err})
+	return lost.WithCause(guard.Outage(err))
 }
 
 // translateReply translates an error that Snowflake reports. The statement failed, so it changed nothing.
@@ -108,7 +109,7 @@ func (d *DB) translateReply(err error, reply *sf.SnowflakeError) error {
 	case slices.Contains(missingNumbers, reply.Number):
 		return domain.ErrUnavailable.WithCause(fmt.Errorf("%w: %s", err, d.options.MissingHint))
 	case reply.Number >= numberSignIn && reply.Number < numberSignIn+1000:
-		return domain.ErrUnavailable.WithCause(outage{err})
+		return domain.ErrUnavailable.WithCause(guard.Outage(err))
 	case class == "22":
 		// Internal: a fault of this service. Snowflake's message may quote a value, which must not be logged.
 		return fmt.Errorf("a value was refused: %06d (%s), query %s", reply.Number, reply.SQLState, reply.QueryID)

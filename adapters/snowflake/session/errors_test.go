@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -54,7 +55,7 @@ func TestTranslate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			assert.ErrorIs(t, d.translate(tt.err, unanswered), tt.read)
 			assert.ErrorIs(t, d.translate(tt.err, unconfirmed), tt.write)
-			assert.Equal(t, tt.outage, isOutage(d.translate(tt.err, unconfirmed)))
+			assert.Equal(t, tt.outage, guard.IsOutage(d.translate(tt.err, unconfirmed)))
 			if tt.err != nil {
 				assert.ErrorIs(t, d.translate(tt.err, unanswered), tt.err, "the cause is kept for the log")
 			}
@@ -86,7 +87,7 @@ func TestTranslate(t *testing.T) {
 			err := d.translate(notSent{fmt.Errorf("log in: %w", answered(number, "08004", ""))}, unconfirmed)
 			assert.Equal(t, refused, errors.Is(err, ErrLoginRefused), number)
 			assert.ErrorIs(t, err, domain.ErrUnavailable)
-			assert.True(t, isOutage(err))
+			assert.True(t, guard.IsOutage(err))
 		}
 	})
 	t.Run("an error about a missing table carries the hint", func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -389,7 +390,7 @@ func TestAGatewayThatRefusesOpensTheBreaker(t *testing.T) {
 			assert.Equal(t, time.Second, refusal.RetryAfter)
 			// Each of the first calls sends a statement, the end of the session or a login; then there
 			// is one probe a second.
-			most := failuresToOpen + int(time.Since(start)/time.Second)
+			most := guard.FailuresToOpen + int(time.Since(start)/time.Second)
 			assert.LessOrEqual(t, len(f.queries())+len(f.logins()), most)
 
 			f.server.Intercept(nil)
@@ -462,6 +463,6 @@ func TestACallerWaitsOneSecondForAConnection(t *testing.T) {
 	require.Eventually(t, func() bool { return len(f.queries()) == 1 }, 10*time.Second, time.Millisecond)
 	start := time.Now()
 	assert.ErrorIs(t, f.read(t.Context()), domain.ErrBusy)
-	assert.Less(t, time.Since(start), maxWait+slack)
+	assert.Less(t, time.Since(start), guard.MaxWait+slack)
 	require.NoError(t, <-first)
 }

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	sf "github.com/snowflakedb/gosnowflake/v2"
-	"github.com/sony/gobreaker/v2"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -53,8 +53,7 @@ type DB struct {
 	pool      *sql.DB
 	fresh     *sql.DB // logs in for each use: a new session sees everything that was committed before
 	connector *connector
-	limiter   *Limiter
-	breaker   *gobreaker.CircuitBreaker[any]
+	guard     *guard.Guard
 	hybrid    atomic.Bool // UseHybridTables was called
 	options   Options
 }
@@ -68,10 +67,9 @@ func Open(o Options) (*DB, error) {
 	c := newConnector(o)
 	d := &DB{
 		pool: sql.OpenDB(c), fresh: sql.OpenDB(c), connector: c, options: o,
-		limiter: NewLimiter(o.Connections, WaitersPerConnection*o.Connections, maxWait),
-		breaker: newBreaker(),
+		guard: guard.New(o.Connections),
 	}
-	c.healthy = func() bool { return d.breaker.Counts().ConsecutiveFailures == 0 }
+	c.healthy = d.guard.Healthy
 	d.pool.SetMaxOpenConns(o.Connections)
 	d.pool.SetMaxIdleConns(o.Connections) // fewer would log in again and again
 	d.pool.SetConnMaxIdleTime(15 * time.Minute)
@@ -118,14 +116,14 @@ func (d *DB) UseHybridTables() {
 
 // Read runs op, which only reads, and returns its result. See run for what surrounds op.
 func Read[T any](ctx context.Context, d *DB, op func(context.Context, Conn) (T, error)) (T, error) {
-	return run(ctx, d, lateRead, func(ctx context.Context, pool *sql.DB) (T, error) {
+	return run(ctx, d, guard.LateRead, func(ctx context.Context, pool *sql.DB) (T, error) {
 		return op(ctx, Conn{d, pool, unconfirmed})
 	})
 }
 
 // Write runs op, which may execute one statement that changes rows. See run for what surrounds op.
 func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) error {
-	_, err := run(ctx, d, lateWrite, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
+	_, err := run(ctx, d, guard.LateWrite, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
 		return struct{}{}, op(ctx, Conn{d, pool, unconfirmed})
 	})
 	return err
@@ -133,7 +131,7 @@ func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) er
 
 // Ping reports whether Snowflake answers. It needs no warehouse.
 func (d *DB) Ping(ctx context.Context) error {
-	_, err := run(ctx, d, lateRead, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
+	_, err := run(ctx, d, guard.LateRead, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
 		return struct{}{}, d.translate(pool.PingContext(ctx), unanswered)
 	})
 	return err

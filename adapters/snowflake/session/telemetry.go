@@ -11,10 +11,11 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
-	nometrics "go.opentelemetry.io/otel/metric/noop"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	notraces "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 )
 
 // scope names the source of spans and metrics.
@@ -79,36 +80,10 @@ func queryID(reply any, err error) string {
 	return ""
 }
 
-// registerMetrics reports the state of the pool, the limiter and the breaker whenever metrics are
-// collected. The names are those of OpenTelemetry's semantic conventions where these have one.
+// registerMetrics reports the state of the pool and of the guard.
 func (d *DB) registerMetrics(metrics metric.MeterProvider) error {
-	meter := cmp.Or[metric.MeterProvider](metrics, nometrics.NewMeterProvider()).Meter(scope)
-	var failed error
-	sum := func(name, unit, description string) metric.Int64ObservableUpDownCounter {
-		s, err := meter.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
-		failed = errors.Join(failed, err)
-		return s
-	}
-	connections := sum("db.client.connection.count", "{connection}", "Connections by state.")
-	limit := sum("db.client.connection.max", "{connection}", "The most connections allowed.")
-	waiting := sum("db.client.connection.pending_requests", "{request}", "Operations that wait for a connection.")
-	breaker, err := meter.Int64ObservableGauge("echo.breaker.state",
-		metric.WithDescription("State of the circuit breaker: 0 closed, 1 half-open, 2 open."))
-	if failed = errors.Join(failed, err); failed != nil {
-		return failed
-	}
-	name := semconv.DBClientConnectionPoolName("snowflake")
-	pool := metric.WithAttributes(name)
-	used := metric.WithAttributes(name, semconv.DBClientConnectionStateUsed)
-	idle := metric.WithAttributes(name, semconv.DBClientConnectionStateIdle)
-	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	return d.guard.Observe(metrics, scope, "snowflake", func() guard.PoolStats {
 		stats := d.pool.Stats()
-		o.ObserveInt64(connections, int64(stats.InUse), used)
-		o.ObserveInt64(connections, int64(stats.Idle), idle)
-		o.ObserveInt64(limit, int64(stats.MaxOpenConnections), pool)
-		o.ObserveInt64(waiting, d.limiter.Waiting(), pool)
-		o.ObserveInt64(breaker, int64(d.breaker.State()))
-		return nil
-	}, connections, limit, waiting, breaker)
-	return err
+		return guard.PoolStats{Used: int64(stats.InUse), Idle: int64(stats.Idle), Max: int64(stats.MaxOpenConnections)}
+	})
 }

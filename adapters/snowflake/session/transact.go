@@ -8,8 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -23,7 +22,7 @@ const commitTimeout = 5 * time.Second
 // is sent nothing takes effect; if its reply is lost, the error is ErrOutcomeUnknown.
 func (d *DB) Transact(ctx context.Context, lock Statement,
 	op func(ctx context.Context, tx Conn, locked int64) error) error {
-	if d.breaker.State() != gobreaker.StateClosed {
+	if !d.guard.Closed() {
 		// A transaction that may wait for a lock must not be the call that probes whether Snowflake answers.
 		if err := d.Ping(ctx); err != nil {
 			return err
@@ -33,11 +32,11 @@ func (d *DB) Transact(ctx context.Context, lock Statement,
 	late := func(ctx context.Context) error {
 		switch {
 		case committing.Load():
-			return lateWrite(ctx)
+			return guard.LateWrite(ctx)
 		case waiting.Load():
 			return domain.ErrContended.WithCause(ctx.Err())
 		}
-		return lateRead(ctx)
+		return guard.LateRead(ctx)
 	}
 	_, err := run(ctx, d, late, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
 		return struct{}{}, d.transact(ctx, pool, &committing, func(ctx context.Context, tx Conn) error {
@@ -83,7 +82,7 @@ func (d *DB) transactOnce(ctx context.Context, pool *sql.DB, committing *atomic.
 	err = f(ctx, Conn{d, tx, unanswered})
 	committing.Store(err == nil)
 	if err == nil {
-		err = inTime(ctx)
+		err = guard.InTime(ctx)
 	}
 	if err != nil {
 		// Never commit after an error: the statements before it could take effect alone. A failed rollback

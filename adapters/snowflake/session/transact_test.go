@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -127,7 +128,7 @@ func TestAWaitForALockDoesNotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	holdLock(t, f)
-	for range 2 * failuresToOpen {
+	for range 2 * guard.FailuresToOpen {
 		err := f.transact(endsIn(t, 250*time.Millisecond), "bob")
 		assert.ErrorIs(t, err, domain.ErrContended)
 		assert.NoError(t, f.read(t.Context()))
@@ -141,11 +142,11 @@ func TestATransactionThatWaitsForALockIsNotTheProbeOfTheBreaker(t *testing.T) {
 	f.server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault {
 		return &snowflaketest.Fault{Status: http.StatusBadGateway}
 	})
-	for range failuresToOpen {
+	for range guard.FailuresToOpen {
 		require.Error(t, f.read(t.Context()))
 	}
 	f.server.Intercept(nil)
-	time.Sleep(openFor + 10*time.Millisecond) // now the breaker lets one call through
+	time.Sleep(guard.OpenFor + 10*time.Millisecond) // now the breaker lets one call through
 	waits := make(chan error)
 	go func() { waits <- f.transact(endsIn(t, 10*time.Second), "bob") }()
 	require.Eventually(t, func() bool { return f.server.Waiters() == 1 }, 10*time.Second, time.Millisecond)

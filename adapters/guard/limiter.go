@@ -1,4 +1,4 @@
-package session
+package guard
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func NewLimiter(running, waiting int, maxWait time.Duration) *Limiter {
 // into the cost of the request. Errors: ErrBusy if too many operations wait or the wait is too long;
 // ErrUnavailable if ctx ends first.
 func (l *Limiter) Enter(ctx context.Context) error {
-	if err := inTime(ctx); err != nil {
+	if err := InTime(ctx); err != nil {
 		return err
 	}
 	select {
@@ -64,8 +64,8 @@ func (l *Limiter) Leave() {
 // Waiting returns how many operations wait.
 func (l *Limiter) Waiting() int64 { return int64(max(0, len(l.admitted)-len(l.running))) }
 
-// inTime returns ErrUnavailable if ctx has ended.
-func inTime(ctx context.Context) error {
+// InTime returns ErrUnavailable if ctx has ended.
+func InTime(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return domain.ErrUnavailable.WithCause(err)
 	}
