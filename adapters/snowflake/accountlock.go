@@ -23,7 +23,7 @@ func lockRowsError(rows int) error {
 func (s *Store) writeAccount(ctx context.Context, locked bool, st session.Statement, cascade []session.Statement,
 	diagnose diagnosis) error {
 	if !locked {
-		return emailTaken(s.change(ctx, users.name, st, diagnose))
+		return emailTaken(s.change(ctx, users.Name, st, diagnose))
 	}
 	return s.withLock(ctx, takeLock, func(ctx context.Context, tx session.Conn, rows int64) error {
 		if rows == 0 {

@@ -6,23 +6,24 @@ import (
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/sqltable"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-var items = table[domain.Item]{"items", []column[domain.Item]{
-	plain("id", func(i *domain.Item) *string { return &i.ID }),
-	plain("owner_id", func(i *domain.Item) *string { return &i.OwnerID }),
-	updatable(parsed("title", func(i *domain.Item) *domain.Title { return &i.Title }, domain.ParseTitle)),
-	updatable(optional("description",
-		func(i *domain.Item) *domain.Optional[domain.Description] { return &i.Description }, domain.ParseDescription)),
-	updatable(plain("version", func(i *domain.Item) *int64 { return &i.Version })),
-	timestamp("created_at", func(i *domain.Item) *time.Time { return &i.CreatedAt }),
-	updatable(timestamp("updated_at", func(i *domain.Item) *time.Time { return &i.UpdatedAt })),
-}}
+var items = newTable("items",
+	sqltable.Plain("id", func(i *domain.Item) *string { return &i.ID }),
+	sqltable.Plain("owner_id", func(i *domain.Item) *string { return &i.OwnerID }),
+	sqltable.Parsed("title", func(i *domain.Item) *domain.Title { return &i.Title }, domain.ParseTitle).Updatable(),
+	sqltable.Optional("description",
+		func(i *domain.Item) *domain.Optional[domain.Description] { return &i.Description }, domain.ParseDescription).Updatable(),
+	sqltable.Plain("version", func(i *domain.Item) *int64 { return &i.Version }).Updatable(),
+	sqltable.Timestamp("created_at", func(i *domain.Item) *time.Time { return &i.CreatedAt }),
+	sqltable.Timestamp("updated_at", func(i *domain.Item) *time.Time { return &i.UpdatedAt }).Updatable(),
+)
 
 // An item whose owner is gone does not exist any more, even if its row is still in the table.
 var (
-	ownedItems = `SELECT ` + items.list("i") + `
+	ownedItems = `SELECT ` + items.List("i") + `
 		FROM items i
 		JOIN users o ON o.id = i.owner_id`
 	hasOwner = "owner_id IN (SELECT id FROM users)"
@@ -59,7 +60,7 @@ func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) 
 	st := items.insert(i, "FROM users\nWHERE "+isSignedIn, actorArgs(by)...).
 		// Ids grow with time, so this reads little.
 		And("(SELECT COUNT(*) FROM items WHERE id = ?) = 0", i.ID)
-	return s.insert(ctx, items.name, i.ID, st, func(ctx context.Context, c session.Conn) error {
+	return s.insert(ctx, items.Name, i.ID, st, func(ctx context.Context, c session.Conn) error {
 		_, err := readItem(ctx, c, by, domain.OwnedBy(by.ID), i.ID)
 		switch {
 		case err == nil:
@@ -76,14 +77,14 @@ func (s *Store) UpdateItem(ctx context.Context, by domain.Actor, scope domain.It
 	version int64) error {
 	ifVersion := domain.OnlyVersions(version)
 	st := changeItem(items.update(next), by, scope, ifVersion)
-	return s.change(ctx, items.name, st, diagnoseItem(by, scope, next.ID, ifVersion))
+	return s.change(ctx, items.Name, st, diagnoseItem(by, scope, next.ID, ifVersion))
 }
 
 // DeleteItem implements [ports.ItemStore].
 func (s *Store) DeleteItem(ctx context.Context, by domain.Actor, scope domain.ItemScope, id string,
 	ifVersion domain.Versions) error {
 	st := session.Statement{SQL: "DELETE FROM items\nWHERE id = ?", Args: []any{id}}
-	return s.change(ctx, items.name, changeItem(st, by, scope, ifVersion), diagnoseItem(by, scope, id, ifVersion))
+	return s.change(ctx, items.Name, changeItem(st, by, scope, ifVersion), diagnoseItem(by, scope, id, ifVersion))
 }
 
 // changeItem adds the conditions of a change: the actor is signed in, and the item is in scope, has an

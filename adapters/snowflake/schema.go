@@ -17,8 +17,8 @@ const runSetup = "run setup.sql"
 
 // needed are the columns that the statements of this package use, by table.
 var needed = map[string][]string{
-	users.name:     users.names(),
-	items.name:     items.names(),
+	users.Name:     users.Names(),
+	items.Name:     items.Names(),
 	"account_lock": {"n", "bootstrapped_at"},
 }
 
@@ -64,7 +64,7 @@ func (s *Store) Check(ctx context.Context) (Finding, error) {
 			return Finding{}, err
 		}
 		hybrid := slices.ContainsFunc(tables, func(t []string) bool {
-			return strings.EqualFold(t[0], users.name) && t[1] == "Y"
+			return strings.EqualFold(t[0], users.Name) && t[1] == "Y"
 		})
 		return Finding{
 			Hybrid:      hybrid,

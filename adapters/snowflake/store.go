@@ -43,7 +43,7 @@ func Open(o session.Options) (*Store, error) {
 		// from reads.
 		locking: guard.NewLimiter(1, waiting, o.RequestTimeout/2),
 	}
-	for _, table := range []string{users.name, items.name} {
+	for _, table := range []string{users.Name, items.Name} {
 		s.changes[table] = guard.NewLimiter(changesPerTable, waiting, o.RequestTimeout/2)
 	}
 	o.RetryFresh, o.MissingHint = s.mayBeBehind, runSetup

@@ -70,7 +70,7 @@ func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, 
 			AND version = ?`,
 		Args: []any{next.PasswordHash, next.Version, next.Epoch, next.UpdatedAt, next.ID, version},
 	}
-	return s.change(ctx, users.name, st, func(ctx context.Context, c session.Conn) error {
+	return s.change(ctx, users.Name, st, func(ctx context.Context, c session.Conn) error {
 		var current int64
 		found := false
 		st := session.Statement{SQL: "SELECT version\nFROM users\nWHERE id = ?", Args: []any{next.ID}}

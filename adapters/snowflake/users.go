@@ -8,25 +8,26 @@ import (
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/sqltable"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
-var users = table[domain.User]{"users", []column[domain.User]{
-	plain("id", func(u *domain.User) *string { return &u.ID }),
-	updatable(parsed("email", func(u *domain.User) *domain.Email { return &u.Email }, domain.ParseEmail)),
-	updatable(optional("full_name",
-		func(u *domain.User) *domain.Optional[domain.FullName] { return &u.FullName }, domain.ParseFullName)),
-	updatable(plain("password_hash", func(u *domain.User) *string { return &u.PasswordHash })),
-	updatable(plain("is_active", func(u *domain.User) *bool { return &u.Active })),
-	updatable(plain("is_superuser", func(u *domain.User) *bool { return &u.Superuser })),
-	updatable(plain("version", func(u *domain.User) *int64 { return &u.Version })),
-	updatable(plain("epoch", func(u *domain.User) *int64 { return &u.Epoch })),
-	timestamp("created_at", func(u *domain.User) *time.Time { return &u.CreatedAt }),
-	updatable(timestamp("updated_at", func(u *domain.User) *time.Time { return &u.UpdatedAt })),
-}}
+var users = newTable("users",
+	sqltable.Plain("id", func(u *domain.User) *string { return &u.ID }),
+	sqltable.Parsed("email", func(u *domain.User) *domain.Email { return &u.Email }, domain.ParseEmail).Updatable(),
+	sqltable.Optional("full_name",
+		func(u *domain.User) *domain.Optional[domain.FullName] { return &u.FullName }, domain.ParseFullName).Updatable(),
+	sqltable.Plain("password_hash", func(u *domain.User) *string { return &u.PasswordHash }).Updatable(),
+	sqltable.Plain("is_active", func(u *domain.User) *bool { return &u.Active }).Updatable(),
+	sqltable.Plain("is_superuser", func(u *domain.User) *bool { return &u.Superuser }).Updatable(),
+	sqltable.Plain("version", func(u *domain.User) *int64 { return &u.Version }).Updatable(),
+	sqltable.Plain("epoch", func(u *domain.User) *int64 { return &u.Epoch }).Updatable(),
+	sqltable.Timestamp("created_at", func(u *domain.User) *time.Time { return &u.CreatedAt }),
+	sqltable.Timestamp("updated_at", func(u *domain.User) *time.Time { return &u.UpdatedAt }).Updatable(),
+)
 
 // owned are the tables whose rows belong to an account, by their column owner_id.
-var owned = []string{items.name}
+var owned = []string{items.Name}
 
 // otherSuperusers counts the active superusers beside one account.
 const otherSuperusers = "(SELECT COUNT(*) FROM users WHERE is_active AND is_superuser AND id <> ?)"
@@ -41,14 +42,14 @@ func (s *Store) User(ctx context.Context, by domain.Actor, id string) (domain.Us
 // Users implements [ports.UserStore].
 func (s *Store) Users(ctx context.Context, by domain.Actor,
 	req domain.PageRequest) (domain.Page[domain.User], error) {
-	listed := users.without("password_hash")
+	listed := table[domain.User]{users.Without("password_hash")}
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.Page[domain.User], error) {
 		return listed.page(ctx, c, by, selectUsers(listed, ""), req)
 	})
 }
 
 func selectUsers(columns table[domain.User], where string, args ...any) session.Statement {
-	return session.Statement{SQL: "SELECT " + columns.list("u") + "\nFROM users u\n" + where, Args: args}
+	return session.Statement{SQL: "SELECT " + columns.List("u") + "\nFROM users u\n" + where, Args: args}
 }
 
 // CreateUser implements [ports.UserStore].
@@ -67,7 +68,7 @@ func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) 
 		return nil
 	}
 	if s.hybrid.Load() {
-		return emailTaken(s.insert(ctx, users.name, u.ID, st, diagnose))
+		return emailTaken(s.insert(ctx, users.Name, u.ID, st, diagnose))
 	}
 	return s.writeAccount(ctx, true, st, nil, diagnose)
 }
@@ -143,7 +144,7 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 		var found bool
 		st := selectUsers(users, "WHERE u.email = ?", email.String())
 		err := c.Query(ctx, st, func(scan func(...any) error) (err error) {
-			u, found, err = users.scan(scan)
+			u, found, err = users.Scan(scan)
 			return err
 		})
 		if err == nil && !found {
@@ -162,7 +163,7 @@ func (s *Store) RehashForSignIn(ctx context.Context, userID, old, fresh string) 
 			AND password_hash = ?`,
 		Args: []any{fresh, userID, old},
 	}
-	return s.change(ctx, users.name, st, func(context.Context, session.Conn) error { return errDone })
+	return s.change(ctx, users.Name, st, func(context.Context, session.Conn) error { return errDone })
 }
 
 // accountState is what decides whether a change of an account is refused.

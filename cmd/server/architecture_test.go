@@ -105,8 +105,14 @@ var importRules = []importRule{
 		why: "the stores on SQL databases share how they protect callers from a slow one",
 	},
 	{
+		pkg:  "adapters/sqltable",
+		ours: []string{"domain"},
+		not:  []string{"log", "log/slog", "net/http", "os"},
+		why:  "the stores on SQL databases describe their tables the same way",
+	},
+	{
 		pkg:  "adapters/snowflake",
-		ours: []string{"adapters/guard", "adapters/snowflake/session", "domain", "ports"},
+		ours: []string{"adapters/guard", "adapters/snowflake/session", "adapters/sqltable", "domain", "ports"},
 		why:  "it holds SQL; how statements reach Snowflake is the session's",
 	},
 	{

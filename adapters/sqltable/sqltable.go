@@ -1,0 +1,180 @@
+// Package sqltable describes how entities are stored in a table: one value says everything, and SELECT lists,
+// INSERT, UPDATE, scan targets and the check of the schema are made from it. The stores on SQL databases share it.
+// It knows no driver and no dialect: placeholders are question marks.
+package sqltable
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// Table says how entities of type E are stored. The first column is the key.
+type Table[E any] struct {
+	Name    string
+	Columns []Column[E]
+}
+
+// Column is one column of a table of E.
+type Column[E any] struct {
+	Name string
+
+	bind      func(*E) any // the value for a statement
+	scan      func(e *E, value any) error
+	updatable bool // whether UPDATE sets it
+}
+
+// Updatable returns c as a column that UPDATE sets.
+func (c Column[E]) Updatable() Column[E] {
+	c.updatable = true
+	return c
+}
+
+// Plain is a column of a string, bool or int64.
+func Plain[E, V any](name string, field func(*E) *V) Column[E] {
+	return Column[E]{
+		Name: name,
+		bind: func(e *E) any { return *field(e) },
+		scan: func(e *E, value any) error {
+			if v, ok := value.(V); ok { // without the conversions of sql.Null
+				*field(e) = v
+				return nil
+			}
+			var v sql.Null[V]
+			err := v.Scan(value)
+			*field(e) = v.V
+			return err
+		},
+	}
+}
+
+// Timestamp is a column of a time in UTC.
+func Timestamp[E any](name string, field func(*E) *time.Time) Column[E] {
+	c := Plain(name, field)
+	scan := c.scan
+	c.scan = func(e *E, value any) error {
+		err := scan(e, value)
+		*field(e) = field(e).UTC()
+		return err
+	}
+	return c
+}
+
+// Parsed is a column of a text that has a type of its own in package domain.
+func Parsed[E any, V fmt.Stringer](name string, field func(*E) *V, parse func(string) (V, error)) Column[E] {
+	return Column[E]{
+		Name: name,
+		bind: func(e *E) any { return (*field(e)).String() },
+		scan: func(e *E, value any) (err error) {
+			var text sql.NullString
+			if err := text.Scan(value); err != nil {
+				return err
+			}
+			*field(e), err = parse(text.String)
+			return err
+		},
+	}
+}
+
+// Optional is Parsed for a column that may be NULL.
+func Optional[E any, V fmt.Stringer](name string, field func(*E) *domain.Optional[V],
+	parse func(string) (V, error)) Column[E] {
+	return Column[E]{
+		Name: name,
+		bind: func(e *E) any {
+			v, ok := field(e).Get()
+			if !ok {
+				return sql.NullString{}
+			}
+			return sql.NullString{String: v.String(), Valid: true}
+		},
+		scan: func(e *E, value any) error {
+			var text sql.NullString
+			if err := text.Scan(value); err != nil || !text.Valid {
+				return err
+			}
+			v, err := parse(text.String)
+			*field(e) = domain.Some(v)
+			return err
+		},
+	}
+}
+
+// Names returns the names of the columns.
+func (t Table[E]) Names() []string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// List returns the columns as a SELECT list, of this alias.
+func (t Table[E]) List(alias string) string {
+	return alias + "." + strings.Join(t.Names(), ", "+alias+".")
+}
+
+// Without returns the table without a column, for statements that must not have it.
+func (t Table[E]) Without(name string) Table[E] {
+	t.Columns = slices.DeleteFunc(slices.Clone(t.Columns), func(c Column[E]) bool { return c.Name == name })
+	return t
+}
+
+// Insert returns an INSERT of e for each row that from selects, which is 'FROM …' and may have a WHERE clause.
+func (t Table[E]) Insert(e E, from string, fromArgs ...any) (text string, args []any) {
+	args = make([]any, len(t.Columns), len(t.Columns)+len(fromArgs))
+	for i, c := range t.Columns {
+		args[i] = c.bind(&e)
+	}
+	text = "INSERT INTO " + t.Name + " (" + strings.Join(t.Names(), ", ") + ")\n" +
+		"SELECT ?" + strings.Repeat(", ?", len(args)-1) + "\n" +
+		from
+	return text, append(args, fromArgs...)
+}
+
+// Update returns an UPDATE of the row with the key of e. It ends in its WHERE clause.
+func (t Table[E]) Update(e E) (text string, args []any) {
+	var set []string
+	for _, c := range t.Columns {
+		if c.updatable {
+			set = append(set, c.Name+" = ?")
+			args = append(args, c.bind(&e))
+		}
+	}
+	key := t.Columns[0]
+	text = "UPDATE " + t.Name + "\nSET " + strings.Join(set, ", ") + "\nWHERE " + key.Name + " = ?"
+	return text, append(args, key.bind(&e))
+}
+
+// scanFunc implements [sql.Scanner].
+type scanFunc func(value any) error
+
+// Scan implements [sql.Scanner].
+func (f scanFunc) Scan(value any) error { return f(value) }
+
+// Scan reads a row: first the given targets, then the columns of the table. scan is [sql.Rows.Scan] or works like
+// it. It reports whether there is an entity: if a join found none, all columns are NULL. An error names the row
+// and the column. It is better that a list fails than that it hides a row.
+func (t Table[E]) Scan(scan func(...any) error, targets ...any) (e E, found bool, err error) {
+	var key any
+	for i, c := range t.Columns {
+		targets = append(targets, scanFunc(func(value any) error {
+			if i == 0 {
+				key, found = value, value != nil
+			}
+			if !found {
+				return nil
+			}
+			if err := c.scan(&e, value); err != nil {
+				return fmt.Errorf("column %s of the row %v of table %s: %w", c.Name, key, t.Name, err)
+			}
+			return nil
+		}))
+	}
+	err = scan(targets...)
+	return e, found, err
+}
