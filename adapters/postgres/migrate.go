@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migration is one file of the folder migrations. A file never changes after its release. It only adds, so that the
+// version of the service before it still works.
+type migration struct {
+	version int // the number that the file's name begins with
+	name    string
+	sql     string
+}
+
+// migrations returns the migrations of this version of the service, in their order.
+func migrations() []migration {
+	files, err := fs.ReadDir(migrationFiles, "migrations")
+	if err != nil {
+		panic(err) // they are part of the program
+	}
+	all := make([]migration, len(files))
+	for i, f := range files {
+		number, _, _ := strings.Cut(f.Name(), "_")
+		version, err := strconv.Atoi(number)
+		sql, readErr := migrationFiles.ReadFile("migrations/" + f.Name())
+		if err = errors.Join(err, readErr); err != nil || version != i+1 {
+			panic(fmt.Sprintf("migration %s should be number %d: %v", f.Name(), i+1, err))
+		}
+		all[i] = migration{version, f.Name(), string(sql)}
+	}
+	return all
+}
+
+// Migrate brings the schema to the version that this version of the service needs, in one transaction, and writes what
+// it does to out. Concurrent calls wait for each other. A newer schema stays as it is. If dryRun, it only says what it
+// would do. The role of o must be the owner of the schema.
+func Migrate(ctx context.Context, o session.Options, dryRun bool, out io.Writer) error {
+	return migrate(ctx, o, migrations(), dryRun, out)
+}
+
+func migrate(ctx context.Context, o session.Options, all []migration, dryRun bool, out io.Writer) error {
+	conn, err := session.Connect(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		current, err := lockSchema(ctx, tx, dryRun)
+		if err != nil {
+			return err
+		}
+		return apply(ctx, tx, current, all, dryRun, out)
+	})
+}
+
+// lockSchema waits for other migrations and returns the version of the schema, 0 if it is empty.
+func lockSchema(ctx context.Context, tx pgx.Tx, dryRun bool) (version int, err error) {
+	var schema *string
+	if err := tx.QueryRow(ctx, "SELECT current_schema()").Scan(&schema); err != nil {
+		return 0, err
+	}
+	if schema == nil {
+		return 0, errors.New("the schema does not exist, or its owner did not grant it to this role: " +
+			"create it, and check POSTGRES_SCHEMA and the role's search_path")
+	}
+	const lock = "SELECT pg_advisory_xact_lock(hashtextextended('echo-in-snowflake ' || current_schema(), 0))"
+	if _, err := tx.Exec(ctx, lock); err != nil {
+		return 0, err
+	}
+	var exists bool
+	const find = "SELECT to_regclass(quote_ident(current_schema()) || '.schema_version') IS NOT NULL"
+	if err := tx.QueryRow(ctx, find).Scan(&exists); err != nil {
+		return 0, err
+	}
+	if !exists {
+		if dryRun {
+			return 0, nil
+		}
+		_, err := tx.Exec(ctx, `CREATE TABLE schema_version (
+			version integer PRIMARY KEY,
+			name text NOT NULL,
+			applied_at timestamptz NOT NULL DEFAULT now()
+		)`)
+		return 0, err
+	}
+	err = tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&version)
+	return version, err
+}
+
+// apply executes the migrations that the schema does not have yet.
+func apply(ctx context.Context, tx pgx.Tx, current int, all []migration, dryRun bool, out io.Writer) error {
+	if current > len(all) {
+		fmt.Fprintf(out, "the schema has version %d, which is newer than this program knows (%d): nothing to do\n",
+			current, len(all))
+		return nil
+	}
+	for _, m := range all[current:] {
+		if dryRun {
+			fmt.Fprintln(out, "would apply", m.name)
+			continue
+		}
+		if _, err := tx.Exec(ctx, m.sql); err != nil { // without arguments, a text may hold several statements
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", m.version, m.name); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, "applied", m.name)
+	}
+	if !dryRun {
+		current = len(all)
+	}
+	fmt.Fprintf(out, "the schema has version %d\n", current)
+	return nil
+}
