@@ -183,6 +183,17 @@ var importRules = []importRule{
 		why:    "an emulator with the tables needs nothing else",
 	},
 	{
+		pkg:    "deploy/local/pgserver",
+		others: []string{"github.com/fergusstrange/embedded-postgres"},
+		why:    "it runs a database server, whatever is stored there",
+	},
+	{
+		pkg:    "deploy/pgtest",
+		ours:   []string{"deploy/local/pgserver", "deploy/peertest"},
+		others: []string{"github.com/jackc/pgx/v5", "github.com/stretchr/testify"},
+		why:    "whether tests have a PostgreSQL server, and which, is decided in one place",
+	},
+	{
 		pkg:  "deploy/local",
 		ours: []string{"deploy/local/emulator"},
 		why:  "it runs the service as a process, as a user does",

@@ -1,0 +1,108 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// User returns the user that servers run as: that of this process, which is nil, or, for root, postgres or
+// nobody, because PostgreSQL refuses to run as root.
+func User() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		account, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(account.Uid, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		gid, err := strconv.ParseUint(account.Gid, 10, 32)
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+	}
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+}
+
+// CacheFolder returns the folder for what is downloaded, and for data that survives. It is in the user's
+// cache folder, or for root in /var/cache, because the server's user cannot enter root's.
+func CacheFolder() (string, error) {
+	const name = "echo-in-snowflake"
+	if os.Geteuid() == 0 {
+		return filepath.Join("/var/cache", name), nil
+	}
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, name), err
+}
+
+// maxSocketFolder is how long the path of a folder with a Unix socket may be. The system's limit of 104 bytes
+// (macOS) or 108 (Linux) is for the path of the socket.
+const maxSocketFolder = 80
+
+// makeFolder makes a folder that belongs to the user, temporary if path is empty.
+func makeFolder(path string, owner *syscall.Credential) (string, error) {
+	switch {
+	case path != "":
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", err
+		}
+		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+	default:
+		parent := os.TempDir()
+		if owner != nil || len(parent) > maxSocketFolder/2 {
+			parent = "/tmp" // which the owner can enter, and which is short
+		}
+		var err error
+		if path, err = os.MkdirTemp(parent, "postgresql-*"); err != nil {
+			return "", err
+		}
+	}
+	return path, give(owner, path)
+}
+
+// give makes files belong to the user.
+func give(owner *syscall.Credential, files ...string) error {
+	for _, file := range files {
+		if owner == nil {
+			break
+		}
+		if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freePort returns a port that nothing listens on. It is below the ports that systems give to outgoing
+// connections, so it stays free while a server that had it is stopped.
+func freePort() (int, error) {
+	const first, count, tries = 20000, 12000, 100
+	for range tries {
+		port := first + rand.IntN(count)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, listener.Close()
+		}
+	}
+	return 0, fmt.Errorf("no port is free in %d tries", tries)
+}
+
+// lastLines returns the last ten lines of a program's output, where most programs report an error.
+func lastLines(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}

@@ -1,0 +1,67 @@
+//go:build unix
+
+package pgserver
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// watchdog is a process that stops a server and removes its temporary folder when this process closes the
+// pipe between them, or ends in whatever way: a test that times out cannot stop its server itself.
+type watchdog struct {
+	process *exec.Cmd
+	pipe    io.WriteCloser
+}
+
+//go:embed watchdog.sh
+var watchdogScript string
+
+// ErrInUse means that a server of another process uses the folder.
+var ErrInUse = errors.New("another server uses the folder")
+
+func startWatchdog(folder string, stop Mode, remove bool) (*watchdog, error) {
+	lock, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() // the watchdog has it open too, so the lock lasts until both have closed it
+	switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, fmt.Errorf("%w %s", ErrInUse, folder)
+	case err != nil:
+		return nil, err
+	}
+	w := &watchdog{process: exec.Command("/bin/sh", "-c", watchdogScript, "watchdog", folder,
+		strconv.Itoa(int(stop)), strconv.FormatBool(remove), strconv.Itoa(int(closeTimeout.Seconds())))}
+	w.process.ExtraFiles = []*os.File{lock}
+	w.process.Dir = "/"
+	w.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in a terminal must not end it
+	if w.pipe, err = w.process.StdinPipe(); err != nil {
+		return nil, err
+	}
+	return w, w.process.Start()
+}
+
+// watch tells the watchdog which process to stop: none if pid is 0.
+func (w *watchdog) watch(pid int) {
+	_, _ = fmt.Fprintln(w.pipe, pid) // after end there is no reader
+}
+
+// end lets the watchdog do its work and waits for it.
+func (w *watchdog) end() error {
+	if err := w.pipe.Close(); err != nil {
+		return err
+	}
+	if err := w.process.Wait(); err != nil {
+		return fmt.Errorf("stop the server: %w", err)
+	}
+	return nil
+}
