@@ -149,6 +149,25 @@ var importRules = []importRule{
 		why: "it holds tests of the service on an emulator only",
 	},
 	{
+		pkg:    "adapters/postgres",
+		ours:   []string{"adapters/postgres/session", "adapters/sqltable", "domain", "ports"},
+		others: []string{"github.com/jackc/pgx/v5"},
+		why:    "it holds SQL; how statements reach PostgreSQL is the session's, except for migrations",
+	},
+	{
+		pkg:  "adapters/postgres/session",
+		ours: []string{"adapters/guard", "adapters/requestinfo", "domain"},
+		others: []string{
+			"github.com/jackc/pgx/v5",
+			"go.opentelemetry.io/otel",
+		},
+		why: "the driver stays here, and no table or port comes in",
+	},
+	{
+		pkg: "adapters/postgres/servertest",
+		why: "it holds tests of the store on a real server only",
+	},
+	{
 		pkg:    "deploy/peertest",
 		others: []string{"github.com/stretchr/testify"},
 		why:    "whether tests need another program, and how they start ours, is decided in one place",
