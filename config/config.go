@@ -20,6 +20,7 @@ import (
 const (
 	StorageMemory    = "memory"
 	StorageSnowflake = "snowflake"
+	StoragePostgres  = "postgres"
 )
 
 // The values of SNOWFLAKE_AUTH_TYPE.
@@ -29,6 +30,9 @@ const (
 	AuthKeyPair  = "keypair"
 	AuthPAT      = "pat"
 )
+
+// AuthSnowflake and [AuthPassword] are the values of POSTGRES_AUTH.
+const AuthSnowflake = "snowflake"
 
 // DefaultSuperuser and DefaultPassword are the documented sign-in of a service in development. The
 // password is refused everywhere else: see [Config.Development].
@@ -42,7 +46,7 @@ type Config struct {
 	ProjectName string
 	APIV1Prefix string // such as /api/v1: begins with a slash, ends without one
 	Docs        bool   // whether the pages and the API document are served
-	Storage     string // StorageMemory or StorageSnowflake
+	Storage     string // one of the Storage constants
 	HTTPAddr    string // host:port; an empty host means every interface
 
 	RequestTimeout  time.Duration // time limit of a request
@@ -57,6 +61,7 @@ type Config struct {
 	FirstSuperuserPassword Secret // not checked here, except that DefaultPassword is for development
 
 	Snowflake Snowflake
+	Postgres  Postgres
 	Telemetry Telemetry
 
 	SourceHeader string   // name of the request header that names the caller; may be empty
@@ -69,7 +74,7 @@ type Config struct {
 	settings []Setting
 }
 
-// Snowflake says how to reach the database. It is unused with [StorageMemory].
+// Snowflake says how to reach the database with [StorageSnowflake]. [AuthSnowflake] signs in with it.
 type Snowflake struct {
 	Account     string
 	Host        string // empty: derived from Account
@@ -87,6 +92,23 @@ type Snowflake struct {
 	Password       Secret // for AuthPassword
 	PrivateKey     Secret // for AuthKeyPair: PEM, not checked here
 	PAT            Secret // for AuthPAT: a programmatic access token
+}
+
+// Postgres says how to reach the database with [StoragePostgres].
+type Postgres struct {
+	Host         string // host name, IP address, or the absolute path of a Unix socket's folder
+	Port         int
+	Database     string
+	User         string
+	Password     Secret // for AuthPassword; may be empty if the host is this machine
+	PasswordFile string // the file of Password, to read again for each connection; may be empty
+	TLS          bool   // whether TLS verifies certificate and host name; false only if the host is this machine
+	CAFile       string // PEM file of root certificates, to read for each connection; empty: the system's
+	Auth         string // AuthPassword or AuthSnowflake
+	Instance     string // for AuthSnowflake: the instance of Snowflake Postgres, as an SQL identifier
+	Connections  int    // maximum number
+	Schema       string // plain SQL identifier; empty: the search_path of the role
+	Pooler       bool   // whether a pooler in transaction mode is between service and server
 }
 
 // Telemetry says where to send traces and metrics (OTLP over gRPC).

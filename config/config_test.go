@@ -33,6 +33,10 @@ func assertIsSample(t *testing.T, c config.Config) {
 		AuthType: config.AuthPassword, OAuthTokenPath: "/token", User: "someone",
 		Password: config.NewSecret("battery staple"), PrivateKey: config.NewSecret("PEM of a key"), PAT: config.NewSecret("token of a program"),
 	}, c.Snowflake)
+	assert.Equal(t, config.Postgres{
+		Host: "127.0.0.1", Port: 6432, Database: "echo", User: "ada", Password: config.NewSecret("x y"), TLS: true,
+		Auth: config.AuthSnowflake, Instance: "echo_pg", Connections: 5, Schema: "pg_schema", Pooler: true,
+	}, c.Postgres)
 	assert.True(t, c.ServerTiming)
 	assert.Equal(t, "debug", c.LogLevel)
 	assert.Equal(t, "json", c.LogFormat)
@@ -44,6 +48,7 @@ func TestDevelopmentMeansTheMemoryStoreOnALoopbackListener(t *testing.T) {
 	for _, addr := range loopback {
 		assert.True(t, config.Config{Storage: config.StorageMemory, HTTPAddr: addr}.Development(), addr)
 		assert.False(t, config.Config{Storage: config.StorageSnowflake, HTTPAddr: addr}.Development(), addr)
+		assert.False(t, config.Config{Storage: config.StoragePostgres, HTTPAddr: addr}.Development(), addr)
 	}
 	for _, addr := range public {
 		assert.False(t, config.Config{Storage: config.StorageMemory, HTTPAddr: addr}.Development(), addr)
@@ -94,5 +99,8 @@ func TestEverySecretKeyIsFollowedByItsFileKey(t *testing.T) {
 			assert.Equal(t, k.Name+"_FILE", keys[i+1].Name)
 		}
 	}
-	assert.Equal(t, []string{"JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY", "FIRST_SUPERUSER_PASSWORD", "SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PAT"}, secrets)
+	assert.Equal(t, []string{
+		"JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY", "FIRST_SUPERUSER_PASSWORD",
+		"SNOWFLAKE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PAT", "POSTGRES_PASSWORD", "POSTGRES_URL",
+	}, secrets)
 }

@@ -18,6 +18,8 @@ type Key struct {
 	group Group
 	list  bool // a config file may give a list
 	set   func(*Config, string) error
+
+	setFile func(*Config, string) error // keeps the path of a secret's file; nil: it is not kept
 }
 
 // Group is a set of keys that are used together. A command names the groups that it uses to [Load],
@@ -98,8 +100,9 @@ var keys = withFileKeys([]Key{
 	},
 	{
 		Name: "STORAGE", Default: StorageMemory, group: StorageKeys,
-		Description: "memory or snowflake; required unless HTTP_ADDR is a loopback address",
-		set:         oneOf(func(c *Config) *string { return &c.Storage }, StorageMemory, StorageSnowflake),
+		Description: "memory, snowflake or postgres; required unless HTTP_ADDR is a loopback address",
+		set: oneOf(func(c *Config) *string { return &c.Storage },
+			StorageMemory, StorageSnowflake, StoragePostgres),
 	},
 	{
 		Name: "HTTP_ADDR", Default: "127.0.0.1:8000", group: ListenerKeys,
@@ -253,6 +256,71 @@ var keys = withFileKeys([]Key{
 	},
 
 	{
+		Name: "POSTGRES_HOST", group: StorageKeys,
+		Description: "host name, IP address, or the folder of a Unix socket; TLS is required unless it is this machine",
+		set:         parsed(parsePostgresHost, func(c *Config) *string { return &c.Postgres.Host }),
+	},
+	{
+		Name: "POSTGRES_PORT", Default: "5432", group: StorageKeys,
+		Description: "port of POSTGRES_HOST",
+		set:         number(func(c *Config) *int { return &c.Postgres.Port }, 1, 65535),
+	},
+	{
+		Name: "POSTGRES_DATABASE", group: StorageKeys,
+		Description: "database of the tables",
+		set:         parsed(parseName, func(c *Config) *string { return &c.Postgres.Database }),
+	},
+	{
+		Name: "POSTGRES_USER", group: StorageKeys,
+		Description: "user name, which PostgreSQL calls a role",
+		set:         parsed(parseName, func(c *Config) *string { return &c.Postgres.User }),
+	},
+	{
+		Name: "POSTGRES_PASSWORD", Secret: true, group: StorageKeys,
+		Description: "the user's password; its file is read again for each connection",
+		set:         secret(func(c *Config) *Secret { return &c.Postgres.Password }),
+		setFile:     text(func(c *Config) *string { return &c.Postgres.PasswordFile }),
+	},
+	{
+		Name: "POSTGRES_CA_FILE", group: StorageKeys,
+		Description: "PEM file of the root certificates that TLS accepts, read again for each connection; " +
+			"without it, those of the system",
+		set: parsed(parseReadable, func(c *Config) *string { return &c.Postgres.CAFile }),
+	},
+	{
+		Name: "POSTGRES_URL", Secret: true, group: StorageKeys,
+		Description: "postgres://user:password@host:port/database instead of POSTGRES_HOST, _PORT, _DATABASE, " +
+			"_USER and _PASSWORD; of its query only sslmode is read; not for a Unix socket",
+		set: func(c *Config, s string) error { return c.Postgres.setURL(s) }, // overrides the keys above
+	},
+	{
+		Name: "POSTGRES_AUTH", Default: AuthPassword, group: StorageKeys,
+		Description: "how to sign in to PostgreSQL: password, or snowflake " +
+			"(tokens of Snowflake Postgres, fetched with the sign-in of the SNOWFLAKE_ keys)",
+		set: oneOf(func(c *Config) *string { return &c.Postgres.Auth }, AuthPassword, AuthSnowflake),
+	},
+	{
+		Name: "POSTGRES_INSTANCE", group: StorageKeys,
+		Description: "snowflake: name of the Snowflake Postgres instance",
+		set:         parsed(parseInstance, func(c *Config) *string { return &c.Postgres.Instance }),
+	},
+	{
+		Name: "POSTGRES_CONNECTIONS", Default: "8", group: StorageKeys,
+		Description: "maximum number of connections, 1 to 64",
+		set:         number(func(c *Config) *int { return &c.Postgres.Connections }, 1, 64),
+	},
+	{
+		Name: "POSTGRES_SCHEMA", group: StorageKeys,
+		Description: "schema of the tables; without it, the search_path of the role",
+		set:         parsed(parseSchema, func(c *Config) *string { return &c.Postgres.Schema }),
+	},
+	{
+		Name: "POSTGRES_POOLER", Default: "false", group: StorageKeys,
+		Description: "true: a pooler in transaction mode, such as PgBouncer, is between service and server",
+		set:         parsed(parseBool, func(c *Config) *bool { return &c.Postgres.Pooler }),
+	},
+
+	{
 		Name: "OTEL_EXPORTER_OTLP_ENDPOINT",
 		Description: "OpenTelemetry collector that receives traces and metrics (OTLP over gRPC, " +
 			"encrypted if it begins with https://); without it, nothing is sent",
@@ -321,10 +389,14 @@ func withFileKeys(table []Key) []Key {
 	for _, k := range table {
 		all = append(all, k)
 		if k.Secret {
-			all = append(all, Key{
+			file := Key{
 				Name: fileKey(k.Name), group: k.group, set: unused,
 				Description: "path of a file that holds " + k.Name,
-			})
+			}
+			if k.setFile != nil {
+				file.set = k.setFile
+			}
+			all = append(all, file)
 		}
 	}
 	return all

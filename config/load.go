@@ -81,6 +81,7 @@ func load(flags *pflag.FlagSet) (Config, []problem) {
 		}
 		c.settings = append(c.settings, Setting{k.Name, value, origin})
 	}
+	c.Postgres.TLS = c.Postgres.TLS || c.Postgres.CAFile != "" || !c.Postgres.thisMachine()
 	if c.setting("STORAGE").Origin == originDefault && !c.loopback() {
 		c.Storage = "" // An operator must choose that data ends with the process.
 	}
@@ -125,8 +126,8 @@ func (c Config) conflicts() []problem {
 		problems = append(problems, problem{key, "", fmt.Errorf(format, args...)})
 	}
 	if c.Storage == "" {
-		report("STORAGE", "must be set if HTTP_ADDR (%s) is not a loopback address: set it to %s or %s",
-			c.HTTPAddr, StorageMemory, StorageSnowflake)
+		report("STORAGE", "must be set if HTTP_ADDR (%s) is not a loopback address: set it to %s, %s or %s",
+			c.HTTPAddr, StorageMemory, StorageSnowflake, StoragePostgres)
 	}
 	if !c.Development() {
 		c.defaultSecrets(report)
@@ -150,8 +151,11 @@ func (c Config) conflicts() []problem {
 			"and the platform kills the process soon after that: lower one of them",
 			c.ShutdownTimeout, c.ShutdownDelay, maxShutdown)
 	}
-	if c.Storage == StorageSnowflake {
-		c.Snowflake.conflicts(report)
+	switch c.Storage {
+	case StorageSnowflake:
+		c.Snowflake.conflicts(report, "STORAGE=snowflake")
+	case StoragePostgres:
+		c.postgresConflicts(report)
 	}
 	return problems
 }
@@ -174,10 +178,11 @@ func (c Config) defaultSecrets(report reporter) {
 	}
 }
 
-func (s Snowflake) conflicts(report reporter) {
+// conflicts reports what a sign-in to Snowflake lacks. neededBy is the setting that needs it.
+func (s Snowflake) conflicts(report reporter, neededBy string) {
 	if s.Account == "" {
-		report("SNOWFLAKE_ACCOUNT", "is not set, which STORAGE=snowflake needs: "+
-			"give the account identifier, such as myorg-myaccount")
+		report("SNOWFLAKE_ACCOUNT", "is not set, which %s needs: "+
+			"give the account identifier, such as myorg-myaccount", neededBy)
 	}
 	if s.Protocol == "http" && !isLoopback(s.Host) {
 		report("SNOWFLAKE_PROTOCOL", "http is accepted only if SNOWFLAKE_HOST is this machine: use https")

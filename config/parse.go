@@ -75,14 +75,15 @@ func parseBool(s string) (bool, error) {
 }
 
 func number(field func(*Config) *int, minimum, maximum int) func(*Config, string) error {
-	return func(c *Config, s string) error {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < minimum || n > maximum {
-			return fmt.Errorf("%q is not a whole number from %d to %d", s, minimum, maximum)
-		}
-		*field(c) = n
-		return nil
+	return parsed(func(s string) (int, error) { return parseNumber(s, minimum, maximum) }, field)
+}
+
+func parseNumber(s string, minimum, maximum int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < minimum || n > maximum {
+		return 0, fmt.Errorf("%q is not a whole number from %d to %d", s, minimum, maximum)
 	}
+	return n, nil
 }
 
 // headerName matches a token (RFC 9110 §5.6.2), or the empty text.

@@ -21,7 +21,7 @@ var production = map[string]string{
 
 func TestAnInvalidValueIsRefused(t *testing.T) {
 	tests := []struct{ key, value, want string }{
-		{"STORAGE", "oracle", `"oracle" is unknown: choose one of memory, snowflake`},
+		{"STORAGE", "oracle", `"oracle" is unknown: choose one of memory, snowflake, postgres`},
 		{"LOG_LEVEL", "loud", `"loud" is unknown: choose one of debug, info, warn, error`},
 		{"LOG_FORMAT", "xml", `"xml" is unknown: choose one of auto, text, json`},
 		{"SNOWFLAKE_AUTH_TYPE", "magic", `"magic" is unknown: choose one of oauth, password, keypair, pat`},
@@ -29,6 +29,24 @@ func TestAnInvalidValueIsRefused(t *testing.T) {
 		{"SNOWFLAKE_PORT", "0", `"0" is not a whole number from 1 to 65535`},
 		{"SNOWFLAKE_PORT", "https", `"https" is not a whole number`},
 		{"SNOWFLAKE_CONNECTIONS", "65", `"65" is not a whole number from 1 to 64`},
+		{"POSTGRES_PORT", "65536", `"65536" is not a whole number from 1 to 65535`},
+		{"POSTGRES_CONNECTIONS", "0", `"0" is not a whole number from 1 to 64`},
+		{"POSTGRES_AUTH", "peer", `"peer" is unknown: choose one of password, snowflake`},
+		{"POSTGRES_POOLER", "yes", `"yes" is neither true nor false`},
+		{"POSTGRES_HOST", "pg.example.com:5433", `has a port: set POSTGRES_HOST=pg.example.com and POSTGRES_PORT=5433`},
+		{"POSTGRES_HOST", "a,b", `"a,b" is not a host: give one host name, IP address, or absolute path`},
+		{"POSTGRES_HOST", "run/postgresql", `is not a host`},
+		{"POSTGRES_HOST", "postgres://u@h/db", `is a URL: set POSTGRES_URL to it instead, or give only the host name`},
+		{"POSTGRES_USER", "ada\n", `"ada\n" has a control character: remove it`},
+		{"POSTGRES_DATABASE", "a\tb", `"a\tb" has a control character`},
+		{"POSTGRES_SCHEMA", "a,public", `"a,public" is not a plain identifier: use letters, digits and _`},
+		{"POSTGRES_SCHEMA", `"Quoted"`, `is not a plain identifier`},
+		{"POSTGRES_SCHEMA", "1a", `is not a plain identifier`},
+		{"POSTGRES_SCHEMA", strings.Repeat("a", 64), `is not a plain identifier`},
+		{"POSTGRES_INSTANCE", "echo-pg", `"echo-pg" is not an identifier of Snowflake: write it like echo_pg`},
+		{"POSTGRES_INSTANCE", `"a"b"`, `is not an identifier of Snowflake`},
+		{"POSTGRES_INSTANCE", `""`, `is not an identifier of Snowflake`},
+		{"POSTGRES_CA_FILE", "missing.pem", `open missing.pem: no such file or directory: name a file that can be read`},
 		{"SERVER_TIMING", "maybe", `"maybe" is neither true nor false`},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://", `"http://" is not the address of a collector: write http://host:port`},
 		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector:4317", `is not the address of a collector`},
@@ -145,6 +163,14 @@ func TestAValidValueIsAccepted(t *testing.T) {
 		{"LOG_LEVEL", "INFO"},
 		{"SERVER_TIMING", "True"},
 		{"SNOWFLAKE_CONNECTIONS", "64"},
+		{"POSTGRES_HOST", "my_db.example.com"},
+		{"POSTGRES_HOST", "::1"},
+		{"POSTGRES_HOST", "/var/run/postgresql"},
+		{"POSTGRES_SCHEMA", "_Echo_1"},
+		{"POSTGRES_SCHEMA", strings.Repeat("a", 63)},
+		{"POSTGRES_INSTANCE", "Echo_pg$1"},
+		{"POSTGRES_INSTANCE", `"echo ""pg"" 1"`},
+		{"POSTGRES_AUTH", "Snowflake"},
 		{"OTEL_PROPAGATORS", "tracecontext, baggage,b3"},
 		{"REQUEST_TIMEOUT", "20s"},
 		{"REQUEST_TIMEOUT", "1ms"},
@@ -265,8 +291,11 @@ func TestDefaultSecretsAreAcceptedOnlyInDevelopment(t *testing.T) {
 	require.NoError(t, err)
 
 	for name, env := range map[string]map[string]string{
-		"on every interface":   {"STORAGE": "memory", "HTTP_ADDR": ":8000"},
-		"with another store":   {"STORAGE": "snowflake", "HTTP_ADDR": "127.0.0.1:8000", "SNOWFLAKE_ACCOUNT": "acme"},
+		"on every interface": {"STORAGE": "memory", "HTTP_ADDR": ":8000"},
+		"with another store": {"STORAGE": "snowflake", "HTTP_ADDR": "127.0.0.1:8000", "SNOWFLAKE_ACCOUNT": "acme"},
+		"with PostgreSQL": {
+			"STORAGE": "postgres", "HTTP_ADDR": "127.0.0.1:8000", "POSTGRES_URL": "postgres://u@localhost/db",
+		},
 		"on a private address": {"STORAGE": "memory", "HTTP_ADDR": "10.1.2.3:8000"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -289,7 +318,7 @@ func TestStorageMustBeSetForAPublicListener(t *testing.T) {
 	env := maps.Clone(production)
 	delete(env, "STORAGE")
 	_, err := load(t, env)
-	assert.EqualError(t, err, "STORAGE: must be set if HTTP_ADDR (:8000) is not a loopback address: set it to memory or snowflake")
+	assert.EqualError(t, err, "STORAGE: must be set if HTTP_ADDR (:8000) is not a loopback address: set it to memory, snowflake or postgres")
 }
 
 func TestTheSnowflakeStoreNeedsCredentials(t *testing.T) {
