@@ -47,6 +47,7 @@ type Config struct {
 	APIV1Prefix string // such as /api/v1: begins with a slash, ends without one
 	Docs        bool   // whether the pages and the API document are served
 	Storage     string // one of the Storage constants
+	ReadOnly    bool   // whether changes are refused
 	HTTPAddr    string // host:port; an empty host means every interface
 
 	RequestTimeout  time.Duration // time limit of a request

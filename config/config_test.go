@@ -33,6 +33,7 @@ func assertIsSample(t *testing.T, c config.Config) {
 		AuthType: config.AuthPassword, OAuthTokenPath: "/token", User: "someone",
 		Password: config.NewSecret("battery staple"), PrivateKey: config.NewSecret("PEM of a key"), PAT: config.NewSecret("token of a program"),
 	}, c.Snowflake)
+	assert.True(t, c.ReadOnly)
 	assert.Equal(t, config.Postgres{
 		Host: "127.0.0.1", Port: 6432, Database: "echo", User: "ada", Password: config.NewSecret("x y"), TLS: true,
 		Auth: config.AuthSnowflake, Instance: "echo_pg", Connections: 5, Schema: "pg_schema", Pooler: true,

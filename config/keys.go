@@ -105,6 +105,11 @@ var keys = withFileKeys([]Key{
 			StorageMemory, StorageSnowflake, StoragePostgres),
 	},
 	{
+		Name: "READ_ONLY", Default: "false",
+		Description: "true: changes are refused with 503, for example while data moves to another store",
+		set:         parsed(parseBool, func(c *Config) *bool { return &c.ReadOnly }),
+	},
+	{
 		Name: "HTTP_ADDR", Default: "127.0.0.1:8000", group: ListenerKeys,
 		Description: "host:port to listen on; without a host, on every interface",
 		set:         parsed(parseAddr, func(c *Config) *string { return &c.HTTPAddr }),

@@ -79,6 +79,7 @@ var sample = map[string]string{
 	"API_V1_PREFIX":                       "/v9",
 	"DOCS":                                "off",
 	"STORAGE":                             "snowflake",
+	"READ_ONLY":                           "true",
 	"HTTP_ADDR":                           ":9000",
 	"CORS_ORIGINS":                        "https://app.example.com,http://localhost:3000",
 	"SOURCE_HEADER":                       "X-Client-Name",
