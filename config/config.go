@@ -139,6 +139,11 @@ func isLoopback(host string) bool {
 	return addr.Unmap().IsLoopback()
 }
 
+// SignsInToSnowflake reports whether the service uses the keys of [Snowflake] to sign in.
+func (c Config) SignsInToSnowflake() bool {
+	return c.Storage == StorageSnowflake || c.Storage == StoragePostgres && c.Postgres.Auth == AuthSnowflake
+}
+
 // Setting is the effective value of one key and its source.
 type Setting struct {
 	Name   string

@@ -116,7 +116,8 @@ func apply(ctx context.Context, tx pgx.Tx, current int, all []migration, dryRun 
 		if _, err := tx.Exec(ctx, m.sql); err != nil { // without arguments, a text may hold several statements
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", m.version, m.name); err != nil {
+		const record = "INSERT INTO schema_version (version, name) VALUES ($1, $2)"
+		if _, err := tx.Exec(ctx, record, m.version, m.name); err != nil {
 			return err
 		}
 		fmt.Fprintln(out, "applied", m.name)

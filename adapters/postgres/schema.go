@@ -11,6 +11,10 @@ import (
 // runMigrate is the advice for what is missing in the schema.
 const runMigrate = "run migrate, and check the grants of the role, POSTGRES_SCHEMA and the role's search_path"
 
+// readCommitted is the isolation that the statements of this package are written for. With a stricter one they would
+// fail, and the rule of the last superuser would not hold.
+const readCommitted = "read committed"
+
 // Finding is what [Store.Check] found out about the database.
 type Finding struct {
 	Server        string // version of PostgreSQL
@@ -38,14 +42,16 @@ func (s *Store) Check(ctx context.Context) (Finding, error) {
 
 // problem returns why the store cannot be used, or nil.
 func (f Finding) problem() error {
-	needed := len(migrations())
-	switch {
+	var problem error
+	switch needed := len(migrations()); {
 	case f.SchemaVersion < needed:
-		return domain.ErrUnavailable.WithCause(fmt.Errorf(
-			"the schema has version %d, and this version of the service needs %d: run migrate", f.SchemaVersion, needed))
-	case f.Isolation != "read committed":
-		return domain.ErrUnavailable.WithCause(fmt.Errorf("transactions are isolated as %q and must be as read committed:"+
-			" ALTER ROLE … SET default_transaction_isolation = 'read committed'", f.Isolation))
+		problem = fmt.Errorf("the schema has version %d, and this version of the service needs %d: run migrate",
+			f.SchemaVersion, needed)
+	case f.Isolation != readCommitted:
+		problem = fmt.Errorf("the isolation of transactions is %q and must be %q:"+
+			" ALTER ROLE … SET default_transaction_isolation = 'read committed'", f.Isolation, readCommitted)
+	default:
+		return nil
 	}
-	return nil
+	return domain.ErrUnavailable.WithCause(problem)
 }

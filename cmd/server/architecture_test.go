@@ -276,7 +276,8 @@ var importRules = []importRule{
 	{
 		pkg: "cmd/server",
 		ours: []string{
-			"adapters/httpapi", "adapters/logbuffer", "adapters/memory", "adapters/requestinfo", "adapters/security",
+			"adapters/httpapi", "adapters/logbuffer", "adapters/memory", "adapters/postgres", "adapters/postgres/session",
+			"adapters/requestinfo", "adapters/security",
 			"adapters/snowflake", "adapters/snowflake/session", "adapters/telemetry", "adapters/terminal",
 			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/terminal"
@@ -88,6 +89,26 @@ func healthcheck(cmd *cobra.Command, cfg config.Config) error {
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "ready")
 	return nil
+}
+
+// migrateCommand returns the command that prepares a database for this version of the service. It is not part of
+// serving, because the role of the service should not have the right to change the schema.
+func migrateCommand() *cobra.Command {
+	var dryRun bool
+	cmd := command("migrate", "Bring the schema in PostgreSQL to the version that this program needs",
+		withConfig(func(cmd *cobra.Command, cfg config.Config) error {
+			if cfg.Storage != config.StoragePostgres {
+				return configError{fmt.Errorf("STORAGE=%s has no migrations, STORAGE=postgres has: "+
+					"for Snowflake tables, run setup.sql", cfg.Storage)}
+			}
+			options, err := postgresOptions(cfg, telemetry.None())
+			if err != nil {
+				return err
+			}
+			return postgres.Migrate(cmd.Context(), options, dryRun, cmd.OutOrStdout())
+		}, config.StorageKeys, config.LoggingKeys))
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done")
+	return cmd
 }
 
 // accountAction is a use case of the operator for one account.

@@ -1,6 +1,6 @@
-// Command server is the program of the service: a REST API for accounts and items on an in-memory
-// store or on Snowflake tables. It is the only package in which configuration, adapters and use cases
-// meet (wire.go). It makes no decision that a use case or an adapter can make.
+// Command server is the program of the service: a REST API for accounts and items in memory, on Snowflake
+// tables or on PostgreSQL. It is the only package in which configuration, adapters and use cases
+// meet (wire.go, storage.go). It makes no decision that a use case or an adapter can make.
 package main
 
 import (
@@ -72,8 +72,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // commands returns the command line of the program.
 func commands() *cobra.Command {
-	root := command("echo-in-snowflake", "A REST service for accounts and items, in memory or on Snowflake tables",
-		withConfig(serve))
+	root := command("echo-in-snowflake",
+		"A REST service for accounts and items, in memory, on Snowflake tables or on PostgreSQL", withConfig(serve))
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(usageError)
@@ -88,6 +88,7 @@ func commands() *cobra.Command {
 			command("print", "Print every key, its value and its source; secrets are redacted", printConfig),
 		),
 		doctorCommand(),
+		migrateCommand(),
 		superuserCommand(),
 	)
 	return root

@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -48,32 +43,6 @@ type service struct {
 	audit    *auditLog
 	first    firstSuperuser
 	storage  storage
-}
-
-// storage is a store, and how to check and close it.
-type storage struct {
-	ports.Store
-	check func(context.Context, *zap.Logger) error // returns why the store cannot be used; nil: it always can
-	close func() error                             // nil: there is nothing to close
-	// examine checks what an operator decides outside the service; nil: nothing.
-	examine func(context.Context) []ports.CheckResult
-}
-
-// ready returns why the store cannot be used now.
-func (s storage) ready(ctx context.Context, log *zap.Logger) error {
-	if s.check == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	return s.check(ctx, log)
-}
-
-// shutdown closes the store. It ignores errors, because the process ends.
-func (s storage) shutdown() {
-	if s.close != nil {
-		_ = s.close()
-	}
 }
 
 // wire constructs the service on the given store.
@@ -148,81 +117,6 @@ func newAuth(
 	}
 }
 
-// openStore opens the store that the configuration selects. It does not connect to a database yet.
-func openStore(cfg config.Config, sink *telemetry.Telemetry) (storage, error) {
-	switch cfg.Storage {
-	case config.StorageMemory:
-		return storage{Store: memory.New()}, nil
-	case config.StorageSnowflake:
-		return openSnowflake(cfg, sink)
-	default:
-		return storage{}, configError{fmt.Errorf("STORAGE: %q is unknown", cfg.Storage)}
-	}
-}
-
-func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error) {
-	auth, err := snowflakeAuth(cfg)
-	if err != nil {
-		return storage{}, configError{err}
-	}
-	c := cfg.Snowflake
-	store, err := snowflake.Open(session.Options{
-		Account: c.Account, Host: c.Host, Port: c.Port, Protocol: c.Protocol,
-		Database: c.Database, Schema: c.Schema, Warehouse: c.Warehouse, Role: c.Role,
-		Auth: auth, RequestTimeout: cfg.RequestTimeout, Connections: c.Connections, Version: version(),
-		Traces: sink.Traces, Metrics: sink.Metrics,
-	})
-	if err != nil {
-		return storage{}, err
-	}
-	var warn sync.Once
-	check := func(ctx context.Context, log *zap.Logger) error {
-		found, err := store.Check(ctx)
-		if errors.Is(err, session.ErrLoginRefused) {
-			// An operator needs minutes to correct that, and Snowflake locks a user after too many tries.
-			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(60))
-		}
-		if err != nil {
-			return err
-		}
-		line := []zap.Field{
-			zap.String("read_consistency_mode", found.Consistency),
-			zap.Bool("hybrid_tables", found.Hybrid),
-		}
-		if weakened := found.Weakened(); weakened != "" {
-			line = append(line, zap.String("weakened", weakened))
-		}
-		log.Info("Snowflake", line...)
-		if exposed := found.Exposed(); exposed != "" {
-			warn.Do(func() {
-				log.Warn("Snowflake keeps data of users in the query history", zap.String("exposed", exposed))
-			})
-		}
-		return nil
-	}
-	return storage{store, check, store.Close, store.Examine}, nil
-}
-
-func snowflakeAuth(cfg config.Config) (session.Auth, error) {
-	c := cfg.Snowflake
-	switch c.AuthType {
-	case config.AuthKeyPair:
-		key, err := session.ParsePrivateKey(c.PrivateKey.Reveal())
-		if err != nil {
-			return session.Auth{}, fmt.Errorf("SNOWFLAKE_PRIVATE_KEY: %w", err)
-		}
-		return session.Auth{User: c.User, PrivateKey: key}, nil
-	case config.AuthPAT:
-		return session.Auth{User: c.User, PAT: c.PAT.Reveal()}, nil
-	case config.AuthPassword:
-		return session.Auth{User: c.User, Password: c.Password.Reveal()}, nil
-	case config.AuthOAuth:
-		return session.Auth{TokenPath: c.OAuthTokenPath}, nil
-	default:
-		return session.Auth{}, fmt.Errorf("SNOWFLAKE_AUTH_TYPE: %q is unknown", c.AuthType)
-	}
-}
-
 // validate returns the problems of the configuration that only the user of a value finds. It checks
 // the keys of the given groups, or all keys if no group is given.
 func validate(cfg config.Config, groups []config.Group) error {
@@ -239,7 +133,7 @@ func validate(cfg config.Config, groups []config.Group) error {
 	}
 	// config reports a private key that is missing.
 	key := cfg.Snowflake.PrivateKey.Reveal()
-	if (all || slices.Contains(groups, config.StorageKeys)) && cfg.Storage == config.StorageSnowflake && key != "" {
+	if (all || slices.Contains(groups, config.StorageKeys)) && cfg.SignsInToSnowflake() && key != "" {
 		_, err := snowflakeAuth(cfg)
 		errs = append(errs, err)
 	}

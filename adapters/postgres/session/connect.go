@@ -125,7 +125,7 @@ func (o Options) runtimeParams() map[string]string {
 	}
 	params["default_transaction_isolation"] = "read committed"
 	if o.Schema != "" {
-		params["search_path"] = o.Schema
+		params["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
 	}
 	if o.RequestTimeout > 0 {
 		// The server ends a statement before its caller gives up, so that the caller learns the outcome.

@@ -36,7 +36,10 @@ func (p PasswordFile) Password(context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("POSTGRES_PASSWORD_FILE: %w", err)
 	}
-	password := strings.TrimRight(string(content), "\r\n")
+	password, windows := strings.CutSuffix(string(content), "\r\n") // one line break, as in package config
+	if !windows {
+		password = strings.TrimSuffix(password, "\n")
+	}
 	if password == "" {
 		return "", errors.New("POSTGRES_PASSWORD_FILE: the file is empty")
 	}

@@ -67,9 +67,8 @@ func Read[T any](ctx context.Context, d *DB, op func(context.Context, Conn) (T, 
 
 // Write runs op, in which one statement changes rows. See run for what surrounds op.
 func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) error {
-	_, err := run(ctx, d, guard.LateWrite, domain.ErrOutcomeUnknown, func(ctx context.Context, c Conn) (struct{}, error) {
-		return struct{}{}, op(ctx, c)
-	})
+	_, err := run(ctx, d, guard.LateWrite, domain.ErrOutcomeUnknown,
+		func(ctx context.Context, c Conn) (struct{}, error) { return struct{}{}, op(ctx, c) })
 	return err
 }
 
