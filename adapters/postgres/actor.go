@@ -26,8 +26,12 @@ func queryAs(ctx context.Context, c session.Conn, by domain.Actor, st session.St
 	row func(scan func(...any) error) error) error {
 	var epoch sql.NullInt64
 	var active bool
+	targets := []any{&epoch, &active}
 	err := c.Query(ctx, st, func(scan func(...any) error) error {
-		return row(func(rest ...any) error { return scan(append([]any{&epoch, &active}, rest...)...) })
+		return row(func(rest ...any) error {
+			targets = append(targets[:2], rest...)
+			return scan(targets...)
+		})
 	})
 	if err == nil && (!epoch.Valid || epoch.Int64 != by.Epoch || !active) {
 		err = domain.ErrSignedOut

@@ -34,8 +34,9 @@ func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, st s
 	targets ...any) (E, error) {
 	var entity E
 	var found bool
+	row := t.NewRow(targets...)
 	err := queryAs(ctx, c, by, st, func(scan func(...any) error) (err error) {
-		entity, found, err = t.Scan(scan, targets...)
+		entity, found, err = row.Scan(scan)
 		return err
 	})
 	if err == nil && !found {
@@ -52,10 +53,11 @@ func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, st s
 func (t table[E]) page(ctx context.Context, c session.Conn, by domain.Actor, req domain.PageRequest,
 	where string, whereArgs ...any) (domain.Page[E], error) {
 	var count sql.NullInt64
+	row := t.NewRow(&count)
 	p := domain.Page[E]{Rows: []E{}}
 	st := t.pageStatement(by, req, where, whereArgs)
 	err := queryAs(ctx, c, by, st, func(scan func(...any) error) error {
-		e, found, err := t.Scan(scan, &count)
+		e, found, err := row.Scan(scan)
 		if found {
 			p.Rows = append(p.Rows, e)
 		}

@@ -171,8 +171,9 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.User, error) {
 		var u domain.User
 		var hash string
+		row := users.NewRow(&hash)
 		err := c.Query(ctx, st, func(scan func(...any) error) (err error) {
-			u, _, err = users.Scan(scan, &hash)
+			u, _, err = row.Scan(scan)
 			return err
 		})
 		if err == nil && u.ID == "" {

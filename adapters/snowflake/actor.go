@@ -36,9 +36,13 @@ func queryAs(ctx context.Context, c session.Conn, by domain.Actor, st session.St
 	var found bool
 	var epoch int64
 	var active sql.NullBool
+	targets := []any{&epoch, &active}
 	err := c.Query(ctx, st, func(scan func(...any) error) error {
 		found = true
-		return row(func(rest ...any) error { return scan(append([]any{&epoch, &active}, rest...)...) })
+		return row(func(rest ...any) error {
+			targets = append(targets[:2], rest...)
+			return scan(targets...)
+		})
 	})
 	switch {
 	case err != nil:

@@ -43,8 +43,9 @@ func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, rows
 	}
 	var entity E
 	var found bool
+	row := t.NewRow()
 	err := queryAs(ctx, c, by, st, func(scan func(...any) error) (err error) {
-		entity, found, err = t.Scan(scan)
+		entity, found, err = row.Scan(scan)
 		return err
 	})
 	if err == nil && !found {
@@ -62,9 +63,10 @@ func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, rows
 func (t table[E]) page(ctx context.Context, c session.Conn, by domain.Actor, rows session.Statement,
 	req domain.PageRequest) (domain.Page[E], error) {
 	var count sql.NullInt64
+	row := t.NewRow(&count)
 	p := domain.Page[E]{Rows: []E{}}
 	err := queryAs(ctx, c, by, t.pageStatement(by, rows, req), func(scan func(...any) error) error {
-		e, found, err := t.Scan(scan, &count)
+		e, found, err := row.Scan(scan)
 		if found {
 			p.Rows = append(p.Rows, e)
 		}

@@ -144,8 +144,9 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 		var u domain.User
 		var found bool
 		st := selectUsers(users, "WHERE u.email = ?", email.String())
+		row := users.NewRow()
 		err := c.Query(ctx, st, func(scan func(...any) error) (err error) {
-			u, found, err = users.Scan(scan)
+			u, found, err = row.Scan(scan)
 			return err
 		})
 		if err == nil && !found {

@@ -156,25 +156,39 @@ type scanFunc func(value any) error
 // Scan implements [sql.Scanner].
 func (f scanFunc) Scan(value any) error { return f(value) }
 
-// Scan reads a row: first the given targets, then the columns of the table. scan is [sql.Rows.Scan] or works like
-// it. It reports whether there is an entity: if a join found none, all columns are NULL. An error names the row
-// and the column. It is better that a list fails than that it hides a row.
-func (t Table[E]) Scan(scan func(...any) error, targets ...any) (e E, found bool, err error) {
+// Row reads the rows of a result one after the other. Make one with [Table.NewRow].
+type Row[E any] struct {
+	entity  E
+	found   bool
+	targets []any
+}
+
+// NewRow returns a Row for a result that has the columns of the given targets first, and then those of the table.
+func (t Table[E]) NewRow(targets ...any) *Row[E] {
+	r := &Row[E]{targets: targets}
 	var key any
 	for i, c := range t.Columns {
-		targets = append(targets, scanFunc(func(value any) error {
+		r.targets = append(r.targets, scanFunc(func(value any) error {
 			if i == 0 {
-				key, found = value, value != nil
+				key, r.found = value, value != nil
 			}
-			if !found {
+			if !r.found {
 				return nil
 			}
-			if err := c.scan(&e, value); err != nil {
+			if err := c.scan(&r.entity, value); err != nil {
 				return fmt.Errorf("column %s of the row %v of table %s: %w", c.Name, key, t.Name, err)
 			}
 			return nil
 		}))
 	}
-	err = scan(targets...)
-	return e, found, err
+	return r
+}
+
+// Scan reads the next row. scan is [sql.Rows.Scan] or works like it. Scan reports whether there is an entity: if a join
+// found none, all columns are NULL. An error names the row and the column. It is better that a list fails than that it
+// hides a row.
+func (r *Row[E]) Scan(scan func(...any) error) (e E, found bool, err error) {
+	r.entity = *new(E)
+	err = scan(r.targets...)
+	return r.entity, r.found, err
 }
