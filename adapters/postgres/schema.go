@@ -9,7 +9,7 @@ import (
 )
 
 // runMigrate is the advice for what is missing in the schema.
-const runMigrate = "run migrate, and check the grants of the role, POSTGRES_SCHEMA and the role's search_path"
+const runMigrate = "run migrate, or grant this role the schema"
 
 // readCommitted is the isolation that the statements of this package are written for. With a stricter one they would
 // fail, and the rule of the last superuser would not hold.

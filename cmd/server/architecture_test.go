@@ -168,6 +168,10 @@ var importRules = []importRule{
 		why: "it holds tests of the store on a real server only",
 	},
 	{
+		pkg: "cmd/server/postgrestest",
+		why: "it holds tests of the service on a real server only",
+	},
+	{
 		pkg:    "deploy/peertest",
 		others: []string{"github.com/stretchr/testify"},
 		why:    "whether tests need another program, and how they start ours, is decided in one place",

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +27,8 @@ import (
 
 	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
+	pgsession "github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
@@ -37,36 +39,63 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// snowflakeVariable is the environment variable that runs the tests on the Snowflake store: "fake" means
-// the fake in this process, any other value is the host:port of an emulator.
-const snowflakeVariable = "ECHO_TEST_SNOWFLAKE"
+// storeVariable is the environment variable that selects the store of tests: "fake" means a fake of Snowflake in this
+// process, "fakesnow HOST:PORT" an emulator, and "postgres FOLDER:PORT" a PostgreSQL server on a Unix socket.
+const storeVariable = "ECHO_TEST_STORE"
 
-// openTestStore opens an empty store: the one that cfg or snowflakeVariable selects.
+// openTestStore opens an empty store: the one that cfg or storeVariable selects.
 func openTestStore(t testing.TB, cfg config.Config, sink *telemetry.Telemetry) storage {
 	t.Helper()
-	where := os.Getenv(snowflakeVariable)
-	if cfg.Storage == config.StorageSnowflake || where == "" {
+	kind, where, _ := strings.Cut(os.Getenv(storeVariable), " ")
+	switch {
+	case cfg.Storage != config.StorageMemory || kind == "":
 		opened, err := openStore(cfg, sink)
 		require.NoError(t, err)
 		return opened
-	}
-	host, port, schema := "", 0, "s"
-	if where == "fake" {
+	case kind == "fake":
 		server := fakeSnowflake(t, engine.Rules{})
-		host, port = server.Host(), server.Port()
-	} else {
-		h, p, err := net.SplitHostPort(where)
-		require.NoError(t, err)
-		host, schema = h, "s"+strings.ReplaceAll(newID(), "-", "")
-		port, err = strconv.Atoi(p)
-		require.NoError(t, err)
-		fakesnow := emulator.Emulator{Host: host, Port: port}
-		require.NoError(t, fakesnow.CreateTables(context.Background(), "e2e", schema))
+		return openTestTables(t, server.Host(), server.Port(), "s", cfg.RequestTimeout)
+	case kind == "postgres":
+		return openTestPostgres(t, where, cfg.RequestTimeout)
 	}
+	host, p, err := net.SplitHostPort(where)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(p)
+	require.NoError(t, err)
+	schema := "s" + strings.ReplaceAll(newID(), "-", "")
+	fakesnow := emulator.Emulator{Host: host, Port: port}
+	require.NoError(t, fakesnow.CreateTables(context.Background(), "e2e", schema))
+	return openTestTables(t, host, port, schema, cfg.RequestTimeout)
+}
+
+func openTestTables(t testing.TB, host string, port int, schema string, timeout time.Duration) storage {
+	t.Helper()
 	store, err := snowflake.Open(session.Options{
 		Account: "test", Host: host, Port: port, Protocol: "http", Database: "e2e", Schema: schema,
-		Auth: session.Auth{User: "u", Password: "p"}, RequestTimeout: cfg.RequestTimeout, Connections: 8,
+		Auth: session.Auth{User: "u", Password: "p"}, RequestTimeout: timeout, Connections: 8,
 	})
+	require.NoError(t, err)
+	return storage{Store: store, close: store.Close}
+}
+
+// openTestPostgres opens a store in a new schema.
+func openTestPostgres(t testing.TB, where string, timeout time.Duration) storage {
+	t.Helper()
+	folder, p, err := net.SplitHostPort(where)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(p)
+	require.NoError(t, err)
+	options := pgsession.Options{
+		Host: folder, Port: port, User: "postgres", Database: "postgres", Schema: "s" + strings.ReplaceAll(newID(), "-", ""),
+		RequestTimeout: timeout, Connections: 8, Version: "test",
+	}
+	conn, err := pgsession.Connect(context.Background(), options)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), "CREATE SCHEMA "+options.Schema)
+	require.NoError(t, err)
+	require.NoError(t, postgres.Migrate(context.Background(), options, false, io.Discard))
+	store, err := postgres.Open(options)
 	require.NoError(t, err)
 	return storage{Store: store, close: store.Close}
 }
@@ -102,7 +131,7 @@ func newServiceOnSnowflake(t testing.TB, flags ...string) (*testService, *snowfl
 	return newService(t, append(flags, snowflakeConfig(t, server))...), server
 }
 
-// newStore returns an empty store of the kind that snowflakeVariable selects.
+// newStore returns an empty store of the kind that storeVariable selects.
 func newStore(t testing.TB) ports.Store {
 	t.Helper()
 	cfg := config.Config{Storage: config.StorageMemory, RequestTimeout: 10 * time.Second}
@@ -117,10 +146,17 @@ var endToEnd = []string{
 
 func TestTheServiceKeepsItsContractOnAFakeOfSnowflake(t *testing.T) {
 	t.Parallel()
-	endToEndOn(t, cmp.Or(os.Getenv(snowflakeVariable), "fake"))
+	endToEndOn(t, "fake")
 }
 
-// endToEndOn runs the tests of the files endToEnd on the Snowflake store, in a process of their own.
+// TestTheServiceKeepsItsContractOnAPeer runs for the packages whose tests start that peer.
+func TestTheServiceKeepsItsContractOnAPeer(t *testing.T) {
+	if where := os.Getenv("ECHO_TEST_PEER"); where != "" {
+		endToEndOn(t, where)
+	}
+}
+
+// endToEndOn runs the tests of the files endToEnd on the given store, in a process of their own.
 func endToEndOn(t *testing.T, where string) {
 	var names []string
 	for _, file := range endToEnd {
@@ -136,7 +172,7 @@ func endToEndOn(t *testing.T, where string) {
 	require.NoError(t, err)
 	tests := exec.Command(program, "-test.run", "^("+strings.Join(names, "|")+")$", "-test.v", "-test.timeout=9m",
 		"-test.parallel="+strconv.Itoa(runtime.GOMAXPROCS(0))) // an emulator is slow
-	tests.Env = append(os.Environ(), snowflakeVariable+"="+where)
+	tests.Env = append(os.Environ(), storeVariable+"="+where)
 	output, err := tests.CombinedOutput()
 	passed := 0
 	var rest []string

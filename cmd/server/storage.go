@@ -140,7 +140,7 @@ func openPostgres(cfg config.Config, sink *telemetry.Telemetry) (storage, error)
 			zap.String("server_version", found.Server), zap.Int("schema_version", found.SchemaVersion))
 		return nil
 	}
-	return storage{Store: store, check: check, close: store.Close}, nil
+	return storage{store, check, store.Close, store.Examine}, nil
 }
 
 func postgresOptions(cfg config.Config, sink *telemetry.Telemetry) (pgsession.Options, error) {

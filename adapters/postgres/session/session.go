@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -143,6 +144,16 @@ type Conn struct {
 	db   *DB
 	pgx  *pgxpool.Conn
 	lost *domain.Error // the error for a change whose reply is lost
+}
+
+// TLS describes the connection. It is nil without TLS.
+func (c Conn) TLS() *tls.ConnectionState {
+	encrypted, ok := c.pgx.Conn().PgConn().Conn().(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := encrypted.ConnectionState()
+	return &state
 }
 
 // Query calls row for each row of the result. row calls scan once, as [pgx.Rows.Scan].

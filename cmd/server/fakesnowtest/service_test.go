@@ -5,11 +5,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,24 +24,8 @@ func start() (stop func(), err error) {
 }
 
 func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-	defer cancel()
-	program := filepath.Join(t.TempDir(), "tests")
-	args := []string{"test", "-c", "-o", program}
-	if strings.Contains(os.Getenv("GOFLAGS"), "-race") {
-		args = append(args, "-race")
-	}
-	build := exec.Command("go", append(args, "..")...)
-	build.Env = append(os.Environ(), "GOFLAGS=") // not the -cover of this run
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
-	tests := exec.CommandContext(ctx, program, "-test.run", "^TestTheServiceKeepsItsContractOnAFakeOfSnowflake$", "-test.v")
-	tests.Dir = ".."
-	tests.Env = append(os.Environ(), "ECHO_TEST_SNOWFLAKE="+net.JoinHostPort(fakesnow.Host, strconv.Itoa(fakesnow.Port)))
-	out, err = tests.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "--- PASS: TestTheServiceKeepsItsContractOnAFakeOfSnowflake")
+	peertest.RunParentTest(t, "TestTheServiceKeepsItsContractOnAPeer",
+		"ECHO_TEST_PEER=fakesnow "+net.JoinHostPort(fakesnow.Host, strconv.Itoa(fakesnow.Port)))
 }
 
 func TestDoctorFindsNoFailureOnFakesnow(t *testing.T) {

@@ -1,0 +1,2 @@
+// Package postgrestest tests the whole service on a real PostgreSQL server.
+package postgrestest

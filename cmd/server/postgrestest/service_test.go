@@ -1,0 +1,19 @@
+//go:build unix
+
+package postgrestest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func TestTheServiceKeepsItsContractOnPostgreSQL(t *testing.T) {
+	server := pgtest.Server(t)
+	peertest.RunParentTest(t, "TestTheServiceKeepsItsContractOnAPeer",
+		fmt.Sprintf("ECHO_TEST_PEER=postgres %s:%d", server.Socket, server.Port))
+}

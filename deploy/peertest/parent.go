@@ -1,0 +1,36 @@
+package peertest
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// RunParentTest runs one test of the package in the parent folder, in a process of its own with the given variables.
+func RunParentTest(t *testing.T, name string, variables ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	program := filepath.Join(t.TempDir(), "tests")
+	args := []string{"test", "-c", "-o", program}
+	if strings.Contains(os.Getenv("GOFLAGS"), "-race") {
+		args = append(args, "-race")
+	}
+	build := exec.CommandContext(ctx, "go", append(args, "..")...)
+	build.Env = append(os.Environ(), "GOFLAGS=") // not the -cover of this run
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	tests := exec.CommandContext(ctx, program, "-test.run", "^"+name+"$", "-test.v")
+	tests.Dir = ".."
+	tests.Env = append(os.Environ(), variables...)
+	out, err = tests.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "--- PASS: "+name)
+}
