@@ -31,8 +31,8 @@ func (s *Store) Examine(ctx context.Context) []ports.CheckResult {
 	var results []ports.CheckResult
 	if tokens, ok := s.options.Credential.(*session.Tokens); ok {
 		if _, err := tokens.Password(ctx); err != nil {
-			return []ports.CheckResult{failed("token", err, "check POSTGRES_INSTANCE and POSTGRES_USER, the SNOWFLAKE_ keys,"+
-				" and that the role has USAGE on the instance and the access role of that user")}
+			return []ports.CheckResult{failed("token", err, "check POSTGRES_INSTANCE and POSTGRES_USER, the SNOWFLAKE_"+
+				" keys, and that the role has USAGE on the instance and the access role of that user")}
 		}
 		results = append(results, passed("token", "Snowflake gives one for "+s.options.User))
 	}
@@ -42,11 +42,12 @@ func (s *Store) Examine(ctx context.Context) []ports.CheckResult {
 	}
 	results = append(results,
 		passed("sign-in", "as "+here.user+", to PostgreSQL "+here.server),
-		s.tlsResult(here), roleResult(here), isolationResult(here), durabilityResult(here), s.connectionsResult(here))
+		s.tlsResult(here), roleResult(here), isolationResult(here),
+		durabilityResult(here), s.connectionsResult(here))
 	found, err := s.Check(ctx)
 	if err != nil {
-		return append(results, failed("schema", err, "run migrate as the owner of the schema; if its tables exist, check"+
-			" POSTGRES_SCHEMA, the search_path of the role, and USAGE on the schema"))
+		return append(results, failed("schema", err, "run migrate as the owner of the schema; if its tables exist,"+
+			" check POSTGRES_SCHEMA, the search_path of the role, and USAGE on the schema"))
 	}
 	detail := fmt.Sprintf("version %d, of which this program needs %d", found.SchemaVersion, len(migrations()))
 	return append(results, passed("schema", detail), s.examineGrants(ctx), s.examineFirstSuperuser(ctx))
@@ -70,10 +71,11 @@ func signInCure(err error) string {
 	case errors.Is(err, session.ErrLoginRefused):
 		return "check POSTGRES_USER and POSTGRES_PASSWORD, or for tokens the access role of the user"
 	case errors.As(err, &unverified):
-		return "set POSTGRES_CA_FILE to the root certificate of this server, and POSTGRES_HOST to a name in its certificate"
+		return "set POSTGRES_CA_FILE to the root certificate of this server, and POSTGRES_HOST to a name in its" +
+			" certificate"
 	}
-	return "check POSTGRES_HOST, POSTGRES_PORT and POSTGRES_DATABASE, that the server runs, and that its network policy" +
-		" and this machine's external access let the connection through"
+	return "check POSTGRES_HOST, POSTGRES_PORT and POSTGRES_DATABASE, that the server runs, and that its network" +
+		" policy and this machine's external access let the connection through"
 }
 
 func readFacts(ctx context.Context, c session.Conn) (facts, error) {
@@ -117,8 +119,8 @@ func roleResult(f facts) ports.CheckResult {
 	case f.superuser:
 		return warning("role", f.user+" is a superuser", "use the role echo_app of postgres-roles.sql")
 	case f.creates:
-		return warning("role", f.user+" may create tables", "use the role echo_app of postgres-roles.sql for the service,"+
-			" and the role that owns the schema for migrate only")
+		return warning("role", f.user+" may create tables", "use the role echo_app of postgres-roles.sql for the"+
+			" service, and the role that owns the schema for migrate only")
 	}
 	return passed("role", f.user+" cannot change the schema")
 }
@@ -137,7 +139,7 @@ func durabilityResult(f facts) ports.CheckResult {
 		return warning("durability", "the server is read-only now: changes are answered with 503",
 			"wait for the end of a failover, or free disk space")
 	case f.commit == "off" || f.commit == "local":
-		return warning("durability", "synchronous_commit is "+f.commit+": a crash or failover can lose the last changes",
+		return warning("durability", "synchronous_commit is "+f.commit+": a crash or failover can lose changes",
 			"ALTER ROLE "+f.user+" SET synchronous_commit = 'on'")
 	}
 	return passed("durability", "synchronous_commit is "+f.commit)
@@ -175,8 +177,8 @@ func (s *Store) examineGrants(ctx context.Context) ports.CheckResult {
 	case err != nil:
 		return failed("grants", err, runMigrate)
 	case len(missing) > 0:
-		return failed("grants", errors.New("not granted: "+strings.Join(missing, ", ")),
-			"as the owner of the schema: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO "+s.options.User)
+		return failed("grants", errors.New("not granted: "+strings.Join(missing, ", ")), "as the owner of the schema:"+
+			" GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO "+s.options.User)
 	}
 	return passed("grants", "all that the service needs on its tables")
 }
