@@ -6,7 +6,9 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log"
 	"os"
 	"strconv"
 	"sync"
@@ -21,8 +23,10 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
-// maxWait bounds each step that waits for a server.
-const maxWait = time.Minute
+const (
+	maxWait     = time.Minute // for each step that waits for a server
+	maxDownload = 5 * time.Minute
+)
 
 var (
 	bin       string
@@ -34,13 +38,9 @@ var (
 // Main runs the tests of a package if this machine has a server, of the major version ECHO_TEST_POSTGRES if that is
 // set. Otherwise [peertest.Wanted] decides: true downloads a server, and fails without; false runs no test.
 func Main(m *testing.M) {
-	version := 0
-	if text, ok := os.LookupEnv("ECHO_TEST_POSTGRES"); ok {
-		var err error
-		if version, err = strconv.Atoi(text); err != nil {
-			fmt.Fprintln(os.Stderr, "ECHO_TEST_POSTGRES must be a major version of PostgreSQL, such as 18")
-			os.Exit(2)
-		}
+	version, err := wantedVersion()
+	if err != nil {
+		log.Fatal(err)
 	}
 	var found bool
 	if bin, found = pgserver.Find(version); !found && !peertest.Wanted {
@@ -48,10 +48,25 @@ func Main(m *testing.M) {
 	}
 	peertest.Main(m, found || peertest.Wanted, func() (stop func(), err error) {
 		if !found {
-			err = fmt.Errorf("found no PostgreSQL server")
+			ctx, cancel := context.WithTimeout(context.Background(), maxDownload)
+			defer cancel()
+			bin, err = pgserver.Download(ctx, version, os.Stderr)
 		}
 		return stopShared, err
 	})
+}
+
+// wantedVersion returns 0 for any.
+func wantedVersion() (int, error) {
+	text, ok := os.LookupEnv("ECHO_TEST_POSTGRES")
+	if !ok {
+		return 0, nil
+	}
+	version, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, errors.New("ECHO_TEST_POSTGRES must be a major version of PostgreSQL, such as 18")
+	}
+	return version, nil
 }
 
 // Server returns the server that all tests of this process share.

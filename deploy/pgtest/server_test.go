@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +52,11 @@ func TestANewDatabaseIsEmptyAndItsOwn(t *testing.T) {
 	const tables = "SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'"
 	assert.Equal(t, "1", ask(t, Server(t).DSN(pgserver.SuperUser, one), tables))
 	assert.Equal(t, "0", ask(t, Server(t).DSN(pgserver.SuperUser, other), tables))
+}
+
+func TestTheWantedVersionRuns(t *testing.T) {
+	version := ask(t, admin(Server(t)), "SHOW server_version")
+	assert.True(t, strings.HasPrefix(version, os.Getenv("ECHO_TEST_POSTGRES")), version)
 }
 
 func TestATemporaryServerLeavesNoFiles(t *testing.T) {
@@ -180,9 +186,9 @@ func TestOverTLSTheServerProvesItsName(t *testing.T) {
 
 // startServerAndWait is the process that the next test kills.
 func startServerAndWait() {
-	found, _ := pgserver.Find(0)
-	o := pgserver.Options{Bin: found, Folder: os.Getenv("PGTEST_FOLDER")}
-	s, err := pgserver.Start(context.Background(), o)
+	s, err := pgserver.Start(context.Background(), pgserver.Options{
+		Bin: os.Getenv("PGTEST_KILL_ME"), Folder: os.Getenv("PGTEST_FOLDER"),
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -195,7 +201,7 @@ func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
 	for name, folder := range map[string]string{"temporary": "", "with a folder": shortFolder(t)} {
 		t.Run(name, func(t *testing.T) {
 			parent := exec.Command(os.Args[0])
-			parent.Env = append(os.Environ(), "PGTEST_KILL_ME=1", "PGTEST_FOLDER="+folder)
+			parent.Env = append(os.Environ(), "PGTEST_KILL_ME="+bin, "PGTEST_FOLDER="+folder)
 			parent.Stderr = t.Output()
 			output, err := parent.StdoutPipe()
 			require.NoError(t, err)

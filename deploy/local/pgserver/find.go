@@ -20,7 +20,7 @@ var places = []string{
 }
 
 // Find returns the folder of the programs of a server of this major version on this machine. Version 0 means
-// the newest one from [Oldest] on.
+// the newest one from [Oldest] on. It returns what [Download] left only if nothing else is installed.
 func Find(version int) (bin string, ok bool) {
 	var folders []string
 	if postgres, err := exec.LookPath("postgres"); err == nil {
@@ -30,7 +30,15 @@ func Find(version int) (bin string, ok bool) {
 		found, _ := filepath.Glob(pattern) // the patterns are right
 		folders = append(folders, found...)
 	}
-	return newest(folders, version)
+	if bin, ok = newest(folders, version); ok {
+		return bin, true
+	}
+	cache, err := CacheFolder()
+	if err != nil {
+		return "", false
+	}
+	downloaded, _ := filepath.Glob(filepath.Join(cache, homePrefix+"*", "bin"))
+	return newest(downloaded, version)
 }
 
 func newest(folders []string, version int) (bin string, ok bool) {
