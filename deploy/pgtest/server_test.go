@@ -54,6 +54,12 @@ func TestANewDatabaseIsEmptyAndItsOwn(t *testing.T) {
 	assert.Equal(t, "0", ask(t, Server(t).DSN(pgserver.SuperUser, other), tables))
 }
 
+func TestANewSchemaIsEmptyAndItsOwn(t *testing.T) {
+	one, other := NewSchema(t), NewSchema(t)
+	require.NotEqual(t, one, other)
+	Exec(t, admin(Server(t)), "CREATE TABLE "+one+".here (id int)", "CREATE TABLE "+other+".here (id int)")
+}
+
 func TestTheWantedVersionRuns(t *testing.T) {
 	version := ask(t, admin(Server(t)), "SHOW server_version")
 	assert.True(t, strings.HasPrefix(version, os.Getenv("ECHO_TEST_POSTGRES")), version)
@@ -182,6 +188,21 @@ func TestOverTLSTheServerProvesItsName(t *testing.T) {
 	_, err := pgx.Connect(t.Context(), fmt.Sprintf(
 		"host=localhost port=%d user=someone dbname=postgres sslmode=verify-full sslrootcert=%s", s.Port, other.CAFile))
 	assert.ErrorContains(t, err, "certificate")
+}
+
+func TestPgBouncerSharesConnectionsBetweenTransactions(t *testing.T) {
+	s := StartServer(t, pgserver.Options{})
+	Exec(t, admin(s), "CREATE ROLE someone LOGIN")
+	b := StartPgBouncer(t, s, 1)
+	pid := func(conn *pgx.Conn) (pid int) {
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid))
+		return pid
+	}
+	one, other := connect(t, b.DSN("someone", "postgres")), connect(t, b.DSN("someone", "postgres"))
+	assert.Equal(t, pid(one), pid(other))
+
+	require.NoError(t, b.Close())
+	assert.NoDirExists(t, b.Socket)
 }
 
 // startServerAndWait is the process that the next test kills.

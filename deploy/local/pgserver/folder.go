@@ -3,11 +3,13 @@
 package pgserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -34,6 +36,16 @@ func User() (*syscall.Credential, error) {
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
 	}
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+}
+
+// asUser returns a command that runs as the user, in the folder.
+func asUser(ctx context.Context, user *syscall.Credential, folder, program string, arguments ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, program, arguments...)
+	c.Dir = folder // that user may not read the current folder
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	// Ctrl-C in a terminal reaches the whole process group. The program stops when the watchdog says so.
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: user}
+	return c
 }
 
 // CacheFolder returns the folder for what is downloaded, and for data that survives. It is in the user's

@@ -144,44 +144,17 @@ func (s *Server) initialize(ctx context.Context) error {
 
 // Start starts the server again after [Server.Stop], with the same data, folder and port.
 func (s *Server) Start(ctx context.Context) error {
-	log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	process := s.command(context.Background(), "postgres", s.arguments()...)
-	process.Stdout, process.Stderr = log, log
-	if err := process.Start(); err != nil {
-		return err
-	}
-	s.pid = process.Process.Pid
-	s.watchdog.watch(s.pid)
-	ended := make(chan struct{})
-	s.ended = ended
-	go func() {
-		_ = process.Wait() // the log says why it ended
-		s.watchdog.watch(0)
-		close(ended)
-	}()
-	for !s.ready() {
-		select {
-		case <-ended:
-			text, _ := os.ReadFile(s.LogFile)
-			return fmt.Errorf("postgres ended before it was ready: %s", lastLines(text))
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	return nil
+	var err error
+	s.pid, s.ended, err = s.watchdog.run(ctx, s.command(context.Background(), "postgres", s.arguments()...), s.LogFile, s.ready)
+	return err
 }
 
 // ready reads the server's state from the file in which postgres reports it to pg_ctl.
-func (s *Server) ready() bool {
+func (s *Server) ready(pid int) bool {
 	const pidLine, stateLine = 0, 7
 	text, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
 	lines := strings.Split(string(text), "\n")
-	return len(lines) > stateLine && lines[pidLine] == strconv.Itoa(s.pid) &&
+	return len(lines) > stateLine && lines[pidLine] == strconv.Itoa(pid) &&
 		strings.TrimSpace(lines[stateLine]) == "ready"
 }
 
@@ -208,21 +181,18 @@ func (s *Server) arguments() []string {
 
 // command returns a command that runs one of the server's programs as the server's user.
 func (s *Server) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, filepath.Join(s.options.Bin, program), arguments...)
-	c.Dir = s.folder // that user may not read the current folder
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	// Ctrl-C in a terminal reaches the whole process group. The server stops when Close says so.
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.user}
-	return c
+	return asUser(ctx, s.user, s.folder, filepath.Join(s.options.Bin, program), arguments...)
 }
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
 // DSN returns the connection string, for pgx and psql, of a role in a database through the Unix socket.
-func (s *Server) DSN(role, database string) string {
+func (s *Server) DSN(role, database string) string { return dsn(s.Socket, s.Port, role, database) }
+
+func dsn(socket string, port int, role, database string) string {
 	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace
 	return fmt.Sprintf("host='%s' port=%d user='%s' dbname='%s' sslmode=disable",
-		quote(s.Socket), s.Port, quote(role), quote(database))
+		quote(socket), port, quote(role), quote(database))
 }
 
 // Stop stops the server and waits until it ended. The data stays until [Server.Close].

@@ -3,6 +3,7 @@
 package pgserver
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // watchdog is a process that stops a server and removes its temporary folder when this process closes the
@@ -55,8 +57,45 @@ func (w *watchdog) watch(pid int) {
 	_, _ = fmt.Fprintln(w.pipe, pid) // after end there is no reader
 }
 
-// end lets the watchdog do its work and waits for it.
+// run starts a program that the watchdog stops, and waits until it is ready. If the program ends early, the
+// error has the last lines of its log. ended is closed when it ended.
+func (w *watchdog) run(ctx context.Context, program *exec.Cmd, logFile string, ready func(pid int) bool) (
+	pid int, ended chan struct{}, err error) {
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer log.Close()
+	program.Stdout, program.Stderr = log, log
+	if err := program.Start(); err != nil {
+		return 0, nil, err
+	}
+	pid = program.Process.Pid
+	w.watch(pid)
+	ended = make(chan struct{})
+	go func() {
+		_ = program.Wait() // the log says why it ended
+		w.watch(0)
+		close(ended)
+	}()
+	for !ready(pid) {
+		select {
+		case <-ended:
+			text, _ := os.ReadFile(logFile)
+			return pid, ended, fmt.Errorf("%s ended before it was ready: %s", filepath.Base(program.Path), lastLines(text))
+		case <-ctx.Done():
+			return pid, ended, ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return pid, ended, nil
+}
+
+// end lets the watchdog do its work and waits for it. A second call does nothing.
 func (w *watchdog) end() error {
+	if w.process.ProcessState != nil {
+		return nil
+	}
 	if err := w.pipe.Close(); err != nil {
 		return err
 	}
