@@ -217,9 +217,10 @@ var importRules = []importRule{
 		why:    "whether tests have a PostgreSQL server, and which, is decided in one place",
 	},
 	{
-		pkg:  "deploy/local",
-		ours: []string{"deploy/local/emulator"},
-		why:  "it runs the service as a process, as a user does",
+		pkg:    "deploy/local",
+		ours:   []string{"deploy/local/emulator", "deploy/local/pgserver"},
+		others: []string{"github.com/jackc/pgx/v5"},
+		why:    "it runs the service as a process, as a user does",
 	},
 	{
 		pkg: strings.TrimSuffix(module, "/"),

@@ -30,7 +30,7 @@ func TestTheCommandRunsTheServiceOnAnEmulatorAndLeavesNoFiles(t *testing.T) {
 	t.Setenv("TMPDIR", temporary)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, io.Discard) }()
+	go func() { ended <- run(ctx, nil, io.Discard) }()
 	t.Cleanup(func() {
 		stop()
 		assert.NoError(t, <-ended)
@@ -42,6 +42,10 @@ func TestTheCommandRunsTheServiceOnAnEmulatorAndLeavesNoFiles(t *testing.T) {
 	status, err := signIn(service)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, status)
+}
+
+func TestAnUnknownStoreIsRefused(t *testing.T) {
+	assert.ErrorContains(t, run(t.Context(), []string{"--store", "sqlite"}, io.Discard), `not "sqlite"`)
 }
 
 func TestAfterCtrlCInATerminalTheServiceCompletesRunningRequests(t *testing.T) {

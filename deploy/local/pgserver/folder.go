@@ -59,6 +59,18 @@ func CacheFolder() (string, error) {
 	return filepath.Join(cache, name), err
 }
 
+// DataVersion returns the major version of the server that wrote the data in the folder, or 0 if there is none.
+func DataVersion(folder string) (version int, err error) {
+	text, err := os.ReadFile(filepath.Join(folder, "data", "PG_VERSION"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
 // maxSocketFolder is how long the path of a folder with a Unix socket may be. The system's limit of 104 bytes
 // (macOS) or 108 (Linux) is for the path of the socket.
 const maxSocketFolder = 80
