@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -88,30 +89,17 @@ func firstPassword(env map[string]string, file string) (text string, err error) 
 	return env[key] + " (kept in " + file + ")", nil
 }
 
-// createRoles creates the database echo with two roles, unless they exist: echo_migrator owns the schema, and
-// echo_app, the service, may read and write its tables.
+//go:embed roles.sql
+var roles string
+
+// createRoles creates the database echo and what roles.sql describes, unless they exist.
 func createRoles(ctx context.Context, server *pgserver.Server) error {
-	err := executeSQL(ctx, server.DSN(pgserver.SuperUser, "postgres"), `
-		DO $$
-		BEGIN
-			IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'echo_migrator') THEN
-				CREATE ROLE echo_migrator LOGIN;
-			END IF;
-			IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'echo_app') THEN
-				CREATE ROLE echo_app LOGIN;
-			END IF;
-		END
-		$$`, `
-		CREATE DATABASE echo`)
+	err := executeSQL(ctx, server.DSN(pgserver.SuperUser, "postgres"), "CREATE DATABASE echo")
 	const exists = "42P04"
 	if refused := new(pgconn.PgError); err != nil && !(errors.As(err, &refused) && refused.Code == exists) {
 		return err
 	}
-	return executeSQL(ctx, server.DSN(pgserver.SuperUser, "echo"), `
-		CREATE SCHEMA IF NOT EXISTS echo AUTHORIZATION echo_migrator`, `
-		GRANT USAGE ON SCHEMA echo TO echo_app`, `
-		ALTER DEFAULT PRIVILEGES FOR ROLE echo_migrator IN SCHEMA echo
-		GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO echo_app`)
+	return executeSQL(ctx, server.DSN(pgserver.SuperUser, "echo"), roles)
 }
 
 func executeSQL(ctx context.Context, dsn string, statements ...string) error {
