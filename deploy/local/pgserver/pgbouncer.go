@@ -18,6 +18,7 @@ type PgBouncer struct {
 	Port   int    // of the socket; it does not listen on TCP
 
 	watchdog *watchdog
+	process  *process
 }
 
 // StartPgBouncer starts a PgBouncer for all databases and roles of the server, which need no password. It fails if
@@ -65,8 +66,9 @@ max_client_conn = 1000
 		return err
 	}
 	socket := filepath.Join(b.Socket, fmt.Sprintf(".s.PGSQL.%d", b.Port))
-	_, _, err = b.watchdog.run(ctx, asUser(context.Background(), s.user, b.Socket, program, config),
-		filepath.Join(b.Socket, "log"), func(int) bool { return accepts(socket) })
+	ready := func(int) bool { return accepts(socket) }
+	command := asUser(context.Background(), s.user, b.Socket, program, config) // it outlives ctx
+	b.process, err = b.watchdog.run(ctx, command, filepath.Join(b.Socket, "log"), ready)
 	return err
 }
 
@@ -80,9 +82,8 @@ func accepts(socket string) bool {
 	return true
 }
 
-// DSN returns the connection string of a role in a database. Transaction mode bears no prepared statements of
-// a session.
+// DSN returns the connection string of a role in a database. Debian's PgBouncer passes no prepared statements on.
 func (b *PgBouncer) DSN(role, database string) string { return dsn(b.Socket, b.Port, role, database) }
 
-// Close ends it with its connections.
-func (b *PgBouncer) Close() error { return b.watchdog.end() }
+// Close stops PgBouncer and its connections. A second call does nothing.
+func (b *PgBouncer) Close() error { return b.watchdog.end(b.process) }

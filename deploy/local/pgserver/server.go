@@ -48,8 +48,7 @@ type Server struct {
 	folder   string
 	user     *syscall.Credential // nil: the user of this process
 	watchdog *watchdog
-	pid      int
-	ended    chan struct{} // closed when process pid ended
+	process  *process // the last one; nil before the first
 }
 
 // SuperUser is the role that owns a new server.
@@ -112,7 +111,7 @@ func newServer(o Options) (*Server, error) {
 		err = writeCertificates(folder, user)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.watchdog.end())
+		return nil, errors.Join(err, s.watchdog.end(nil))
 	}
 	return s, nil
 }
@@ -144,8 +143,9 @@ func (s *Server) initialize(ctx context.Context) error {
 
 // Start starts the server again after [Server.Stop], with the same data, folder and port.
 func (s *Server) Start(ctx context.Context) error {
-	var err error
-	s.pid, s.ended, err = s.watchdog.run(ctx, s.command(context.Background(), "postgres", s.arguments()...), s.LogFile, s.ready)
+	program := s.command(context.Background(), "postgres", s.arguments()...) // it outlives ctx
+	process, err := s.watchdog.run(ctx, program, s.LogFile, s.ready)
+	s.process = process
 	return err
 }
 
@@ -197,11 +197,11 @@ func dsn(socket string, port int, role, database string) string {
 
 // Stop stops the server and waits until it ended. The data stays until [Server.Close].
 func (s *Server) Stop(ctx context.Context, mode Mode) error {
-	if err := s.signal(mode, s.pid); err != nil {
+	if err := s.signal(mode, s.process.pid); err != nil {
 		return err
 	}
 	select {
-	case <-s.ended:
+	case <-s.process.ended:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -211,7 +211,7 @@ func (s *Server) Stop(ctx context.Context, mode Mode) error {
 // Pause freezes all processes of the server: it answers nothing, and its connections stay open.
 func (s *Server) Pause() error {
 	// The first one starts the others, so it comes first.
-	if err := s.signal(syscall.SIGSTOP, s.pid); err != nil {
+	if err := s.signal(syscall.SIGSTOP, s.process.pid); err != nil {
 		return err
 	}
 	children, err := s.children()
@@ -221,7 +221,7 @@ func (s *Server) Pause() error {
 // Resume ends [Server.Pause].
 func (s *Server) Resume() error {
 	children, err := s.children()
-	return errors.Join(err, s.signal(syscall.SIGCONT, append(children, s.pid)...))
+	return errors.Join(err, s.signal(syscall.SIGCONT, append(children, s.process.pid)...))
 }
 
 // children returns the ids of the server's processes besides the first.
@@ -233,32 +233,32 @@ func (s *Server) children() ([]int, error) {
 	var all []int
 	for line := range strings.Lines(string(out)) {
 		var pid, parent int
-		if _, err := fmt.Sscan(line, &pid, &parent); err == nil && parent == s.pid {
+		if _, err := fmt.Sscan(line, &pid, &parent); err == nil && parent == s.process.pid {
 			all = append(all, pid)
 		}
 	}
 	return all, nil
 }
 
-// signal sends a signal to processes of the server. One that ended meanwhile is no error, unless it is the first.
+// signal sends a signal to processes of the server, which must run. A child may have ended meanwhile.
 func (s *Server) signal(sig syscall.Signal, pids ...int) error {
 	select {
-	case <-s.ended:
+	case <-s.process.ended:
 		return errors.New("the server is not running")
 	default:
 	}
 	for _, pid := range pids {
-		if err := syscall.Kill(pid, sig); err != nil && (pid == s.pid || !errors.Is(err, syscall.ESRCH)) {
+		if err := syscall.Kill(pid, sig); err != nil && (pid == s.process.pid || !errors.Is(err, syscall.ESRCH)) {
 			return err
 		}
 	}
 	return nil
 }
 
-// Close stops the server, paused or not, and removes a temporary folder.
+// Close stops the server, paused or not, and removes a temporary folder. A second call does nothing.
 func (s *Server) Close() error {
-	if s.pid != 0 {
+	if s.process != nil {
 		_ = s.Resume() // fails if it is not running
 	}
-	return s.watchdog.end()
+	return s.watchdog.end(s.process)
 }

@@ -57,42 +57,48 @@ func (w *watchdog) watch(pid int) {
 	_, _ = fmt.Fprintln(w.pipe, pid) // after end there is no reader
 }
 
-// run starts a program that the watchdog stops, and waits until it is ready. If the program ends early, the
-// error has the last lines of its log. ended is closed when it ended.
+// process is a program that a watchdog stops.
+type process struct {
+	pid   int
+	ended chan struct{} // closed when it ended
+}
+
+// run starts a program that the watchdog stops, and waits until it is ready. If the program ends early, the error
+// has the last lines of its log.
 func (w *watchdog) run(ctx context.Context, program *exec.Cmd, logFile string, ready func(pid int) bool) (
-	pid int, ended chan struct{}, err error) {
+	*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	defer log.Close()
 	program.Stdout, program.Stderr = log, log
 	if err := program.Start(); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	pid = program.Process.Pid
-	w.watch(pid)
-	ended = make(chan struct{})
+	p := &process{pid: program.Process.Pid, ended: make(chan struct{})}
+	w.watch(p.pid)
 	go func() {
 		_ = program.Wait() // the log says why it ended
 		w.watch(0)
-		close(ended)
+		close(p.ended)
 	}()
-	for !ready(pid) {
+	for !ready(p.pid) {
 		select {
-		case <-ended:
+		case <-p.ended:
 			text, _ := os.ReadFile(logFile)
-			return pid, ended, fmt.Errorf("%s ended before it was ready: %s", filepath.Base(program.Path), lastLines(text))
+			return p, fmt.Errorf("%s ended before it was ready: %s", filepath.Base(program.Path), lastLines(text))
 		case <-ctx.Done():
-			return pid, ended, ctx.Err()
+			return p, ctx.Err()
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return pid, ended, nil
+	return p, nil
 }
 
-// end lets the watchdog do its work and waits for it. A second call does nothing.
-func (w *watchdog) end() error {
+// end lets the watchdog do its work, and waits for it and for the process, which may be nil. A second call does
+// nothing.
+func (w *watchdog) end(p *process) error {
 	if w.process.ProcessState != nil {
 		return nil
 	}
@@ -101,6 +107,9 @@ func (w *watchdog) end() error {
 	}
 	if err := w.process.Wait(); err != nil {
 		return fmt.Errorf("stop the server: %w", err)
+	}
+	if p != nil {
+		<-p.ended
 	}
 	return nil
 }
