@@ -205,6 +205,19 @@ func TestPgBouncerSharesConnectionsBetweenTransactions(t *testing.T) {
 	assert.NoDirExists(t, b.Socket)
 }
 
+// startWhenFree starts a server as soon as another one has left the folder.
+func startWhenFree(t *testing.T, folder string) (s *pgserver.Server) {
+	t.Helper()
+	require.Eventually(t, func() (ok bool) {
+		var err error
+		s, err = pgserver.Start(t.Context(), pgserver.Options{Bin: bin, Folder: folder})
+		return err == nil || !assert.ErrorIs(t, err, pgserver.ErrInUse)
+	}, 20*time.Second, 10*time.Millisecond)
+	require.NotNil(t, s)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return s
+}
+
 // startServerAndWait is the process that the next test kills.
 func startServerAndWait() {
 	s, err := pgserver.Start(context.Background(), pgserver.Options{
@@ -216,6 +229,22 @@ func startServerAndWait() {
 	}
 	fmt.Println(s.Socket)
 	select {}
+}
+
+func TestAServerThatIsBeingCreatedEndsToo(t *testing.T) {
+	temporary := filepath.Dir(shortFolder(t))
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), "PGTEST_KILL_ME="+bin, "PGTEST_FOLDER="+temporary+"/data")
+	require.NoError(t, parent.Start())
+	half := filepath.Join(temporary, "data", "half")
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(half, "PG_VERSION"))
+		return err == nil
+	}, 20*time.Second, time.Millisecond)
+	require.NoError(t, parent.Process.Kill())
+	_ = parent.Wait()
+	s := startWhenFree(t, temporary+"/data")
+	Exec(t, admin(s), "SELECT 1")
 }
 
 func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
@@ -246,10 +275,7 @@ func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
 				}, 20*time.Second, 10*time.Millisecond)
 				return
 			}
-			require.Eventually(t, func() bool { // its lock ends a little later
-				s, err := pgserver.Start(t.Context(), pgserver.Options{Bin: bin, Folder: folder})
-				return err == nil && assert.NoError(t, s.Close())
-			}, 20*time.Second, 10*time.Millisecond)
+			startWhenFree(t, folder)
 		})
 	}
 }

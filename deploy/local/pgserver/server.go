@@ -132,7 +132,7 @@ func (s *Server) initialize(ctx context.Context) error {
 		if err := os.RemoveAll(half); err != nil {
 			return err
 		}
-		out, err := s.command(ctx, "initdb", append(arguments, "--locale="+locale)...).CombinedOutput()
+		out, err := s.watchdog.output(s.command(ctx, "initdb", append(arguments, "--locale="+locale)...))
 		if err == nil {
 			return os.Rename(half, s.data())
 		}

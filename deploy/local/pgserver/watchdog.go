@@ -3,6 +3,7 @@
 package pgserver
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -55,6 +56,19 @@ func startWatchdog(folder string, stop Mode, remove bool) (*watchdog, error) {
 // watch tells the watchdog which process to stop: none if pid is 0.
 func (w *watchdog) watch(pid int) {
 	_, _ = fmt.Fprintln(w.pipe, pid) // after end there is no reader
+}
+
+// output runs a short program to its end and returns what it wrote. The watchdog kills it with its children.
+func (w *watchdog) output(program *exec.Cmd) ([]byte, error) {
+	var out bytes.Buffer
+	program.Stdout, program.Stderr = &out, &out
+	if err := program.Start(); err != nil {
+		return nil, err
+	}
+	w.watch(program.Process.Pid)
+	err := program.Wait()
+	w.watch(0)
+	return out.Bytes(), err
 }
 
 // process is a program that a watchdog stops.

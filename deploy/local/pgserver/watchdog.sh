@@ -11,8 +11,8 @@ if [ "$pid" != 0 ]; then
 		sleep 0.05
 		left=$((left - 1))
 	done
-	kill -KILL "$pid"
+	kill -KILL -"$pid" # and its children, those of initdb too
 fi 2>/dev/null
 if [ "$remove" = true ]; then
-	rm -rf "$folder"
+	rm -rf "$folder" || { sleep 1 && rm -rf "$folder"; } # a process that was killed may still have created a file
 fi
