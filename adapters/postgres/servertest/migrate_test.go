@@ -1,0 +1,141 @@
+//go:build unix
+
+package servertest
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+)
+
+// migrateAs migrates the schema of o as a role and returns what it said.
+func migrateAs(t *testing.T, o session.Options, role string, dryRun bool) (string, error) {
+	t.Helper()
+	o.User = role
+	var said strings.Builder
+	err := postgres.Migrate(t.Context(), o, dryRun, &said)
+	return said.String(), err
+}
+
+func TestOneOfManyConcurrentMigrationsIsDone(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	said := make([]string, 8)
+	var all sync.WaitGroup
+	for i := range said {
+		all.Go(func() {
+			var err error
+			said[i], err = migrateAs(t, o, migrator, false)
+			assert.NoError(t, err)
+		})
+	}
+	all.Wait()
+	assert.Equal(t, 1, strings.Count(strings.Join(said, ""), "applied 001_accounts_and_items.sql"))
+	openWith(t, o)
+}
+
+func TestADryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	for range 2 {
+		said, err := migrateAs(t, o, migrator, true)
+		require.NoError(t, err)
+		assert.Equal(t, "would apply 001_accounts_and_items.sql\nthe schema has version 0\n", said)
+	}
+	migrate(t, o)
+	said, err := migrateAs(t, o, migrator, true)
+	require.NoError(t, err)
+	assert.Equal(t, "the schema has version 1\n", said)
+}
+
+func TestAMigrationThatFailsLeavesNothing(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	conn := connect(t, withUser(o, migrator))
+	_, err := conn.Exec(t.Context(), "CREATE TABLE items (id int)") // in the way
+	require.NoError(t, err)
+	_, err = migrateAs(t, o, migrator, false)
+	assert.ErrorContains(t, err, "001_accounts_and_items.sql")
+	var tables int
+	const count = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+	require.NoError(t, conn.QueryRow(t.Context(), count).Scan(&tables))
+	assert.Equal(t, 1, tables)
+	_, err = conn.Exec(t.Context(), "DROP TABLE items")
+	require.NoError(t, err)
+	migrate(t, o)
+	openWith(t, o)
+}
+
+func withUser(o session.Options, user string) session.Options {
+	o.User = user
+	return o
+}
+
+// The role of the service has no right to create tables.
+func TestTheRoleOfTheServiceCannotMigrate(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	_, err := migrateAs(t, o, app, false)
+	assert.Equal(t, "42501", code(err), "%v", err)
+}
+
+func TestAMigrationNamesASchemaThatDoesNotExist(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	o.Schema = "absent"
+	_, err := migrateAs(t, o, migrator, false)
+	assert.ErrorContains(t, err, "POSTGRES_SCHEMA")
+}
+
+func TestTheServiceAsksForAMigrationUntilTheSchemaIsNewEnough(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	s, err := postgres.Open(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err = s.Check(t.Context())
+	assert.ErrorIs(t, err, domain.ErrUnavailable)
+	assert.ErrorContains(t, err, "run migrate")
+
+	migrate(t, o)
+	conn := connect(t, withUser(o, migrator))
+	_, err = conn.Exec(t.Context(), "DELETE FROM schema_version") // as before the first migration
+	require.NoError(t, err)
+	_, err = s.Check(t.Context())
+	assert.ErrorContains(t, err, "the schema has version 0, and this version of the service needs 1: run migrate")
+	_, err = conn.Exec(t.Context(), "INSERT INTO schema_version (version, name) VALUES (1, 'x')")
+	require.NoError(t, err)
+	_, err = s.Check(t.Context())
+	assert.NoError(t, err)
+}
+
+// An upgrade migrates first. Until it is done, and after a downgrade, this version runs on a newer schema.
+func TestANewerSchemaIsFine(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	migrate(t, o)
+	s := openWith(t, o)
+	admin := newAdmin(t, s)
+	conn := connect(t, withUser(o, migrator))
+	for _, st := range []string{
+		"ALTER TABLE items ADD COLUMN colour varchar(20)", "CREATE TABLE later (id int PRIMARY KEY)",
+		"INSERT INTO schema_version (version, name) VALUES (2, '002_only_this_test_knows.sql')",
+	} {
+		_, err := conn.Exec(t.Context(), st)
+		require.NoError(t, err)
+	}
+	said, err := migrateAs(t, o, migrator, false)
+	require.NoError(t, err)
+	assert.Equal(t, "the schema has version 2, which is newer than this program knows (1): nothing to do\n", said)
+	_, err = s.Check(t.Context())
+	require.NoError(t, err)
+	_, err = s.User(t.Context(), admin.Actor(), admin.ID)
+	require.NoError(t, err)
+}
