@@ -13,10 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
@@ -34,17 +32,15 @@ func BenchmarkHTTPOnPostgres(b *testing.B) {
 	server, err := pgserver.Start(b.Context(), pgserver.Options{Bin: bin})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, server.Close()) })
-	cfg := postgresConfig(b, server)
-	options, err := postgresOptions(cfg, telemetry.None())
-	require.NoError(b, err)
-	require.NoError(b, postgres.Migrate(b.Context(), options, false, b.Output()))
-
+	options := newPostgresSchema(b, fmt.Sprintf("%s:%d", server.Socket, server.Port), 10*time.Second)
+	cfg := loadFlags(b, postgresConfig(b, options))
 	store, err := openStore(cfg, telemetry.None())
 	require.NoError(b, err)
 	b.Cleanup(store.shutdown)
 	svc, admin, token := benchService(b, cfg, store)
 	item := addItems(b, store, admin, 100)
-	pool, err := pgxpool.New(b.Context(), server.DSN(pgserver.SuperUser, "postgres")+" pool_max_conns=8")
+	pool, err := pgxpool.New(b.Context(), server.DSN(pgserver.SuperUser, "postgres")+
+		" pool_max_conns=8 search_path="+options.Schema)
 	require.NoError(b, err)
 	b.Cleanup(pool.Close)
 
@@ -69,20 +65,6 @@ func BenchmarkHTTPOnPostgres(b *testing.B) {
 			})
 		}
 	}
-}
-
-func postgresConfig(t testing.TB, server *pgserver.Server) config.Config {
-	t.Helper()
-	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	config.AddFlags(fs)
-	require.NoError(t, fs.Parse([]string{
-		"--storage=postgres", "--postgres-host=" + server.Socket, fmt.Sprint("--postgres-port=", server.Port),
-		"--postgres-user=" + pgserver.SuperUser, "--postgres-database=postgres",
-		configFile(t, fields{"JWT_SECRET_KEY": randomKey, "FIRST_SUPERUSER_PASSWORD": goodPassword}),
-	}))
-	cfg, err := config.Load(fs)
-	require.NoError(t, err)
-	return cfg
 }
 
 // benchService wires the service on store, with a log file as in a container. It returns the first superuser and a

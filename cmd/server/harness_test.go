@@ -106,11 +106,7 @@ func cheapSignInCost() signInCost {
 // startServiceWith is startService with the given cost of sign-ins. A nil store means an empty one.
 func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ...string) *testService {
 	t.Helper()
-	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	config.AddFlags(fs)
-	require.NoError(t, fs.Parse(flags))
-	cfg, err := config.Load(fs)
-	require.NoError(t, err)
+	cfg := loadFlags(t, flags...)
 	core, logs := observer.New(zapcore.InfoLevel)
 	log := zap.New(core)
 	sink, err := startTelemetry(t.Context(), cfg, log)
@@ -143,6 +139,17 @@ func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ..
 		shutdown(opened, sink, log)
 	})
 	return r
+}
+
+// loadFlags returns the configuration with these flags.
+func loadFlags(t testing.TB, flags ...string) config.Config {
+	t.Helper()
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.AddFlags(fs)
+	require.NoError(t, fs.Parse(flags))
+	cfg, err := config.Load(fs)
+	require.NoError(t, err)
+	return cfg
 }
 
 func (r *testService) waitUntilReady(t testing.TB) *testService {

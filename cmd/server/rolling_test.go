@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	pgsession "github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 )
 
@@ -55,11 +56,30 @@ func restarts(t *testing.T) int {
 
 func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
 	t.Parallel()
+	store := fakeSnowflake(t, engine.Rules{})
+	restartUnderLoad(t, snowflakeConfig(t, store))
+	hash := store.Exec("SELECT password_hash FROM users").Rows[0][0]
+	assert.Contains(t, hash, "$argon2id$v=19$m=19456,t=2,p=1$", "the program hashes at the standard cost")
+	assert.Empty(t, store.Exec("SELECT id FROM items").Rows, "each item was created once, and then deleted")
+}
+
+func TestRestartsUnderLoadLoseNoRequestOnPostgreSQL(t *testing.T) {
+	options := postgresPeer(t)
+	restartUnderLoad(t, postgresConfig(t, options))
+	conn, err := pgsession.Connect(t.Context(), options)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	var items int
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM items").Scan(&items))
+	assert.Zero(t, items, "each item was created once, and then deleted")
+}
+
+// restartUnderLoad replaces the instances of a service with that configuration in turn, while clients use it.
+func restartUnderLoad(t *testing.T, config string) {
 	const clients, perRestart = 8, 500
 	restarts := restarts(t)
 	requests := restarts * perRestart
-	store := fakeSnowflake(t, engine.Rules{})
-	config, binary := snowflakeConfig(t, store), builtBinary(t)
+	binary := builtBinary(t)
 	var g gateway
 	var started []*instance
 	replace := func(n int) {
@@ -73,8 +93,6 @@ func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
 
 	f := traffic{origin: g.serve(t), failed: map[string]int{}}
 	admin := client{t: t, origin: f.origin}.signIn(adminEmail, goodPassword)
-	hash := store.Exec("SELECT password_hash FROM users").Rows[0][0]
-	assert.Contains(t, hash, "$argon2id$v=19$m=19456,t=2,p=1$", "the program hashes at the standard cost")
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -102,7 +120,6 @@ func TestRestartsUnderLoadLoseNoRequest(t *testing.T) {
 	all.Wait()
 
 	assert.Empty(t, f.failed, "of %d requests", f.sent.Load())
-	assert.Empty(t, store.Exec("SELECT id FROM items").Rows, "each item was created once, and then deleted")
 	assert.Len(t, started, len(g.instances)+restarts)
 	for _, i := range started {
 		assert.Positive(t, i.answered.Load(), "requests that each process answered")

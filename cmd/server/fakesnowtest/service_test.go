@@ -24,7 +24,7 @@ func start() (stop func(), err error) {
 }
 
 func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {
-	peertest.RunParentTest(t, "TestTheServiceKeepsItsContractOnAPeer",
+	peertest.RunParentTests(t, "TestTheServiceKeepsItsContractOnAPeer", 1,
 		"ECHO_TEST_PEER=fakesnow "+net.JoinHostPort(fakesnow.Host, strconv.Itoa(fakesnow.Port)))
 }
 

@@ -14,6 +14,6 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func TestTheServiceKeepsItsContractOnPostgreSQL(t *testing.T) {
 	server := pgtest.Server(t)
-	peertest.RunParentTest(t, "TestTheServiceKeepsItsContractOnAPeer",
+	peertest.RunParentTests(t, "(TestTheServiceKeepsItsContractOnAPeer|TestRestartsUnderLoadLoseNoRequestOnPostgreSQL)", 2,
 		fmt.Sprintf("ECHO_TEST_PEER=postgres %s:%d", server.Socket, server.Port))
 }
