@@ -23,17 +23,32 @@ type Server struct {
 	PID int
 }
 
+// build builds the program and returns its path.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "server")
+	// Without the state of the repository, the version on the screenshots does not change with each commit.
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary,
+		"github.com/echo-in-snowflake/echo-in-snowflake/cmd/server").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return binary
+}
+
+// Run builds the program, runs it with the given variables and arguments, and returns its output. It must succeed.
+func Run(t *testing.T, variables []string, arguments ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), build(t), arguments...)
+	command.Dir, command.Env = t.TempDir(), variables
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return string(out)
+}
+
 // StartServer builds the program and runs it. Besides the given variables, such as SOURCE_HEADER=X-Source, only its
 // address is configured. When the test ends, the program must stop with exit code 0.
 func StartServer(t *testing.T, variables ...string) Server {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "server")
-	// Without the state of the repository, the version on the screenshots does not change with each commit.
-	build, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary,
-		"github.com/echo-in-snowflake/echo-in-snowflake/cmd/server").CombinedOutput()
-	require.NoError(t, err, "%s", build)
-
-	server := exec.Command(binary)
+	server := exec.Command(build(t))
 	server.Dir = t.TempDir() // without a .env
 	server.Env = append([]string{"HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json"}, variables...)
 	output, err := server.StdoutPipe()

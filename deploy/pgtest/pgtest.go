@@ -135,6 +135,15 @@ func NewDatabase(t testing.TB) string {
 	return name
 }
 
+// Connect returns a connection that ends with the test.
+func Connect(t testing.TB, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
 // Exec executes statements on a connection of its own.
 func Exec(t testing.TB, dsn string, statements ...string) {
 	t.Helper()
