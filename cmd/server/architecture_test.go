@@ -217,6 +217,10 @@ var importRules = []importRule{
 		why:    "whether tests have a PostgreSQL server, and which, is decided in one place",
 	},
 	{
+		pkg: "deploy/pgtest/pgbouncertest",
+		why: "it holds tests of the start of PgBouncer only",
+	},
+	{
 		pkg:    "deploy/local",
 		ours:   []string{"deploy/local/emulator", "deploy/local/pgserver"},
 		others: []string{"github.com/jackc/pgx/v5"},

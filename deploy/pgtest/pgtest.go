@@ -38,7 +38,18 @@ var (
 
 // Main runs the tests of a package if this machine has a server, of the major version ECHO_TEST_POSTGRES if that is
 // set. Otherwise [peertest.Wanted] decides: true downloads a server, and fails without; false runs no test.
-func Main(m *testing.M) {
+func Main(m *testing.M) { run(m, true) }
+
+// MainWithPgBouncer is [Main] for a package whose tests need PgBouncer too, which is not downloaded.
+func MainWithPgBouncer(m *testing.M) {
+	_, found := pgserver.FindPgBouncer()
+	if !found && !peertest.Wanted {
+		fmt.Fprintln(os.Stderr, "found no PgBouncer")
+	}
+	run(m, found)
+}
+
+func run(m *testing.M, othersFound bool) {
 	version, err := wantedVersion()
 	if err != nil {
 		log.Fatal(err)
@@ -47,7 +58,7 @@ func Main(m *testing.M) {
 	if bin, found = pgserver.Find(version); !found && !peertest.Wanted {
 		fmt.Fprintln(os.Stderr, "found no PostgreSQL server: install one, or set ECHO_TEST_PEERS=1 to download one")
 	}
-	peertest.Main(m, found || peertest.Wanted, func() (stop func(), err error) {
+	peertest.Main(m, found && othersFound || peertest.Wanted, func() (stop func(), err error) {
 		if !found {
 			ctx, cancel := context.WithTimeout(context.Background(), maxDownload)
 			defer cancel()
@@ -104,7 +115,7 @@ func StartServer(t testing.TB, o pgserver.Options) *pgserver.Server {
 	return s
 }
 
-// StartPgBouncer starts a PgBouncer in front of a server for one test.
+// StartPgBouncer starts a PgBouncer in front of a server for one test, in a package that calls [MainWithPgBouncer].
 func StartPgBouncer(t testing.TB, s *pgserver.Server, connections int) *pgserver.PgBouncer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), maxWait)

@@ -190,21 +190,6 @@ func TestOverTLSTheServerProvesItsName(t *testing.T) {
 	assert.ErrorContains(t, err, "certificate")
 }
 
-func TestPgBouncerSharesConnectionsBetweenTransactions(t *testing.T) {
-	s := StartServer(t, pgserver.Options{})
-	Exec(t, admin(s), "CREATE ROLE someone LOGIN")
-	b := StartPgBouncer(t, s, 1)
-	pid := func(conn *pgx.Conn) (pid int) {
-		require.NoError(t, conn.QueryRow(t.Context(), "SELECT pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid))
-		return pid
-	}
-	one, other := connect(t, b.DSN("someone", "postgres")), connect(t, b.DSN("someone", "postgres"))
-	assert.Equal(t, pid(one), pid(other))
-
-	require.NoError(t, b.Close())
-	assert.NoDirExists(t, b.Socket)
-}
-
 // startWhenFree starts a server as soon as another one has left the folder.
 func startWhenFree(t *testing.T, folder string) (s *pgserver.Server) {
 	t.Helper()

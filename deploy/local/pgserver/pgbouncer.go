@@ -21,15 +21,23 @@ type PgBouncer struct {
 	process  *process
 }
 
-// StartPgBouncer starts a PgBouncer for all databases and roles of the server, which need no password. It fails if
-// this machine has no PgBouncer. Clients may use at most this number of connections to each database.
-func StartPgBouncer(ctx context.Context, s *Server, connections int) (*PgBouncer, error) {
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil { // Debian puts it where only root looks
-		program = "/usr/sbin/pgbouncer"
+// FindPgBouncer returns the path of PgBouncer on this machine.
+func FindPgBouncer() (program string, ok bool) {
+	// Debian puts it where only root looks.
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, true
+		}
 	}
-	if _, err := os.Stat(program); err != nil {
-		return nil, fmt.Errorf("no PgBouncer: install it, on Debian by: apt-get install pgbouncer: %w", err)
+	return "", false
+}
+
+// StartPgBouncer starts a PgBouncer for all databases and roles of the server, which need no password. It fails if
+// this machine has no PgBouncer. Clients share at most this number of connections for each database and role.
+func StartPgBouncer(ctx context.Context, s *Server, connections int) (*PgBouncer, error) {
+	program, ok := FindPgBouncer()
+	if !ok {
+		return nil, errors.New("found no PgBouncer: install it, on Debian by: apt-get install pgbouncer")
 	}
 	folder, err := makeFolder("", s.user)
 	if err != nil {

@@ -1,0 +1,2 @@
+// Package pgbouncertest holds tests of the start of PgBouncer in front of a PostgreSQL server.
+package pgbouncertest
