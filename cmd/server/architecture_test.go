@@ -196,6 +196,10 @@ var importRules = []importRule{
 		why: "it holds tests of the views on an emulator only",
 	},
 	{
+		pkg: "deploy/rolestest",
+		why: "it holds tests of a script on a real server only",
+	},
+	{
 		pkg: "deploy/deploytest",
 		why: "it holds tests of the deployment with the real CLI on an emulator only",
 	},
