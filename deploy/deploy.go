@@ -73,8 +73,12 @@ func (d *deployment) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := d.ask(ctx, owner, d.sql(showService))
+	shown, err := d.ask(ctx, owner, d.sql(showService))
 	if err != nil {
+		return err
+	}
+	found := named(shown, d.rename("echo_service"))
+	if err := d.prepareStore(ctx, found); err != nil {
 		return err
 	}
 	next := revision{version, d.digest}
@@ -82,7 +86,7 @@ func (d *deployment) deploy(ctx context.Context) error {
 		d.rehearse(ctx, next)
 		return nil
 	}
-	changes, before := d.changes(named(found, d.rename("echo_service")), next)
+	changes, before := d.changes(found, next)
 	if _, err := d.ask(ctx, owner, changes...); err != nil {
 		return err
 	}
@@ -124,10 +128,14 @@ func (d *deployment) changes(found row, next revision) (statements []string, bef
 	// Maintenance of the machines replaces up to half of the instances together. With fewer ready instances than
 	// the third number, the gateway refuses all requests ("Working with compute pools", "Service disruption").
 	numbers := []any{d.minInstances, d.maxInstances, max(d.minInstances/2, 1)}
-	if len(found) == 0 {
-		return []string{d.sql(createService, append([]any{next.version}, numbers...)...)}, before
+	access := ""
+	if d.postgres {
+		access = d.sql(" " + accessPostgres)
 	}
-	statements = []string{d.sql(setProperties, numbers...)} // first: if it is refused, nothing has changed
+	if len(found) == 0 {
+		return []string{d.sql(createService, append([]any{next.version}, numbers...)...) + access}, before
+	}
+	statements = []string{d.sql(setProperties, numbers...) + access} // first: if it is refused, nothing has changed
 	state, before := readNote(found["comment"])
 	if state != "ready" || before != next {
 		if before.digest != "" {

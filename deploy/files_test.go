@@ -57,6 +57,7 @@ type serviceSpec struct {
 
 type container struct {
 	Name, Image string
+	Args        []string // not in spec.yml; the job that migrates has it
 	Env         map[string]any
 	Secrets     []struct {
 		SnowflakeSecret struct {
@@ -197,7 +198,15 @@ func TestTheServiceListensWhereThePlatformAsks(t *testing.T) {
 
 // The service does not start with a configuration that it does not accept.
 func TestTheServiceAcceptsTheConfigurationOfTheSpecification(t *testing.T) {
-	c := readSpec(t).Spec.Containers[0]
+	cfg := loadConfig(t, readSpec(t).Spec.Containers[0])
+	assert.Equal(t, config.StorageSnowflake, cfg.Storage)
+	assert.False(t, cfg.Telemetry.TrustTraceparent, "Snowsight does not show a trace whose id the client chose")
+}
+
+// loadConfig returns the configuration that a container gets, with its secrets and the variables of the platform. It
+// loads only these groups of keys, or all.
+func loadConfig(t *testing.T, c container, groups ...config.Group) config.Config {
+	t.Helper()
 	files := t.TempDir()
 	t.Chdir(files)
 	for _, secret := range c.Secrets {
@@ -224,10 +233,9 @@ func TestTheServiceAcceptsTheConfigurationOfTheSpecification(t *testing.T) {
 	} {
 		t.Setenv(key, value)
 	}
-	cfg, err := config.Load(nil)
+	cfg, err := config.Load(nil, groups...)
 	require.NoError(t, err)
-	assert.Equal(t, config.StorageSnowflake, cfg.Storage)
-	assert.False(t, cfg.Telemetry.TrustTraceparent, "Snowsight does not show a trace whose id the client chose")
+	return cfg
 }
 
 func TestGoCollectsGarbageBeforeThePlatformKills(t *testing.T) {

@@ -36,7 +36,9 @@ These variables describe an environment; the defaults are in brackets or in spec
   ECHO_MIN_INSTANCES         minimum number of instances (2)
   ECHO_MAX_INSTANCES         maximum number of instances (the minimum)
   ECHO_CORS_ORIGINS          origins whose pages may call the API, separated by commas (none)
-  ECHO_<KEY>                 value of a key below env: in spec.yml, such as ECHO_LOG_LEVEL
+  ECHO_STORAGE               snowflake, or postgres; then run postgres.sql first (snowflake)
+  ECHO_POSTGRES_HOST         postgres: host of the instance
+  ECHO_<KEY>                 value of a key below env: in spec.yml or postgres.yml, such as ECHO_LOG_LEVEL
   FIRST_SUPERUSER_PASSWORD   password of the first superuser; without it, the command asks
 
 The exit status is 0 if the service is ready, 1 if the deployment failed, and 2 if an option or a
@@ -66,6 +68,7 @@ type deployment struct {
 	timeout                    uint32 // seconds; a larger type could overflow a time.Duration
 	prefix                     string // of the names of all objects
 	minInstances, maxInstances int
+	postgres                   bool // the store is PostgreSQL
 
 	token string // SNOWFLAKE_TOKEN=… of a workflow
 	seen  []row  // the service and its containers, as isReady found them
@@ -119,8 +122,27 @@ func (d *deployment) configure(args []string) error {
 	if d.maxInstances < d.minInstances {
 		return fmt.Errorf("ECHO_MAX_INSTANCES is %d, less than ECHO_MIN_INSTANCES, %d", d.maxInstances, d.minInstances)
 	}
+	if err := d.chooseStore(); err != nil {
+		return err
+	}
 	_, err = d.renderSpec() // refuses a value that spec.yml cannot hold, before anything is sent
 	return err
+}
+
+// chooseStore sets postgres.
+func (d *deployment) chooseStore() error {
+	switch storage := d.getenv("ECHO_STORAGE"); storage {
+	case "", "snowflake":
+		return nil
+	case "postgres":
+		d.postgres = true
+	default:
+		return fmt.Errorf("ECHO_STORAGE is '%s': write snowflake or postgres", storage)
+	}
+	if d.getenv("ECHO_POSTGRES_HOST") == "" {
+		return errors.New("ECHO_POSTGRES_HOST is not set: DESCRIBE POSTGRES INSTANCE shows the host")
+	}
+	return nil
 }
 
 func (d *deployment) instances(variable string, otherwise int) (int, error) {

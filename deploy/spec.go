@@ -15,6 +15,9 @@ import (
 //go:embed spec.yml
 var spec string
 
+//go:embed postgres.yml
+var postgresSpec string
+
 var (
 	isPlain  = regexp.MustCompile(`^[A-Za-z0-9@.,:/ _+-]*$`).MatchString
 	isOrigin = regexp.MustCompile(`^[][A-Za-z0-9.:/-]*$`).MatchString
@@ -22,27 +25,15 @@ var (
 
 // renderSpec returns spec.yml for this environment and image. Order and comments stay as they are.
 func (d *deployment) renderSpec() ([]byte, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(d.rename(spec)), &document); err != nil {
-		return nil, fmt.Errorf("spec.yml: %w", err)
+	document, err := d.specDocument()
+	if err != nil {
+		return nil, err
 	}
-	image := find(&document, "spec", "containers", "image")
-	env := find(&document, "spec", "containers", "env")
-	endpoints := find(&document, "spec", "endpoints")
-	origins := find(&document, "spec", "endpoints", "corsSettings", "Access-Control-Allow-Origin")
-	if image == nil || env == nil || origins == nil {
-		return nil, errors.New("spec.yml lacks the image, env or corsSettings")
-	}
-	image.Value = d.rename("/echo_db/echo_schema/echo_repo/echo-in-snowflake:") + imageTag(d.digest)
-	for i := 0; i < len(env.Content); i += 2 {
-		name := "ECHO_" + env.Content[i].Value
-		value := d.getenv(name)
-		if !isPlain(value) {
-			return nil, fmt.Errorf("%s has characters that cannot stand in spec.yml", name)
-		}
-		if value != "" {
-			env.Content[i+1] = quoted(value)
-		}
+	env := find(document, "spec", "containers", "env")
+	endpoints := find(document, "spec", "endpoints")
+	origins := find(document, "spec", "endpoints", "corsSettings", "Access-Control-Allow-Origin")
+	if origins == nil {
+		return nil, errors.New("spec.yml lacks corsSettings")
 	}
 	origins.Content = nil
 	for _, value := range strings.Fields(strings.ReplaceAll(d.getenv("ECHO_CORS_ORIGINS"), ",", " ")) {
@@ -55,12 +46,86 @@ func (d *deployment) renderSpec() ([]byte, error) {
 		remove(endpoints.Content[0], "corsSettings")
 		remove(env, "CORS_ORIGINS")
 	}
-	var rendered bytes.Buffer
-	encoder := yaml.NewEncoder(&rendered)
+	return encode(document)
+}
+
+// specDocument returns spec.yml with the image, the store and the values of this environment.
+func (d *deployment) specDocument() (*yaml.Node, error) {
+	document, err := d.parse("spec.yml", spec)
+	if err != nil {
+		return nil, err
+	}
+	image := find(document, "spec", "containers", "image")
+	env := find(document, "spec", "containers", "env")
+	secrets := find(document, "spec", "containers", "secrets")
+	if image == nil || env == nil || secrets == nil {
+		return nil, errors.New("spec.yml lacks the image, env or secrets")
+	}
+	image.Value = d.rename("/echo_db/echo_schema/echo_repo/echo-in-snowflake:") + imageTag(d.digest)
+	if d.postgres {
+		added, err := d.parse("postgres.yml", postgresSpec)
+		if err != nil {
+			return nil, err
+		}
+		env.Content = append(env.Content, find(added, "env").Content...)
+		secrets.Content = append(secrets.Content, find(added, "secrets").Content...)
+	}
+	for i := 0; i < len(env.Content); i += 2 {
+		name := "ECHO_" + env.Content[i].Value
+		value := d.getenv(name)
+		if !isPlain(value) {
+			return nil, fmt.Errorf("%s has characters that cannot stand in spec.yml", name)
+		}
+		if value != "" {
+			env.Content[i+1] = quoted(value)
+		}
+	}
+	return document, nil
+}
+
+// renderJob returns the specification of a job with the image and the store of the service, as echo_migrator. It
+// names after echo_migrator what postgres.yml names after echo_app: the user and, if there is one, its password.
+func (d *deployment) renderJob(command string) (string, error) {
+	document, err := d.specDocument()
+	if err != nil {
+		return "", err
+	}
+	added, err := d.parse("postgres.yml", postgresSpec)
+	if err != nil {
+		return "", err
+	}
+	values := map[string]string{}
+	env := find(document, "spec", "containers", "env").Content
+	for i := 0; i < len(env); i += 2 {
+		if key := env[i].Value; key == "STORAGE" || strings.HasPrefix(key, "POSTGRES_") {
+			values[key] = env[i+1].Value
+		}
+	}
+	job, err := encode(map[string]any{"spec": map[string]any{
+		"containers": []any{map[string]any{
+			"name": command, "args": []string{command}, "env": values,
+			"image": find(document, "spec", "containers", "image"), "secrets": find(added, "secrets"),
+		}},
+		"logExporters": find(document, "spec", "logExporters"),
+	}})
+	return strings.ReplaceAll(string(job), d.rename("echo_app"), d.rename("echo_migrator")), err
+}
+
+func (d *deployment) parse(name, text string) (*yaml.Node, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(d.rename(text)), &document); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return &document, nil
+}
+
+func encode(document any) ([]byte, error) {
+	var encoded bytes.Buffer
+	encoder := yaml.NewEncoder(&encoded)
 	encoder.SetIndent(2)
 	encoder.CompactSeqIndent() // as in spec.yml
-	err := encoder.Encode(&document)
-	return rendered.Bytes(), err
+	err := encoder.Encode(document)
+	return encoded.Bytes(), err
 }
 
 // find follows keys from node, and takes the first element of a list. It returns nil if a key is missing.

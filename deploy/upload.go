@@ -107,6 +107,9 @@ func (d *deployment) upload(ctx context.Context) (version string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if certificate := d.rename("echo_pg_ca"); d.postgres && !d.dryRun && len(named(existing, certificate)) == 0 {
+		return "", fmt.Errorf("there is no secret %s: run postgres.sql first", certificate)
+	}
 	statements, err := d.createSecrets(ctx, existing)
 	if err != nil {
 		return "", err

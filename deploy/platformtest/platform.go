@@ -4,6 +4,7 @@
 package platformtest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -18,20 +19,23 @@ type Platform struct {
 	Secrets       map[string]string // values by name
 	Staged        map[string]string // specifications by their path in the stage
 	Service       *Service
+	Job           *Job
 	Broken        string // digest of an image that never becomes ready
+	JobFails      string // how a job fails: "statement" (it is refused), or "container" (only that shows it)
 	Refused       string // prefix of the statements that are refused
 	Uploaded      string // file that the last PUT named
 
 	mu         sync.Mutex
 	sent       []Statement
 	hasAddress bool
+	migrated   bool
 }
 
 // Statement is a statement that arrived, and its role.
 type Statement struct{ Role, Text string }
 
 // Service is what SHOW SERVICES says about a service.
-type Service struct{ Path, Comment, Status string }
+type Service struct{ Path, Comment, Status, Integrations string }
 
 // Table is the answer to a statement.
 type Table struct {
@@ -56,11 +60,15 @@ var (
 	accountObject = regexp.MustCompile(`(?i)^(GRANT |CREATE (ROLE|WAREHOUSE|COMPUTE POOL|USER) |USE (ROLE|WAREHOUSE) |ALTER (SESSION|COMPUTE POOL))`)
 	createSecret  = regexp.MustCompile(`^CREATE SECRET IF NOT EXISTS (\S+) TYPE = GENERIC_STRING SECRET_STRING = '(.*)'$`)
 	put           = regexp.MustCompile(`^PUT 'file://(\S+/(spec\.yml))' @echo_db\.echo_schema\.echo_stage/(\S+) AUTO_COMPRESS = FALSE OVERWRITE = TRUE$`)
-	createService = regexp.MustCompile(`^CREATE SERVICE IF NOT EXISTS echo_db\.echo_schema\.echo_service IN COMPUTE POOL echo_pool FROM @echo_db\.echo_schema\.echo_stage SPECIFICATION_FILE = '(.*?)' `)
+	createService = regexp.MustCompile(`^CREATE SERVICE IF NOT EXISTS echo_db\.echo_schema\.echo_service IN COMPUTE POOL echo_pool FROM @echo_db\.echo_schema\.echo_stage SPECIFICATION_FILE = '(.*?)' .*? QUERY_WAREHOUSE = echo_wh` + access + `$`)
+	setProperties = regexp.MustCompile(`^ALTER SERVICE echo_db\.echo_schema\.echo_service SET MIN_INSTANCES = .* QUERY_WAREHOUSE = echo_wh` + access + `$`)
 	changeService = regexp.MustCompile(`^ALTER SERVICE echo_db\.echo_schema\.echo_service FROM @echo_db\.echo_schema\.echo_stage SPECIFICATION_FILE = '(.*?)'$`)
 	setComment    = regexp.MustCompile(`^ALTER SERVICE echo_db\.echo_schema\.echo_service SET COMMENT = '(.*)'$`)
 	imageOf       = regexp.MustCompile(`image: \S+:image-([0-9a-f]{64})\n`)
 )
+
+// access is the property that lets a service reach hosts outside. It stays as it is when a service is altered without.
+const access = `(?: EXTERNAL_ACCESS_INTEGRATIONS = \((\w+)\))?`
 
 // Answer answers a statement of a role, or refuses it. It returns nothing for a statement that it does not
 // know, and for PUT, whose upload is not its business.
@@ -114,6 +122,9 @@ func (p *Platform) Answer(role, text string) (answer *Table, refusal string) {
 		p.Uploaded = m[1]
 		return nil, ""
 	}
+	if answer, refusal := p.answerAboutJob(role, text); answer != nil || refusal != "" {
+		return answer, refusal
+	}
 	return p.answerAboutService(text)
 }
 
@@ -130,7 +141,7 @@ func (p *Platform) answerAboutService(text string) (answer *Table, refusal strin
 			return nil, "no such specification: " + m[1]
 		}
 		if p.Service == nil {
-			p.Service = &Service{Path: m[1], Status: "RUNNING"}
+			p.Service = &Service{Path: m[1], Status: "RUNNING", Integrations: m[2]}
 		}
 		return &done, ""
 	case begins("CREATE SERVICE echo_db.echo_schema.echo_service"): // of the CLI's own command
@@ -147,12 +158,16 @@ func (p *Platform) answerAboutService(text string) (answer *Table, refusal strin
 	case begins("ALTER SERVICE echo_db.echo_schema.echo_service RESUME"):
 		p.Service.Status = "RUNNING"
 		return &done, ""
-	case begins("ALTER SERVICE echo_db.echo_schema.echo_service SET MIN_INSTANCES"):
+	case is(setProperties):
+		p.Service.Integrations = cmp.Or(m[1], p.Service.Integrations)
 		return &done, ""
 	case begins("SHOW SERVICES LIKE 'echo_service' IN SCHEMA echo_db.echo_schema"):
-		services := Table{[]string{"name", "status", "is_upgrading", "comment"}, [][]any{{"ECHO1SERVICE", "PENDING", "true", ""}}}
-		if p.Service != nil {
-			services.Rows = append(services.Rows, []any{"ECHO_SERVICE", p.Service.Status, "false", p.Service.Comment})
+		services := Table{
+			[]string{"name", "status", "is_upgrading", "comment", "external_access_integrations"},
+			[][]any{{"ECHO1SERVICE", "PENDING", "true", "", ""}},
+		}
+		if s := p.Service; s != nil {
+			services.Rows = append(services.Rows, []any{"ECHO_SERVICE", s.Status, "false", s.Comment, strings.ToUpper(s.Integrations)})
 		}
 		return &services, ""
 	case begins("SHOW SERVICE CONTAINERS IN SERVICE echo_db.echo_schema.echo_service"):
@@ -190,6 +205,8 @@ func (p *Platform) containers() *Table {
 	for instance := range 2 {
 		row := []any{fmt.Sprint(instance), "READY", "Running", digest}
 		switch {
+		case strings.Contains(p.Staged[p.Service.Path], "POSTGRES_HOST") && (p.Service.Integrations == "" || !p.migrated):
+			row[1], row[2] = "PENDING", "not ready"
 		case digest == p.Broken && instance == 1:
 			row[1], row[2] = "FAILED", "exited with 2"
 		case digest == p.Broken:

@@ -52,6 +52,7 @@ func TestLife(t *testing.T, open func(*testing.T) Operator) {
 func TestDeploy(t *testing.T, open func(*testing.T) Operator) {
 	TestLife(t, open)
 	t.Run("later deployments", func(t *testing.T) { testLater(t, open(t)) })
+	testPostgres(t, open)
 	t.Run("a first version that does not become ready is reported", func(t *testing.T) {
 		const password = `it's a "good" \one\ & <% more %> of echo_db`
 		o := open(t)
@@ -114,6 +115,7 @@ func TestDeploy(t *testing.T, open func(*testing.T) Operator) {
 	})
 	for variable, value := range map[string]string{
 		"ECHO_PREFIX": "Echo", "ECHO_MIN_INSTANCES": "none", "ECHO_LOG_LEVEL": "info\"\n", "ECHO_CORS_ORIGINS": "https://a.example|",
+		"ECHO_STORAGE": "memory",
 	} {
 		t.Run("a bad "+variable+" is refused before anything is sent", func(t *testing.T) {
 			o := open(t)

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/platformtest"
+)
+
+// onPostgres describes an environment whose store is PostgreSQL.
+var onPostgres = map[string]string{"ECHO_STORAGE": "postgres", "ECHO_POSTGRES_HOST": "abc.postgres.snowflake.app"}
+
+// containersOnPostgres returns the containers of the service and of the job that migrates.
+func containersOnPostgres(t *testing.T) (service, job container) {
+	t.Helper()
+	d := deployment{
+		prefix: "echo", digest: platformtest.Digest('a'), postgres: true,
+		getenv: func(name string) string { return onPostgres[name] },
+	}
+	rendered, err := d.renderSpec()
+	require.NoError(t, err)
+	specification, err := d.renderJob(migrator)
+	require.NoError(t, err)
+	return decodeSpec(t, string(rendered)).Spec.Containers[0], decodeSpec(t, specification).Spec.Containers[0]
+}
+
+func TestOnPostgreSQLTheServiceAndItsJobAcceptTheirConfiguration(t *testing.T) {
+	service, job := containersOnPostgres(t)
+	assert.Equal(t, []string{"migrate"}, job.Args)
+	assert.Len(t, job.Secrets, 1, "the certificate, and no key")
+	roles := map[string]config.Config{
+		"echo_app":      loadConfig(t, service),
+		"echo_migrator": loadConfig(t, job, config.StorageKeys),
+	}
+	for role, cfg := range roles {
+		assert.Equal(t, config.StoragePostgres, cfg.Storage)
+		p := cfg.Postgres
+		assert.Equal(t, []string{role, "echo", "echo", "echo_pg", config.AuthSnowflake, "abc.postgres.snowflake.app"},
+			[]string{p.User, p.Database, p.Schema, p.Instance, p.Auth, p.Host})
+		assert.Contains(t, p.CAFile, "/secrets/postgres-ca/secret_string")
+		assert.True(t, p.TLS)
+	}
+}
+
+func TestTheScriptsForPostgreSQLCreateEveryObjectThatTheCommandNames(t *testing.T) {
+	result := newPrograms(t).deploy(t.Context(), onPostgres, "", "--dry-run")
+	require.Zero(t, result.Code, result.Out)
+	scripts := readFile(t, "postgres.sql") + readFile(t, "postgres-roles.sql")
+	objects := regexp.MustCompile(`\becho_(?:pg_?\w*|app|migrator)\b`).FindAllString(result.Out, -1)
+	slices.Sort(objects)
+	objects = slices.Compact(objects)
+	assert.Equal(t, []string{"echo_app", "echo_migrator", "echo_pg", "echo_pg_access", "echo_pg_ca"}, objects)
+	for _, name := range objects {
+		assert.Regexp(t, `(?m)^(SELECT ')?CREATE (OR ALTER )?[A-Z ]+ (echo_db\.echo_schema\.)?`+name+`\b`, scripts)
+	}
+	assert.Contains(t, scripts, "\nSELECT 'CREATE DATABASE echo'\n")
+	assert.Contains(t, scripts, "\nCREATE SCHEMA IF NOT EXISTS echo AUTHORIZATION echo_migrator;\n")
+}
+
+// An operator runs it from the top to the bottom.
+func TestTheScriptForPostgreSQLCreatesEachObjectBeforeItsUse(t *testing.T) {
+	script := regexp.MustCompile(`(?m)^--.*$`).ReplaceAllString(readFile(t, "postgres.sql"), "")
+	for _, name := range []string{"echo_pg_in", "echo_pg_admin", "echo_pg_policy", "echo_pg", "echo_pg_ca", "echo_pg_out", "echo_pg_access"} {
+		uses := regexp.MustCompile(`(?i)[^;]*\b`+name+`\b[^;]*;`).FindAllString(script, -1)
+		uses = slices.DeleteFunc(uses, func(st string) bool { return strings.Contains(st, "SHOW ") })
+		require.NotEmpty(t, uses, name)
+		assert.Regexp(t, `^\s*CREATE [A-Z ]*(echo_db\.echo_schema\.)?`+name+`\b`, uses[0])
+	}
+	for _, role := range []string{"echo_role", "echo_deployer"} {
+		for _, grant := range []string{
+			"READ ON SECRET echo_db.echo_schema.echo_pg_ca", "USAGE ON INTEGRATION echo_pg_access", "USAGE ON POSTGRES INSTANCE echo_pg",
+		} {
+			assert.Contains(t, script, "\nGRANT "+grant+" TO ROLE "+role+";\n")
+		}
+	}
+	assert.NotContains(t, script, "echo_migrator", "no statement here lets the service become the owner of the tables")
+	assert.Contains(t, script, "'<host>:5432'", "a rule without a port means 443")
+}
+
+// The service has the same limits: the server ends a statement before the client gives up.
+func TestTheRoleOfTheServiceHasTheTimeLimitsOfTheDefaultRequestTimeout(t *testing.T) {
+	i := slices.IndexFunc(config.Keys(), func(k config.Key) bool { return k.Name == "REQUEST_TIMEOUT" })
+	timeout, err := time.ParseDuration(config.Keys()[i].Default)
+	require.NoError(t, err)
+	statement := timeout - 250*time.Millisecond
+	script := readFile(t, "postgres-roles.sql")
+	for setting, value := range map[string]string{
+		"statement_timeout":                   strconv.FormatInt(statement.Milliseconds(), 10) + "ms",
+		"lock_timeout":                        strconv.FormatInt(statement.Milliseconds()/2, 10) + "ms",
+		"idle_in_transaction_session_timeout": timeout.String(),
+		"default_transaction_isolation":       "read committed",
+		"search_path":                         "echo",
+	} {
+		assert.Contains(t, script, "\nALTER ROLE echo_app SET "+setting+" = '"+value+"';\n")
+	}
+}
