@@ -78,7 +78,7 @@ func (d *deployment) deploy(ctx context.Context) error {
 		return err
 	}
 	found := named(shown, d.rename("echo_service"))
-	if err := d.prepareStore(ctx, found); err != nil {
+	if err := d.prepareStore(ctx, found); err != nil || d.migrateOnly {
 		return err
 	}
 	next := revision{version, d.digest}

@@ -406,6 +406,7 @@ func TestOptionsAreExplainedAndChecked(t *testing.T) {
 		{[]string{"--digest", ""}, "--digest is sha256: and 64 hexadecimal digits"},
 		{[]string{"--connection", ""}, "--connection is the name of a connection"},
 		{[]string{"--timeout", "soon"}, `"--timeout"`},
+		{[]string{"--migrate-only"}, "--migrate-only needs ECHO_STORAGE=postgres"},
 		{[]string{"--timeout", "10000000000"}, `"--timeout"`},
 	} {
 		p := newPrograms(t)

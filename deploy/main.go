@@ -65,6 +65,7 @@ type deployment struct {
 
 	digest, connection         string
 	dryRun, temporary          bool
+	migrateOnly                bool
 	timeout                    uint32 // seconds; a larger type could overflow a time.Duration
 	prefix                     string // of the names of all objects
 	minInstances, maxInstances int
@@ -86,6 +87,7 @@ func (d *deployment) configure(args []string) error {
 	flags.Usage = func() {} // printed below
 	flags.StringVar(&d.digest, "digest", "", "deploy the image with this `digest`, sha256:…, instead of building one")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "print every statement, and send none")
+	flags.BoolVar(&d.migrateOnly, "migrate-only", false, "migrate the schema of PostgreSQL, and end there")
 	flags.Uint32Var(&d.timeout, "timeout", 600, "wait at most these `seconds` until the service is ready")
 	flags.StringVarP(&d.connection, "connection", "c", "", "use the connection of the CLI with this `name`")
 	flags.BoolVarP(&d.temporary, "temporary-connection", "x", false, "connect with the SNOWFLAKE_ variables alone")
@@ -133,6 +135,9 @@ func (d *deployment) configure(args []string) error {
 func (d *deployment) chooseStore() error {
 	switch storage := d.getenv("ECHO_STORAGE"); storage {
 	case "", "snowflake":
+		if d.migrateOnly {
+			return errors.New("--migrate-only needs ECHO_STORAGE=postgres")
+		}
 		return nil
 	case "postgres":
 		d.postgres = true

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -24,14 +25,15 @@ const (
 	showJobLog = "SELECT SYSTEM$GET_SERVICE_LOGS('" + job + "', 0, '" + migrator + "', 100) AS log"
 )
 
-// prepareStore migrates the schema of PostgreSQL. On Snowflake tables, it returns an error if the service found uses
-// PostgreSQL: without the variable of its environment, a deployment would replace its data by those of the tables.
+// prepareStore migrates the schema of PostgreSQL. On Snowflake tables, it returns an error if the service that was
+// found uses PostgreSQL: a deployment without ECHO_STORAGE would replace its data by that of the tables.
 func (d *deployment) prepareStore(ctx context.Context, found row) error {
 	if d.postgres {
 		return d.migrate(ctx)
 	}
 	if strings.Contains(strings.ToLower(found["external_access_integrations"]), d.rename(integration)) {
-		return errors.New(d.rename("echo_service may use PostgreSQL: set ECHO_STORAGE=postgres, or see deploy/README.md"))
+		return fmt.Errorf("%s may use PostgreSQL: set ECHO_STORAGE=postgres, or see deploy/README.md",
+			d.rename("echo_service"))
 	}
 	return nil
 }
@@ -43,12 +45,16 @@ func (d *deployment) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("migrating the schema …")
+	d.say("migrating the schema of PostgreSQL …")
 	rows, err := d.ask(ctx, deployer, d.sql(dropJob), // of an earlier deployment
 		d.sql(limitJob, max(d.timeout, 1)), d.sql(executeJob, specification), d.sql(showJob))
 	// It is not documented whether the statement fails if the job does.
 	isDone := func(r row) bool { return r["status"] == "DONE" }
-	if d.dryRun || err == nil && slices.ContainsFunc(rows, isDone) {
+	if d.dryRun {
+		return nil
+	}
+	if err == nil && slices.ContainsFunc(rows, isDone) {
+		d.say("the schema is up to date")
 		return nil
 	}
 	if errors.Is(err, errInterrupted) {
@@ -59,5 +65,5 @@ func (d *deployment) migrate(ctx context.Context) error {
 			d.say("%s", r["log"])
 		}
 	}
-	return errors.New("the schema was not migrated, so the service was not changed: see deploy/README.md")
+	return errors.New("the schema was not migrated, and the service was not changed: see deploy/README.md")
 }

@@ -105,6 +105,7 @@ func (d *deployment) renderJob(command string) (string, error) {
 		"containers": []any{map[string]any{
 			"name": command, "args": []string{command}, "env": values,
 			"image": find(document, "spec", "containers", "image"), "secrets": find(added, "secrets"),
+			"resources": find(document, "spec", "containers", "resources"), // fits beside two instances
 		}},
 		"logExporters": find(document, "spec", "logExporters"),
 	}})

@@ -39,7 +39,7 @@ func testPostgres(t *testing.T, open func(*testing.T) Operator) {
 			failed := onPostgres(o, "", Digest('b'))
 			assert.Equal(t, 1, failed.Code)
 			assert.Contains(t, failed.Out, "the last words\nof the job\n", "as they were logged")
-			assert.Contains(t, failed.Out, "deploy: the schema was not migrated, so the service was not changed")
+			assert.Contains(t, failed.Out, "deploy: the schema was not migrated, and the service was not changed")
 			assert.Equal(t, good, *o.Platform.Service)
 			assert.False(t, slices.ContainsFunc(o.Platform.Take(), func(s Statement) bool { return strings.HasPrefix(s.Text, "ALTER SERVICE") }))
 
@@ -65,6 +65,16 @@ func testPostgres(t *testing.T, open func(*testing.T) Operator) {
 		back := o.Run(map[string]string{"ECHO_STORAGE": "snowflake"}, "", "--digest", Digest('a'))
 		require.Zero(t, back.Code, back.Out)
 		assert.NotContains(t, o.Platform.Staged[o.Platform.Service.Path], "POSTGRES_")
+	})
+	t.Run("a migration alone leaves the service as it is", func(t *testing.T) {
+		o := prepared(t)
+		require.Zero(t, o.Run(nil, "\n", "--digest", Digest('a')).Code)
+		good := *o.Platform.Service
+		migrated := o.Run(postgres, "", "--digest", Digest('b'), "--migrate-only")
+		require.Zero(t, migrated.Code, migrated.Out)
+		assert.Contains(t, migrated.Out, "the schema is up to date\n")
+		assert.Contains(t, o.Platform.Job.Spec, tag(Digest('b')))
+		assert.Equal(t, good, *o.Platform.Service)
 	})
 	t.Run("without postgres.sql there is no certificate to check the server with", func(t *testing.T) {
 		o := open(t)
