@@ -61,7 +61,12 @@ func TestEveryMessageInTheGuideIsInTheCodeOrMarkedAsSnowflakes(t *testing.T) {
 
 func TestEveryNameInTheGuideExists(t *testing.T) {
 	text := readFile(t, guide)
-	scripts := readFile(t, "../setup.sql") + readFile(t, "bootstrap.sql") + readFile(t, "observability.sql") + readFile(t, "spec.yml")
+	var scripts string
+	for _, file := range []string{
+		"../setup.sql", "bootstrap.sql", "observability.sql", "spec.yml", "postgres.sql", "postgres-roles.sql", "postgres.yml",
+	} {
+		scripts += readFile(t, file)
+	}
 	objects := regexp.MustCompile(`\becho_[a-z_]*[a-z]\b`)
 	created := objects.FindAllString(scripts, -1)
 	for _, name := range objects.FindAllString(text, -1) {
@@ -70,7 +75,7 @@ func TestEveryNameInTheGuideExists(t *testing.T) {
 
 	variables := regexp.MustCompile(`\bECHO_[A-Z_]*[A-Z]\b`)
 	known := variables.FindAllString(usage+readFile(t, "observability.sql"), -1)
-	for _, key := range regexp.MustCompile(`(?m)^      ([A-Z_]+): `).FindAllStringSubmatch(readFile(t, "spec.yml"), -1) {
+	for _, key := range regexp.MustCompile(`(?m)^ +([A-Z_]+): `).FindAllStringSubmatch(readFile(t, "spec.yml")+readFile(t, "postgres.yml"), -1) {
 		known = append(known, "ECHO_"+key[1])
 	}
 	for _, name := range variables.FindAllString(text, -1) {
@@ -156,6 +161,15 @@ func TestTheFiguresOfTheCostFollowFromItsFormulas(t *testing.T) {
 		assert.InDelta(t, pool+warehouse, sum, 0.05, row[0])
 		assert.InDelta(t, 3*sum, number(row[5]), 0.5, row[0])
 		assert.InDelta(t, pool+1.35*warehouse, number(row[6]), 0.1, row[0])
+	}
+}
+
+func TestTheCostOfPostgreSQLFollowsFromItsSource(t *testing.T) {
+	text := readFile(t, "cost.md")
+	assert.Contains(t, text, fmt.Sprintf("| 0.0136 | %.1f |\n", 0.0136*730))
+	assert.Contains(t, text, fmt.Sprintf("%.1f + 26 = %.1f credits", 0.06*730, 0.06*730+26))
+	for _, unknown := range []string{"what the standby of `HIGH_AVAILABILITY = TRUE` adds", "needs the warehouse is *not established*"} {
+		assert.Contains(t, strings.Join(strings.Fields(text), " "), unknown)
 	}
 }
 

@@ -103,7 +103,14 @@ GRANT USAGE ON POSTGRES INSTANCE echo_pg TO ROLE echo_deployer;
 -- With the second one, the service could make itself a token with the right to drop its tables. The page "Grant access
 -- with access roles" has the statements, which could not be read when this script was written:
 -- https://docs.snowflake.com/en/user-guide/snowflake-postgres/postgres-authentication . Until then, and if they fail,
--- sign in with passwords: README.md, "Tokens or passwords".
+-- sign in with passwords (README.md, "Tokens or passwords"). These are their secrets, each for one role:
+--
+--     CREATE SECRET IF NOT EXISTS echo_db.echo_schema.echo_app_password
+--         TYPE = GENERIC_STRING SECRET_STRING = '<password of echo_app>';
+--     GRANT READ ON SECRET echo_db.echo_schema.echo_app_password TO ROLE echo_role;
+--     CREATE SECRET IF NOT EXISTS echo_db.echo_schema.echo_migrator_password
+--         TYPE = GENERIC_STRING SECRET_STRING = '<password of echo_migrator>';
+--     GRANT READ ON SECRET echo_db.echo_schema.echo_migrator_password TO ROLE echo_deployer;
 
 -- Whether the function needs a warehouse is not documented. echo_role has one. If the job cannot get a token:
 -- GRANT USAGE ON WAREHOUSE echo_wh TO ROLE echo_deployer;

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,6 +37,7 @@ func TestOnPostgreSQLTheServiceAndItsJobAcceptTheirConfiguration(t *testing.T) {
 	service, job := containersOnPostgres(t)
 	assert.Equal(t, []string{"migrate"}, job.Args)
 	assert.Len(t, job.Secrets, 1, "the certificate, and no key")
+	assert.Equal(t, service.Resources, job.Resources, "the job fits on the machine of two instances")
 	roles := map[string]config.Config{
 		"echo_app":      loadConfig(t, service),
 		"echo_migrator": loadConfig(t, job, config.StorageKeys),
@@ -101,4 +103,63 @@ func TestTheRoleOfTheServiceHasTheTimeLimitsOfTheDefaultRequestTimeout(t *testin
 	} {
 		assert.Contains(t, script, "\nALTER ROLE echo_app SET "+setting+" = '"+value+"';\n")
 	}
+}
+
+// block returns the text of the guide between a line and the end of its block of code.
+func block(t *testing.T, begin, end string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(readFile(t, guide), begin)
+	require.True(t, found, begin)
+	text, _, found := strings.Cut(rest, end)
+	require.True(t, found, end)
+	return text
+}
+
+func TestThePasswordsOfTheGuideAreASpecificationThatTheServiceAccepts(t *testing.T) {
+	tokens := postgresSpec
+	t.Cleanup(func() { postgresSpec = tokens })
+	_, passwords, found := strings.Cut(block(t, "\n### Tokens or passwords\n", "\n```\n"), "```yaml\n")
+	require.True(t, found)
+	postgresSpec = passwords
+	service, job := containersOnPostgres(t)
+	for role, c := range map[string]container{"echo_app": service, "echo_migrator": job} {
+		secrets := fmt.Sprint(c.Secrets)
+		assert.Contains(t, secrets, "echo_db.echo_schema."+role+"_password")
+		assert.Contains(t, secrets, "echo_db.echo_schema.echo_pg_ca")
+		assert.Contains(t, readFile(t, "postgres.sql"), "\n--     CREATE SECRET IF NOT EXISTS echo_db.echo_schema."+role+"_password\n")
+	}
+	p := loadConfig(t, service).Postgres
+	assert.Equal(t, []string{"echo_app", config.AuthPassword}, []string{p.User, p.Auth})
+	assert.Equal(t, "echo_migrator", loadConfig(t, job, config.StorageKeys).Postgres.User)
+}
+
+// It writes where the service will read.
+func TestTheCopyOfTheGuideUsesTheDatabaseOfTheService(t *testing.T) {
+	text := block(t, "args: [copy, ", "\n   $$;")
+	service, _ := containersOnPostgres(t)
+	for key, value := range service.Env {
+		if strings.HasPrefix(key, "POSTGRES_") && key != "POSTGRES_HOST" && key != "POSTGRES_CONNECTIONS" {
+			assert.Regexp(t, regexp.QuoteMeta(fmt.Sprintf("%s: %s", key, value))+`[,}]`, text)
+		}
+	}
+	assert.Contains(t, text, "--from, snowflake, --to, postgres]")
+	assert.Contains(t, text, "objectName: echo_db.echo_schema.echo_pg_ca}, directoryPath: /secrets/postgres-ca}")
+	before, _, _ := strings.Cut(readFile(t, guide), "args: [copy, ")
+	assert.Less(t, strings.Index(before, "ECHO_READ_ONLY=true go run"), strings.Index(before, "`REVOKE INSERT, UPDATE, DELETE ON ALL TABLES"))
+	assert.Less(t, strings.Index(before, "`REVOKE INSERT, UPDATE, DELETE ON ALL TABLES"), strings.Index(before, "--migrate-only"))
+}
+
+func TestTheMirrorOfTheGuideLeavesOutPasswordHashes(t *testing.T) {
+	mirror := block(t, "CALL SNOWFLAKE.POSTGRES.CREATE_MIRROR(", "\n);")
+	assert.Contains(t, mirror, "postgres_tables => ['echo.users', 'echo.items']")
+	assert.NotContains(t, mirror, "credentials")
+	assert.NotContains(t, mirror, "postgres_schemas", "a schema would mirror all its tables")
+	assert.Contains(t, readFile(t, guide), "**never `credentials`**")
+}
+
+func TestTheGuideAsksForExpiringAddressesAsTheScriptDoes(t *testing.T) {
+	query := strings.Fields(block(t, "\n### Addresses that expire\n", ";\n```"))
+	script := strings.Join(strings.Fields(readFile(t, "postgres.sql")), " ")
+	select1 := strings.Join(query[slices.Index(query, "SELECT"):], " ")
+	assert.Contains(t, script, select1+";")
 }
