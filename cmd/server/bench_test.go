@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
-	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
@@ -25,88 +21,53 @@ import (
 // plain handler verifies JWTs, uses encoding/json, and does nothing else. The service logs to a file, as in a
 // container.
 func BenchmarkHTTP(b *testing.B) {
-	cfg, err := config.Load(nil)
-	require.NoError(b, err)
-	store, err := openStore(cfg, telemetry.None())
-	require.NoError(b, err)
-	logFile, err := os.Create(b.TempDir() + "/log")
-	require.NoError(b, err)
-	defer logFile.Close()
-	log, lines := newLoggers(cfg, logFile)
-	defer closeLog(lines)
-	svc, err := wire(cfg, store, telemetry.None(), log, cheapSignInCost())
-	require.NoError(b, err)
-	_, err = svc.operator.EnsureFirstSuperuser(b.Context(), svc.first.email, svc.first.password)
-	require.NoError(b, err)
-	admin, err := store.UserForSignIn(b.Context(), svc.first.email)
-	require.NoError(b, err)
-	tokens, err := newTokens(cfg)
-	require.NoError(b, err)
-	token, err := tokens.Issue(admin.Actor())
-	require.NoError(b, err)
-	var itemID string
-	for n := range 100 {
-		i := domain.Item{ID: newID(), OwnerID: admin.ID, Version: 1, CreatedAt: now(), UpdatedAt: now()}
-		i.Title, _ = domain.ParseTitle(fmt.Sprintf("item %d", n))
-		require.NoError(b, store.CreateItem(b.Context(), admin.Actor(), i))
-		itemID = i.ID
-	}
-
-	servers := []struct {
-		name, origin string
-	}{
-		{"service", serveOn(b, svc.http.HTTPServer())},
-		{"plain", serveOn(b, &http.Server{Handler: plainEcho(store, admin.Actor(), []byte(cfg.JWTSecretKey.Reveal())), ReadHeaderTimeout: time.Second})},
-	}
-	for _, request := range []struct{ name, method, path, body string }{
-		{"GET item", http.MethodGet, "/api/v1/items/" + itemID, ""},
-		{"list of 100", http.MethodGet, "/api/v1/items/", ""},
-		{"POST item", http.MethodPost, "/api/v1/items/", `{"title":"Snow shovel","description":"The red one."}`},
-	} {
-		for _, server := range servers {
-			b.Run(request.name+"/"+server.name, func(b *testing.B) {
-				address := strings.TrimPrefix(server.origin, "http://")
-				raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-					request.method, request.path, token.Value, len(request.body), request.body)
+	service := newBenchService(b, "--http-addr=127.0.0.1:0", configFile(b, fields{"JWT_SECRET_KEY": randomKey}))
+	plain := serveOn(b, &http.Server{Handler: plainEcho(service.store, service.admin.Actor(), []byte(service.cfg.JWTSecretKey.Reveal())), ReadHeaderTimeout: time.Second})
+	for _, r := range service.requests("/items/") {
+		for _, server := range []struct{ name, origin string }{{"service", service.origin}, {"plain", plain}} {
+			b.Run(r.name+"/"+server.name, func(b *testing.B) {
 				b.ReportAllocs()
 				b.RunParallel(func(pb *testing.PB) {
-					repeatRequest(b, pb, address, raw)
+					repeatRequest(b, pb, strings.TrimPrefix(server.origin, "http://"), r.raw)
 				})
 			})
 		}
 	}
 }
 
-// repeatRequest sends the same request repeatedly on one connection. It parses as little of the replies as
-// possible, so that the benchmark measures the servers.
-func repeatRequest(b *testing.B, pb *testing.PB, address, request string) {
+// repeatRequest sends the same request repeatedly on one connection, and returns how long the replies took. It parses as
+// little of them as possible, so that the benchmark measures the servers.
+func repeatRequest(b *testing.B, pb *testing.PB, address, request string) (took []time.Duration) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		b.Error(err)
-		return
+		return nil
 	}
 	defer conn.Close()
 	raw, buffer := []byte(request), make([]byte, 64<<10)
 	for pb.Next() {
+		sent := time.Now()
 		if _, err := conn.Write(raw); err != nil {
 			b.Error(err)
-			return
+			return nil
 		}
 		got, want := 0, -1
 		for want < 0 || got < want {
 			n, err := conn.Read(buffer[got:])
 			if err != nil {
 				b.Error(err)
-				return
+				return nil
 			}
 			got += n
 			want = replySize(buffer[:got])
 		}
 		if buffer[9] != '2' {
 			b.Errorf("%s", buffer[:got])
-			return
+			return nil
 		}
+		took = append(took, time.Since(sent))
 	}
+	return took
 }
 
 // replySize returns the size of the reply that begins with head, or -1 if head is too short to know it.
