@@ -105,7 +105,7 @@ var keys = withFileKeys([]Key{
 			StorageMemory, StorageSnowflake, StoragePostgres),
 	},
 	{
-		Name: "READ_ONLY", Default: "false",
+		Name: "READ_ONLY", Default: "false", group: StorageKeys,
 		Description: "true: changes are refused with 503, for example while data moves to another store",
 		set:         parsed(parseBool, func(c *Config) *bool { return &c.ReadOnly }),
 	},

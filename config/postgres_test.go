@@ -264,5 +264,5 @@ func TestTheKeysOfPostgreSQLAreKeysOfTheStore(t *testing.T) {
 	_, err := load(t, map[string]string{"STORAGE": "postgres", "HTTP_ADDR": ":8000", "READ_ONLY": "x", "POSTGRES_POOLER": "x"})
 	assert.Contains(t, subjects(err), "READ_ONLY")
 	_, err = config.Load(nil, config.StorageKeys)
-	assert.Equal(t, []string{"POSTGRES_POOLER", "POSTGRES_HOST", "POSTGRES_DATABASE", "POSTGRES_USER"}, subjects(err))
+	assert.Equal(t, []string{"READ_ONLY", "POSTGRES_POOLER", "POSTGRES_HOST", "POSTGRES_DATABASE", "POSTGRES_USER"}, subjects(err))
 }

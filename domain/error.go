@@ -68,6 +68,10 @@ var (
 	ErrUnavailable     = newError(Unavailable, "unavailable", "the store did not answer in time: try again")
 	ErrOutcomeUnknown  = newError(Unavailable, "outcome_unknown",
 		"the store did not confirm the change: read before you repeat it")
+	// ErrReadOnly means that nothing was changed. What it waits for takes an operator minutes.
+	ErrReadOnly = newError(Unavailable, "read_only",
+		"this service answers only reads at the moment, and nothing was changed: try again later").
+		WithRetryAfter(30 * time.Second)
 )
 
 func newError(k Kind, code, message string) *Error {

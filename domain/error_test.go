@@ -28,7 +28,7 @@ func TestEveryErrorHasItsKindAndAUniqueCode(t *testing.T) {
 		domain.Conflict:        {domain.ErrEmailTaken, domain.ErrLastSuperuser},
 		domain.Stale:           {domain.ErrStale},
 		domain.TooMany:         {domain.ErrTooManyAttempts},
-		domain.Unavailable:     {domain.ErrBusy, domain.ErrContended, domain.ErrUnavailable, domain.ErrOutcomeUnknown},
+		domain.Unavailable:     {domain.ErrBusy, domain.ErrContended, domain.ErrUnavailable, domain.ErrOutcomeUnknown, domain.ErrReadOnly},
 	} {
 		for _, err := range errs {
 			assert.Equal(t, kind, domain.KindOf(err), err.Code)

@@ -66,6 +66,9 @@ func (s *service) serve(ctx context.Context, cfg config.Config, listener net.Lis
 	go func() { failed <- server.Serve(listener) }()
 	url := "http://" + listener.Addr().String()
 	log.Info("listening", zap.String("url", url), zap.String("version", version()), zap.String("storage", cfg.Storage))
+	if cfg.ReadOnly {
+		log.Warn("the service is read-only: it refuses changes, because READ_ONLY=true")
+	}
 
 	starting, stop := context.WithCancel(ctx)
 	var start sync.WaitGroup

@@ -47,6 +47,14 @@ func (s storage) shutdown() {
 
 // openStore opens the store that the configuration selects. It does not connect to a database yet.
 func openStore(cfg config.Config, sink *telemetry.Telemetry) (storage, error) {
+	opened, err := openWritable(cfg, sink)
+	if cfg.ReadOnly {
+		opened.Store = readOnlyStore{opened.Store}
+	}
+	return opened, err
+}
+
+func openWritable(cfg config.Config, sink *telemetry.Telemetry) (storage, error) {
 	switch cfg.Storage {
 	case config.StorageMemory:
 		return storage{Store: memory.New()}, nil
