@@ -16,7 +16,8 @@ type env struct {
 	args    []any
 	with    map[string]relation // results of the queries of WITH
 	scope   scope
-	outer   *env // of the surrounding query
+	group   *[]scope // the rows that COUNT counts; nil outside of an aggregation
+	outer   *env     // of the surrounding query
 }
 
 // scope is the row of each source that a query has joined so far.
@@ -279,8 +280,36 @@ func (c cast) eval(e *env) (any, error) {
 	return c.to.hold(v)
 }
 
-func (c count) eval(*env) (any, error) {
-	return nil, NewUnknown("COUNT inside of an expression")
+func (l lower) eval(e *env) (any, error) {
+	v, err := l.operand.eval(e)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	text, ok := v.(string)
+	if !ok {
+		return nil, NewUnknown(fmt.Sprintf("LOWER of %T", v))
+	}
+	return strings.ToLower(text), nil
+}
+
+func (c count) eval(e *env) (any, error) {
+	if e.group == nil {
+		return nil, NewUnknown("COUNT inside of an expression")
+	}
+	n := int64(0)
+	for _, row := range *e.group {
+		counted := any(true)
+		if c.operand != nil {
+			var err error
+			if counted, err = c.operand.eval(e.within(row)); err != nil {
+				return nil, err
+			}
+		}
+		if counted != nil {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // The user and role of every session.

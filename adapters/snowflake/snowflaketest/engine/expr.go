@@ -30,6 +30,7 @@ type (
 	}
 	subquery struct{ query *query } // of one value
 	coalesce struct{ operands []expr }
+	lower    struct{ operand expr }
 	cast     struct {
 		operand expr
 		to      dataType
@@ -158,6 +159,8 @@ func (p *parser) call(function string) (x expr) {
 		operand := p.expr()
 		p.expect("as")
 		x = cast{operand, p.dataType()}
+	case "lower":
+		x = lower{p.expr()}
 	case "count":
 		if p.take("*") {
 			x = count{}

@@ -250,6 +250,8 @@ type query struct {
 	items  []item
 	from   []join // the first element has no condition; empty if there is no FROM
 	where  expr   // nil for every row
+	group  []expr // the columns of GROUP BY; empty if there is none
+	having expr   // nil for every group
 	order  []order
 	limit  *int64
 	offset int64
@@ -303,7 +305,12 @@ func (p *parser) query() *query {
 		q.from = append(q.from, p.joins()...)
 	}
 	q.where = p.where()
-	if p.take("order", "by") {
+	if p.take("group", "by") {
+		p.list(func() { q.group = append(q.group, columnRef{"", p.name()}) })
+		if p.take("having") {
+			q.having = p.expr()
+		}
+	} else if p.take("order", "by") {
 		p.list(func() { q.order = append(q.order, order{by: p.expr(), descending: p.take("desc")}) })
 	}
 	if p.take("limit") {

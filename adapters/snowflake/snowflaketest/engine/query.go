@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -45,6 +46,9 @@ func (q *query) run(e *env) (relation, error) {
 		if found, err = filter(e, found, q.where); err != nil {
 			return relation{}, err
 		}
+	}
+	if len(q.group) > 0 {
+		return q.aggregateGroups(e, found)
 	}
 	if slices.ContainsFunc(q.items, item.counts) {
 		return q.aggregate(e, found)
@@ -133,7 +137,7 @@ func (s source) rows(e *env) (relation, error) {
 
 // exprs returns all expressions of the query, except those of its subqueries.
 func (q *query) exprs() []expr {
-	exprs := []expr{q.where}
+	exprs := append([]expr{q.where, q.having}, q.group...)
 	for _, j := range q.from {
 		exprs = append(exprs, j.on)
 	}
@@ -173,27 +177,72 @@ func (i item) counts() bool {
 
 // aggregate returns the one row of a select list of COUNTs.
 func (q *query) aggregate(e *env, rows []scope) (relation, error) {
-	r := relation{rows: [][]any{nil}}
 	for _, i := range q.items {
-		c, ok := i.value.(count)
-		if !ok {
+		if !i.counts() {
 			return relation{}, NewUnknown("COUNT beside other elements of a select list")
 		}
-		n := int64(0)
-		for _, row := range rows {
-			counted := any(true)
-			if c.operand != nil {
-				var err error
-				if counted, err = c.operand.eval(e.within(row)); err != nil {
-					return relation{}, err
-				}
+	}
+	all := e.within(nil)
+	all.group = &rows
+	return q.projectGroups([]*env{all})
+}
+
+// aggregateGroups returns a row for each group of rows that GROUP BY makes and HAVING keeps.
+func (q *query) aggregateGroups(e *env, rows []scope) (relation, error) {
+	var groups []*env
+	known := map[string]*env{}
+	for _, row := range rows {
+		at := e.within(row)
+		key := ""
+		for _, x := range q.group {
+			v, err := x.eval(at)
+			if err != nil {
+				return relation{}, err
 			}
-			if counted != nil {
-				n++
+			key += fmt.Sprintf("%#v,", v)
+		}
+		if known[key] == nil {
+			at.group = &[]scope{}
+			known[key], groups = at, append(groups, at)
+		}
+		*known[key].group = append(*known[key].group, row)
+	}
+	var kept []*env
+	for _, g := range groups {
+		keep := any(true)
+		if q.having != nil {
+			var err error
+			if keep, err = q.having.eval(g); err != nil {
+				return relation{}, err
 			}
 		}
+		if keep == true {
+			kept = append(kept, g)
+		}
+	}
+	for _, i := range q.items {
+		if !i.counts() && !slices.Contains(q.group, i.value) {
+			return relation{}, NewUnknown("an element of a select list beside GROUP BY")
+		}
+	}
+	return q.projectGroups(kept)
+}
+
+// projectGroups returns the select list of each group.
+func (q *query) projectGroups(groups []*env) (relation, error) {
+	var r relation
+	for _, i := range q.items {
 		r.columns = append(r.columns, i.name)
-		r.rows[0] = append(r.rows[0], n)
+	}
+	for _, g := range groups {
+		values := make([]any, len(q.items))
+		for k, i := range q.items {
+			var err error
+			if values[k], err = i.value.eval(g); err != nil {
+				return relation{}, err
+			}
+		}
+		r.rows = append(r.rows, values)
 	}
 	return r, nil
 }

@@ -11,8 +11,8 @@ import (
 
 func TestAnUnknownConstructSaysWhereToTeachIt(t *testing.T) {
 	s := newFixture(t, engine.Rules{}).db.Open()
-	_, err := s.Do("SELECT id FROM t GROUP BY id")
-	assert.EqualError(t, err, `the engine does not know "GROUP" after "id FROM t"; `+
+	_, err := s.Do("SELECT id FROM t QUALIFY TRUE")
+	assert.EqualError(t, err, `the engine does not know "QUALIFY" after "id FROM t"; `+
 		`run this test on the emulator, or teach it in engine/parse.go, parser.query`)
 
 	_, err = s.Do("UPDATE t SET n =")
@@ -41,7 +41,7 @@ func TestAnUnknownConstructSaysWhereToTeachIt(t *testing.T) {
 			"SELECT DISTINCT id FROM t", "SELECT id FROM t HAVING id = 'a'", "SELECT id FROM t ORDER BY id NULLS LAST",
 			"SELECT id FROM t UNION SELECT 'a'", "SELECT id FROM t RIGHT JOIN t a ON TRUE", "SELECT id FROM t, t a",
 			"SELECT id FROM t CROSS JOIN t a", "SELECT id FROM t NATURAL JOIN t a", "SELECT id FROM t LIMIT ?",
-			"WITH RECURSIVE a AS (SELECT 1) SELECT 1",
+			"WITH RECURSIVE a AS (SELECT 1) SELECT 1", "SELECT id FROM t GROUP BY id ORDER BY id",
 		},
 		"engine/parse.go, parser.joins":  {"SELECT id FROM t LEFT OUTER JOIN t a ON TRUE", "SELECT id FROM t JOIN t a"},
 		"engine/parse.go, parser.source": {"SELECT id FROM (SELECT 1)", "SELECT id FROM"},
@@ -61,7 +61,10 @@ func TestAnUnknownConstructSaysWhereToTeachIt(t *testing.T) {
 		"engine/eval.go, cast.eval":        {"SELECT CAST('1' AS NUMBER)", "SELECT CAST('2026-03-29' AS DATE)"},
 		"engine/eval.go, count.eval":       {"SELECT COUNT(*) + 1 FROM t", "SELECT id FROM t WHERE COUNT(*) > 0"},
 		"engine/eval.go, in.candidates":    {"SELECT 1 IN (SELECT 1, 2)"},
+		"engine/eval.go, lower.eval":       {"SELECT LOWER(1)"},
 		"engine/query.go, query.aggregate": {"SELECT id, COUNT(*) FROM t"},
+
+		"engine/query.go, query.aggregateGroups": {"SELECT n FROM t GROUP BY id"},
 	} {
 		for _, sql := range constructs {
 			_, err := s.Do(sql)
