@@ -49,7 +49,13 @@ func (p problem) concerns(groups []Group) bool {
 // [Config.Settings] shows the values as they were read. flags may be nil, or hold the flags of
 // [AddFlags] after parsing.
 func Load(flags *pflag.FlagSet, groups ...Group) (Config, error) {
-	c, problems := load(flags)
+	return LoadFor(flags, nil, groups...)
+}
+
+// LoadFor is Load for a command that uses these stores, whatever STORAGE says. Config.Storage is the first of them.
+// Without stores, it is Load.
+func LoadFor(flags *pflag.FlagSet, stores []string, groups ...Group) (Config, error) {
+	c, problems := load(flags, stores)
 	var errs []error
 	for _, p := range problems {
 		if len(groups) == 0 || p.concerns(groups) {
@@ -59,7 +65,7 @@ func Load(flags *pflag.FlagSet, groups ...Group) (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-func load(flags *pflag.FlagSet) (Config, []problem) {
+func load(flags *pflag.FlagSet, stores []string) (Config, []problem) {
 	sources, problems := readSources(flags)
 	var c Config
 	for _, k := range keys {
@@ -85,13 +91,17 @@ func load(flags *pflag.FlagSet) (Config, []problem) {
 	if c.setting("STORAGE").Origin == originDefault && !c.loopback() {
 		c.Storage = "" // An operator must choose that data ends with the process.
 	}
+	if len(stores) == 0 {
+		stores = []string{c.Storage}
+	}
+	c.Storage = stores[0]
 	if key := c.setting("JWT_SECRET_KEY"); key.Origin == originDefault && c.Development() {
 		c.JWTSecretKey = randomKey()
 		*key = Setting{key.Name, c.JWTSecretKey.String(), originGenerated}
 	}
 
 	known := len(problems)
-	for _, p := range c.conflicts() {
+	for _, p := range c.conflicts(stores) {
 		if !slices.ContainsFunc(problems[:known], func(q problem) bool { return q.key == p.key }) {
 			problems = append(problems, p)
 		}
@@ -119,8 +129,8 @@ var placeholder = regexp.MustCompile(`(?i)change[-_ ]?(this|me|it)|secret|exampl
 // reporter adds a problem of a key.
 type reporter func(key, format string, args ...any)
 
-// conflicts returns the problems between keys that are valid alone.
-func (c Config) conflicts() []problem {
+// conflicts returns the problems between keys that are valid alone, if these stores are used.
+func (c Config) conflicts(stores []string) []problem {
 	var problems []problem
 	report := func(key, format string, args ...any) {
 		problems = append(problems, problem{key, "", fmt.Errorf(format, args...)})
@@ -151,11 +161,15 @@ func (c Config) conflicts() []problem {
 			"and the platform kills the process soon after that: lower one of them",
 			c.ShutdownTimeout, c.ShutdownDelay, maxShutdown)
 	}
-	switch c.Storage {
-	case StorageSnowflake:
-		c.Snowflake.conflicts(report, "STORAGE=snowflake")
-	case StoragePostgres:
+	usesPostgres := slices.Contains(stores, StoragePostgres)
+	if usesPostgres {
 		c.postgresConflicts(report)
+	}
+	switch {
+	case slices.Contains(stores, StorageSnowflake):
+		c.Snowflake.conflicts(report, "STORAGE=snowflake")
+	case usesPostgres && c.Postgres.Auth == AuthSnowflake:
+		c.Snowflake.conflicts(report, "POSTGRES_AUTH=snowflake")
 	}
 	return problems
 }

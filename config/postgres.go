@@ -204,7 +204,6 @@ func (c Config) postgresAuthConflicts(report reporter) {
 	case hasPassword:
 		report(p.passwordKey(), noPassword)
 	}
-	c.Snowflake.conflicts(report, "POSTGRES_AUTH=snowflake")
 }
 
 // passwordKey returns the key that sets the password if POSTGRES_URL does not.

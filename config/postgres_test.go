@@ -266,3 +266,30 @@ func TestTheKeysOfPostgreSQLAreKeysOfTheStore(t *testing.T) {
 	_, err = config.Load(nil, config.StorageKeys)
 	assert.Equal(t, []string{"READ_ONLY", "POSTGRES_POOLER", "POSTGRES_HOST", "POSTGRES_DATABASE", "POSTGRES_USER"}, subjects(err))
 }
+
+func TestLoadForReportsTheProblemsOfAllStoresThatACommandUses(t *testing.T) {
+	both := []string{config.StorageSnowflake, config.StoragePostgres}
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		want []string
+	}{
+		"nothing is set": {nil, []string{"POSTGRES_HOST", "POSTGRES_DATABASE", "POSTGRES_USER", "SNOWFLAKE_ACCOUNT"}},
+		"STORAGE is not needed": {
+			map[string]string{"HTTP_ADDR": ":8000", "SNOWFLAKE_ACCOUNT": "acme", "POSTGRES_URL": "postgres://u:p@h/d"}, nil,
+		},
+		"each problem is reported once": {
+			map[string]string{"POSTGRES_URL": "postgres://u@h/d", "POSTGRES_AUTH": "snowflake", "POSTGRES_INSTANCE": "pg"},
+			[]string{"SNOWFLAKE_ACCOUNT"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate(t)
+			for key, value := range tt.env {
+				t.Setenv(key, value)
+			}
+			c, err := config.LoadFor(nil, both, config.StorageKeys)
+			assert.Equal(t, tt.want, subjects(err))
+			assert.Equal(t, config.StorageSnowflake, c.Storage)
+		})
+	}
+}
