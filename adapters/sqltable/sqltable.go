@@ -124,12 +124,18 @@ func (t Table[E]) Without(name string) Table[E] {
 	return t
 }
 
+// Values returns the values of e for the columns.
+func (t Table[E]) Values(e E) []any {
+	values := make([]any, len(t.Columns))
+	for i, c := range t.Columns {
+		values[i] = c.bind(&e)
+	}
+	return values
+}
+
 // Insert returns an INSERT of e for each row that from selects, which is 'FROM …' and may have a WHERE clause.
 func (t Table[E]) Insert(e E, from string, fromArgs ...any) (text string, args []any) {
-	args = make([]any, len(t.Columns), len(t.Columns)+len(fromArgs))
-	for i, c := range t.Columns {
-		args[i] = c.bind(&e)
-	}
+	args = t.Values(e)
 	text = "INSERT INTO " + t.Name + " (" + strings.Join(t.Names(), ", ") + ")\n" +
 		"SELECT ?" + strings.Repeat(", ?", len(args)-1) + "\n" +
 		from
