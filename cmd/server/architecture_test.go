@@ -309,6 +309,10 @@ var importRules = []importRule{
 		why: "it holds tests of the built program only",
 	},
 	{
+		pkg: "cmd/server/copytest",
+		why: "it holds tests of the built program only",
+	},
+	{
 		pkg: "cmd/server/loadtest",
 		why: "it attacks the built program only",
 	},

@@ -104,10 +104,23 @@ func TestTheErrorForAWrongCommandLineNamesTheHelp(t *testing.T) {
 	}
 }
 
+func TestCopyGoesOnlyFromSnowflakeToPostgreSQL(t *testing.T) {
+	for line, given := range map[string]string{
+		"copy":                                 `--from="" and --to=""`,
+		"copy --from=snowflake":                `--from="snowflake" and --to=""`,
+		"copy --from=postgres --to=snowflake":  `--from="postgres" and --to="snowflake"`,
+		"copy --from=snowflake --to=snowflake": `--from="snowflake" and --to="snowflake"`,
+	} {
+		x := execute("", strings.Fields(line)...)
+		assert.Equal(t, exitBadConfig, x.code, line)
+		assert.Equal(t, given+" are not possible: the only copy is --from=snowflake --to=postgres\n", x.stderr)
+	}
+}
+
 func TestHelpNamesEveryCommandAndEveryFlag(t *testing.T) {
 	x := execute("", "--help")
 	assert.Equal(t, exitOK, x.code)
-	for _, command := range []string{"serve", "version", "healthcheck", "config", "superuser"} {
+	for _, command := range []string{"serve", "version", "healthcheck", "config", "superuser", "migrate", "copy"} {
 		assert.Regexp(t, `(?m)^  `+command+` `, x.stdout)
 	}
 	for _, k := range config.Keys() {
@@ -191,6 +204,23 @@ func TestEachCommandChecksOnlyTheKeysThatItUses(t *testing.T) {
 			assert.Equal(t, exitBadConfig, x.code)
 			assert.Equal(t, []string{"REQUEST_TIMEOUT", "SNOWFLAKE_PORT", "LOG_LEVEL", "SNOWFLAKE_ACCOUNT"}, x.problemKeys(t))
 		}
+	})
+	t.Run("copy checks both stores and the log", func(t *testing.T) {
+		spoil(t)
+		t.Setenv("POSTGRES_PORT", "0")
+		x := execute("", "copy", "--from=snowflake", "--to=postgres")
+		assert.Equal(t, exitBadConfig, x.code)
+		assert.Equal(t, []string{
+			"REQUEST_TIMEOUT", "SNOWFLAKE_PORT", "POSTGRES_PORT", "LOG_LEVEL",
+			"POSTGRES_HOST", "POSTGRES_DATABASE", "POSTGRES_USER", "SNOWFLAKE_ACCOUNT",
+		}, x.problemKeys(t))
+	})
+	t.Run("copy checks the private key for Snowflake", func(t *testing.T) {
+		t.Setenv("SNOWFLAKE_PRIVATE_KEY", "nonsense")
+		x := execute("", "copy", "--from=snowflake", "--to=postgres", "--snowflake-account=acme",
+			"--snowflake-auth-type=keypair", "--snowflake-user=u",
+			"--postgres-host=localhost", "--postgres-database=d", "--postgres-user=u")
+		assert.Equal(t, []string{"SNOWFLAKE_PRIVATE_KEY"}, x.problemKeys(t))
 	})
 	t.Run("superuser checks the private key for Snowflake", func(t *testing.T) {
 		t.Setenv("SNOWFLAKE_PRIVATE_KEY", "nonsense")

@@ -89,6 +89,7 @@ func commands() *cobra.Command {
 		),
 		doctorCommand(),
 		migrateCommand(),
+		copyCommand(),
 		superuserCommand(),
 	)
 	return root

@@ -72,13 +72,7 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 	if err != nil {
 		return storage{}, configError{err}
 	}
-	c := cfg.Snowflake
-	store, err := snowflake.Open(session.Options{
-		Account: c.Account, Host: c.Host, Port: c.Port, Protocol: c.Protocol,
-		Database: c.Database, Schema: c.Schema, Warehouse: c.Warehouse, Role: c.Role,
-		Auth: auth, RequestTimeout: cfg.RequestTimeout, Connections: c.Connections, Version: version(),
-		Traces: sink.Traces, Metrics: sink.Metrics,
-	})
+	store, err := snowflake.Open(snowflakeOptions(cfg, auth, sink))
 	if err != nil {
 		return storage{}, err
 	}
@@ -108,6 +102,16 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 		return nil
 	}
 	return storage{store, check, store.Close, store.Examine}, nil
+}
+
+func snowflakeOptions(cfg config.Config, auth session.Auth, sink *telemetry.Telemetry) session.Options {
+	c := cfg.Snowflake
+	return session.Options{
+		Account: c.Account, Host: c.Host, Port: c.Port, Protocol: c.Protocol,
+		Database: c.Database, Schema: c.Schema, Warehouse: c.Warehouse, Role: c.Role,
+		Auth: auth, RequestTimeout: cfg.RequestTimeout, Connections: c.Connections, Version: version(),
+		Traces: sink.Traces, Metrics: sink.Metrics,
+	}
 }
 
 func snowflakeAuth(cfg config.Config) (session.Auth, error) {
