@@ -1,5 +1,5 @@
-// Package echoinsnowflake is the root of the module. It embeds setup.sql, so that tests and the local emulator
-// create the tables with the statements that operators run. It holds no other code.
+// Package echoinsnowflake is the root of the module. It embeds scripts that operators run, so that tests and local
+// databases are set up with the same statements. It holds no other code.
 package echoinsnowflake
 
 import (
@@ -9,6 +9,11 @@ import (
 
 //go:embed setup.sql
 var setup string
+
+// PostgresRoles is deploy/postgres-roles.sql.
+//
+//go:embed deploy/postgres-roles.sql
+var PostgresRoles string
 
 // The lines of setup.sql around the definitions of the tables.
 const (

@@ -1,34 +1,24 @@
--- Creates the database of the service in PostgreSQL, and its two roles. Run it with psql in the database "postgres",
--- as a role that may create roles and databases: snowflake_admin in Snowflake Postgres, postgres elsewhere.
--- postgres.sql says when.
+-- Creates the two roles of the service in PostgreSQL, and the schema of its tables. Run it in the database "echo", as a
+-- role that may create roles: snowflake_admin in Snowflake Postgres, postgres elsewhere. postgres.sql says when.
 --
---     psql -v ON_ERROR_STOP=1 -d postgres -f deploy/postgres-roles.sql
+--     psql -d postgres -c 'CREATE DATABASE echo'
+--     psql -d echo -v ON_ERROR_STOP=1 -f deploy/postgres-roles.sql
 --
 -- You can run it again at any time. It keeps what exists, and works with PostgreSQL 15 to 18. The tables come from
 -- "echo-in-snowflake migrate", which runs as echo_migrator.
 
--- echo_migrator owns the schema and its tables. Only the job that migrates signs in as it.
-SELECT 'CREATE ROLE echo_migrator LOGIN'
-WHERE NOT EXISTS (
-    SELECT 1 FROM pg_roles
-    WHERE rolname = 'echo_migrator'
-)
-\gexec
-
--- echo_app is the service. It reads and writes rows, and can neither create, alter, drop nor truncate a table.
-SELECT 'CREATE ROLE echo_app LOGIN'
-WHERE NOT EXISTS (
-    SELECT 1 FROM pg_roles
-    WHERE rolname = 'echo_app'
-)
-\gexec
-
-SELECT 'CREATE DATABASE echo'
-WHERE NOT EXISTS (
-    SELECT 1 FROM pg_database
-    WHERE datname = 'echo'
-)
-\gexec
+-- echo_migrator owns the schema and its tables. Only the job that migrates signs in as it. echo_app is the service. It
+-- reads and writes rows, and can neither create, alter, drop nor truncate a table.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'echo_migrator') THEN
+        CREATE ROLE echo_migrator LOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'echo_app') THEN
+        CREATE ROLE echo_app LOGIN;
+    END IF;
+END
+$$;
 
 -- With tokens of Snowflake, the roles need no passwords. To sign in with passwords, type these lines in psql. It asks
 -- for each password and sends a hash of it. Without the second line, the hash would be in the log of the server. On a
@@ -59,8 +49,6 @@ ALTER ROLE echo_migrator SET default_transaction_isolation = 'read committed';
 ALTER ROLE echo_migrator SET statement_timeout = '10min';
 ALTER ROLE echo_migrator SET lock_timeout = '5s';
 ALTER ROLE echo_migrator SET idle_in_transaction_session_timeout = '1min';
-
-\connect echo
 
 -- Only the two roles may connect, and none of them may create temporary tables.
 REVOKE ALL ON DATABASE echo FROM PUBLIC;

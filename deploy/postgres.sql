@@ -83,8 +83,9 @@ GRANT USAGE ON COMPUTE POOL echo_pool TO ROLE echo_deployer;
 -- 6. ---------- STOP: the worksheet waits here. ----------
 -- Run postgres-roles.sql in the instance, from the address of step 1 and with the password of step 2:
 --
---     psql "host=<host> dbname=postgres user=snowflake_admin sslmode=verify-full sslrootcert=ca.pem" \
---         -v ON_ERROR_STOP=1 -f deploy/postgres-roles.sql
+--     export PGHOST=<host> PGUSER=snowflake_admin PGSSLMODE=verify-full PGSSLROOTCERT=ca.pem
+--     psql -d postgres -c 'CREATE DATABASE echo'
+--     psql -d echo -v ON_ERROR_STOP=1 -f deploy/postgres-roles.sql
 --
 -- ca.pem is a file with the certificate of step 3. A new policy takes effect within two minutes.
 

@@ -226,13 +226,13 @@ var importRules = []importRule{
 	},
 	{
 		pkg:    "deploy/local",
-		ours:   []string{"deploy/local/emulator", "deploy/local/pgserver"},
+		ours:   []string{strings.TrimSuffix(module, "/"), "deploy/local/emulator", "deploy/local/pgserver"},
 		others: []string{"github.com/jackc/pgx/v5"},
 		why:    "it runs the service as a process, as a user does",
 	},
 	{
 		pkg: strings.TrimSuffix(module, "/"),
-		why: "it embeds setup.sql for tests and the emulator",
+		why: "it embeds scripts of operators for tests and local databases",
 	},
 	{
 		pkg:  "adapters/httpapi",

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	echoinsnowflake "github.com/echo-in-snowflake/echo-in-snowflake"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
 )
 
@@ -89,17 +89,14 @@ func firstPassword(env map[string]string, file string) (text string, err error) 
 	return env[key] + " (kept in " + file + ")", nil
 }
 
-//go:embed roles.sql
-var roles string
-
-// createRoles creates the database echo and what roles.sql describes, unless they exist.
+// createRoles creates the database echo and what postgres-roles.sql describes, unless they exist.
 func createRoles(ctx context.Context, server *pgserver.Server) error {
 	err := executeSQL(ctx, server.DSN(pgserver.SuperUser, "postgres"), "CREATE DATABASE echo")
 	const exists = "42P04"
 	if refused := new(pgconn.PgError); err != nil && !(errors.As(err, &refused) && refused.Code == exists) {
 		return err
 	}
-	return executeSQL(ctx, server.DSN(pgserver.SuperUser, "echo"), roles)
+	return executeSQL(ctx, server.DSN(pgserver.SuperUser, "echo"), echoinsnowflake.PostgresRoles)
 }
 
 func executeSQL(ctx context.Context, dsn string, statements ...string) error {

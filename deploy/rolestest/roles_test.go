@@ -29,7 +29,8 @@ func runScript(t *testing.T, s *pgserver.Server, role string) {
 		require.NotEmpty(t, found, "psql is missing: install the client of PostgreSQL")
 		psql = found[len(found)-1]
 	}
-	out, err := exec.Command(psql, "-X", "-d", s.DSN(role, "postgres"), "-v", "ON_ERROR_STOP=1", "-f", "../postgres-roles.sql").CombinedOutput()
+	_, _ = exec.Command(psql, "-X", "-d", s.DSN(role, "postgres"), "-c", "CREATE DATABASE echo").CombinedOutput() // may exist
+	out, err := exec.Command(psql, "-X", "-d", s.DSN(role, "echo"), "-v", "ON_ERROR_STOP=1", "-f", "../postgres-roles.sql").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
