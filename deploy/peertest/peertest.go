@@ -14,6 +14,9 @@ import (
 // failure.
 var Wanted = os.Getenv("CI") != "" || os.Getenv("ECHO_TEST_PEERS") == "1"
 
+// Unwanted is true if tests do not run that need another program, even if this machine has it.
+var Unwanted = os.Getenv("ECHO_TEST_PEERS") == "0"
+
 // Main runs the tests of a package between start and stop if they are wanted. Otherwise it runs none,
 // and go test says so with "[no tests to run]"; skipped tests go test does not report. Results are
 // never cached, because go test does not know when the other program changes. start may be nil.

@@ -37,7 +37,8 @@ var (
 )
 
 // Main runs the tests of a package if this machine has a server, of the major version ECHO_TEST_POSTGRES if that is
-// set. Otherwise [peertest.Wanted] decides: true downloads a server, and fails without; false runs no test.
+// set, and they are not [peertest.Unwanted]. Otherwise [peertest.Wanted] decides: true downloads a server, and fails
+// without; false runs no test.
 func Main(m *testing.M) { run(m, true) }
 
 // MainWithPgBouncer is [Main] for a package whose tests need PgBouncer too, which is not downloaded.
@@ -58,7 +59,7 @@ func run(m *testing.M, othersFound bool) {
 	if bin, found = pgserver.Find(version); !found && !peertest.Wanted {
 		fmt.Fprintln(os.Stderr, "found no PostgreSQL server: install one, or set ECHO_TEST_PEERS=1 to download one")
 	}
-	peertest.Main(m, found && othersFound || peertest.Wanted, func() (stop func(), err error) {
+	peertest.Main(m, found && othersFound && !peertest.Unwanted || peertest.Wanted, func() (stop func(), err error) {
 		if !found {
 			ctx, cancel := context.WithTimeout(context.Background(), maxDownload)
 			defer cancel()
