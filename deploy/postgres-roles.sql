@@ -35,8 +35,8 @@ $$;
 -- REQUEST_TIMEOUT=10s: the server ends a statement before the client gives up.
 ALTER ROLE echo_app SET search_path = 'echo';
 ALTER ROLE echo_app SET default_transaction_isolation = 'read committed';
-ALTER ROLE echo_app SET statement_timeout = '9750ms';
-ALTER ROLE echo_app SET lock_timeout = '4875ms';
+ALTER ROLE echo_app SET statement_timeout = '9500ms';
+ALTER ROLE echo_app SET lock_timeout = '4750ms';
 ALTER ROLE echo_app SET idle_in_transaction_session_timeout = '10s';
 
 -- In Snowflake Postgres the default is "local": a commit does not wait for the standby. Whether "on" does is not

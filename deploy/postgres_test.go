@@ -92,7 +92,7 @@ func TestTheRoleOfTheServiceHasTheTimeLimitsOfTheDefaultRequestTimeout(t *testin
 	i := slices.IndexFunc(config.Keys(), func(k config.Key) bool { return k.Name == "REQUEST_TIMEOUT" })
 	timeout, err := time.ParseDuration(config.Keys()[i].Default)
 	require.NoError(t, err)
-	statement := timeout - 250*time.Millisecond
+	statement := timeout - 500*time.Millisecond
 	script := readFile(t, "postgres-roles.sql")
 	for setting, value := range map[string]string{
 		"statement_timeout":                   strconv.FormatInt(statement.Milliseconds(), 10) + "ms",

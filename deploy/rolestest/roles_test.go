@@ -99,7 +99,7 @@ func TestTheRolesHaveTheSettingsThatTheStoreNeeds(t *testing.T) {
 		require.NoError(t, conn.Close(t.Context()))
 		assert.Equal(t, []string{"read committed", "echo"}, []string{isolation, schema})
 		if role == "echo_app" {
-			assert.Equal(t, []string{"9750ms", "on"}, []string{statement, commit})
+			assert.Equal(t, []string{"9500ms", "on"}, []string{statement, commit})
 		}
 	}
 }

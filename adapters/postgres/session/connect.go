@@ -85,8 +85,10 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 	return pool, nil
 }
 
-// neutral is a connection string that keeps pgx from files and from most of the environment.
-const neutral = "host=localhost user=x database=x sslmode=disable passfile='' servicefile=''"
+// neutral is a connection string that keeps pgx from files, which it would look for in the home folder, and from most
+// of the environment.
+const neutral = "host=localhost user=x database=x sslmode=disable passfile='' servicefile='' " +
+	"sslcert='' sslkey='' sslrootcert=''"
 
 // connConfig returns the configuration of a connection without what prepare adds.
 func (o Options) connConfig() (*pgx.ConnConfig, error) {
@@ -102,10 +104,7 @@ func (o Options) connConfig() (*pgx.ConnConfig, error) {
 	}
 	c.Host, c.Port, c.Database, c.User, c.Password = o.Host, uint16(o.Port), o.Database, o.User, ""
 	c.Fallbacks, c.ConnectTimeout, c.RuntimeParams = nil, connectTimeout, o.runtimeParams()
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
-	}}
-	c.DialFunc = dialer.DialContext
+	c.DialFunc = dial
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		// The server confirms that it cancelled a statement: the outcome of a write is then known.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelDelay}
@@ -113,8 +112,32 @@ func (o Options) connConfig() (*pgx.ConnConfig, error) {
 	if o.Pooler { // its server connections do not know statements that another one has prepared
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	c.Tracer = loginTracer{newTracer(o.Traces)}
+	c.Tracer = loginTracer{newTracer(o.Traces), o.Credential}
 	return c, nil
+}
+
+// dial opens a network connection to the server.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: connectTimeout, KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return impatientConn{conn}, nil
+}
+
+// impatientConn is a connection whose deadline is never far away. The driver sets one only to cancel or to close. To
+// close, it waits 15 seconds for the server, and a connection keeps its place in the pool until then: after the loss of
+// the server's machine, all places would be taken.
+type impatientConn struct{ net.Conn }
+
+func (c impatientConn) SetDeadline(t time.Time) error {
+	if limit := time.Now().Add(closeTimeout); t.After(limit) {
+		t = limit
+	}
+	return c.Conn.SetDeadline(t)
 }
 
 // runtimeParams are the settings of a session. A pooler refuses them, so that the role must have them.
@@ -128,8 +151,8 @@ func (o Options) runtimeParams() map[string]string {
 		params["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
 	}
 	if o.RequestTimeout > 0 {
-		// The server ends a statement before its caller gives up, so that the caller learns the outcome.
-		statement := max(o.RequestTimeout-250*time.Millisecond, o.RequestTimeout*3/4)
+		// The server ends a statement before its caller has to cancel it.
+		statement := o.RequestTimeout - 2*timeToCancel(o.RequestTimeout)
 		params["statement_timeout"] = milliseconds(statement)
 		params["lock_timeout"] = milliseconds(statement / 2)
 		params["idle_in_transaction_session_timeout"] = milliseconds(o.RequestTimeout)
@@ -140,7 +163,13 @@ func (o Options) runtimeParams() map[string]string {
 func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
 // prepare adds to c what is read for each connection, because operators replace it while the service runs.
+// Its errors are of type unprepared.
 func (o Options) prepare(ctx context.Context, c *pgx.ConnConfig) (err error) {
+	defer func() {
+		if err != nil {
+			err = unprepared{err}
+		}
+	}()
 	if o.TLS {
 		if c.TLSConfig, err = o.tlsConfig(); err != nil {
 			return err
@@ -151,6 +180,11 @@ func (o Options) prepare(ctx context.Context, c *pgx.ConnConfig) (err error) {
 	}
 	return err
 }
+
+// unprepared marks the reason why there was no attempt to connect.
+type unprepared struct{ error }
+
+func (u unprepared) Unwrap() error { return u.error }
 
 func (o Options) tlsConfig() (*tls.Config, error) {
 	c := &tls.Config{ServerName: o.Host, MinVersion: tls.VersionTLS12}

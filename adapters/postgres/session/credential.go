@@ -13,8 +13,8 @@ import (
 // Credential gives the password of a new connection.
 type Credential interface {
 	Password(ctx context.Context) (string, error)
-	// Refused is called when the server refused the password.
-	Refused()
+	// Refused is called when the server refused this password.
+	Refused(password string)
 }
 
 // Password is a fixed password.
@@ -24,7 +24,7 @@ type Password string
 func (p Password) Password(context.Context) (string, error) { return string(p), nil }
 
 // Refused implements [Credential].
-func (p Password) Refused() {}
+func (p Password) Refused(string) {}
 
 // PasswordFile is the path of a file with the password. It is read for each connection, so that a new password needs
 // no restart.
@@ -47,7 +47,7 @@ func (p PasswordFile) Password(context.Context) (string, error) {
 }
 
 // Refused implements [Credential].
-func (p PasswordFile) Refused() {}
+func (p PasswordFile) Refused(string) {}
 
 const (
 	// tokenAge is how long a token is used. Snowflake's are valid for 15 minutes (Snowflake documentation,
@@ -55,7 +55,12 @@ const (
 	tokenAge = 10 * time.Minute
 	// tokenTimeout limits the time to get a token.
 	tokenTimeout = 5 * time.Second
+	// tokenPause is the time between two calls of fetch while it fails, or while PostgreSQL refuses its tokens: each
+	// request would try again otherwise.
+	tokenPause = time.Second
 )
+
+var errTokenRefused = errors.New("PostgreSQL refused the last one")
 
 // Tokens is a Credential that gets short-lived tokens from fetch. One caller at a time calls fetch. A token is used
 // again until it is ten minutes old or refused. Make one with [NewTokens].
@@ -63,9 +68,10 @@ type Tokens struct {
 	fetch func(context.Context) (string, error)
 
 	turn    chan struct{} // held by the caller of fetch
-	mu      sync.Mutex
+	mu      sync.Mutex    // guards the fields below
 	token   string
-	expires time.Time
+	err     error     // why there is no token
+	fetched time.Time // when fetch returned
 }
 
 // NewTokens returns a Credential that uses what fetch returns.
@@ -83,31 +89,34 @@ func (t *Tokens) Password(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		return "", fmt.Errorf("wait for a token for PostgreSQL: %w", ctx.Err())
 	}
-	if token := t.cached(); token != "" {
-		return token, nil
+	token, age, err := t.cached()
+	if token != "" && age >= tokenAge || token == "" && age >= tokenPause {
+		token, err = t.fetch(ctx)
+		t.keep(token, err)
 	}
-	token, err := t.fetch(ctx)
 	if err != nil {
 		return "", fmt.Errorf("get a token for PostgreSQL: %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.token, t.expires = token, time.Now().Add(tokenAge)
 	return token, nil
 }
 
-func (t *Tokens) cached() string {
+func (t *Tokens) cached() (token string, age time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if time.Now().After(t.expires) {
-		return ""
-	}
-	return t.token
+	return t.token, time.Since(t.fetched), t.err
 }
 
-// Refused implements [Credential]. It forgets the token.
-func (t *Tokens) Refused() {
+func (t *Tokens) keep(token string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.token, t.expires = "", time.Time{}
+	t.token, t.err, t.fetched = token, err, time.Now()
+}
+
+// Refused implements [Credential]. It forgets the token, unless there is a newer one.
+func (t *Tokens) Refused(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if token == t.token {
+		t.token, t.err = "", errTokenRefused
+	}
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,6 +34,10 @@ const (
 
 	codeCachedPlan       = "0A000" // the only use of this code that our statements can cause
 	codeReadOnly         = "25006"
+	codeStarting         = "57P03"
+	codeProtocol         = "08P01" // a pooler's answer to a startup parameter that it does not know
+	codeSameStatement    = "42P05"
+	codeNoStatement      = "26000"
 	codeWrongPassword    = "28P01"
 	codeRefused          = "28000"
 	codeDeadlock         = "40P01"
@@ -44,6 +49,7 @@ const (
 	codeNoTable          = "42P01"
 	codeLockNotAvailable = "55P03"
 	codeCrash            = "57P02"
+	codeUnknownOutcome   = "40003"
 )
 
 var (
@@ -54,26 +60,49 @@ var (
 	ended = []string{"57P01", "57P05", "25P03", "25P04"}
 )
 
-// again marks an error of a statement that had no effect and may succeed on another connection.
+// poolerHint is the advice for errors that a pooler in transaction mode causes.
+const poolerHint = "if POSTGRES_HOST is a pooler such as PgBouncer, set POSTGRES_POOLER=true"
+
+// again marks an error that [DB.tryAgain] returns.
 type again struct{ error }
 
 func (a again) Unwrap() error { return a.error }
 
 // translateConnect translates an error of the pool. No statement was sent.
 func (d *DB) translateConnect(err error) error {
-	var reply *pgconn.PgError
+	code := replyCode(err)
 	switch {
-	case errors.As(err, &reply) && (reply.Code == codeWrongPassword || reply.Code == codeRefused):
-		if d.options.Credential != nil {
-			d.options.Credential.Refused()
-		}
+	case isLoginRefused(err):
 		err = fmt.Errorf("%w: %w", ErrLoginRefused, err)
-	case errors.As(err, &reply) && slices.Contains(missing, reply.Code):
+	case slices.Contains(missing, code):
 		err = fmt.Errorf("%w: %s", err, d.options.MissingHint)
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		err = fmt.Errorf("%w: check POSTGRES_HOST and POSTGRES_CA_FILE", err)
+	case code == codeProtocol && !d.options.Pooler:
+		err = fmt.Errorf("%w: %s", err, poolerHint)
 	case errors.Is(err, context.Canceled):
 		return domain.ErrUnavailable.WithCause(err)
 	}
+	answered := code != "" && code != codeStarting || errors.As(err, new(unprepared))
+	if s := d.pool.Stat(); answered && s.TotalConns() > s.ConstructingConns() {
+		return domain.ErrUnavailable.WithCause(err) // no outage: the connections that there are go on
+	}
 	return domain.ErrUnavailable.WithCause(guard.Outage(err))
+}
+
+// isLoginRefused reports whether err says that PostgreSQL refused the user or the password.
+func isLoginRefused(err error) bool {
+	code := replyCode(err)
+	return code == codeWrongPassword || code == codeRefused
+}
+
+// replyCode returns the code of the error of PostgreSQL that err wraps, or the empty string.
+func replyCode(err error) string {
+	var reply *pgconn.PgError
+	if !errors.As(err, &reply) {
+		return ""
+	}
+	return reply.Code
 }
 
 // translate turns an error of pgx into one of package domain. lost is the error for a statement whose reply is lost.
@@ -84,22 +113,31 @@ func (c Conn) translate(err error, lost *domain.Error) error {
 		return err
 	case errors.As(err, &reply):
 		return c.db.translateReply(err, reply, lost)
-	case pgconn.SafeToRetry(err): // not one byte was sent
-		return domain.ErrUnavailable.WithCause(again{err})
+	case !c.pgx.Conn().IsClosed() && pgconn.SafeToRetry(err): // there was no time left to send it
+		return domain.ErrUnavailable.WithCause(err)
 	case !c.pgx.Conn().IsClosed():
 		return err // Internal: pgx refused a value
+	case pgconn.SafeToRetry(err): // not one byte was sent
+		return c.db.tryAgain(err)
 	case errors.Is(err, context.Canceled):
 		return lost.WithCause(err)
 	}
-	return unanswered(err, lost)
+	return c.db.unanswered(err, lost)
 }
 
 // unanswered returns the error of a statement whose reply is lost. A read may be repeated.
-func unanswered(err error, lost *domain.Error) error {
+func (d *DB) unanswered(err error, lost *domain.Error) error {
 	if err = guard.Outage(err); lost == domain.ErrUnavailable {
-		err = again{err}
+		return d.tryAgain(err)
 	}
+	d.replaceConnections()
 	return lost.WithCause(err)
+}
+
+// tryAgain returns the error of a statement that had no effect and may succeed on a new connection.
+func (d *DB) tryAgain(err error) error {
+	d.replaceConnections()
+	return domain.ErrUnavailable.WithCause(again{err})
 }
 
 // translateReply translates an error that PostgreSQL reports. The statement was rolled back, unless the connection
@@ -107,17 +145,18 @@ func unanswered(err error, lost *domain.Error) error {
 func (d *DB) translateReply(err error, reply *pgconn.PgError, lost *domain.Error) error {
 	class := reply.Code[:min(2, len(reply.Code))]
 	switch {
+	case reply.SeverityUnlocalized == "PANIC", reply.Code == codeCrash, reply.Code == codeUnknownOutcome,
+		class == "08": // a pooler's; and a server that panics may have written the commit
+		return d.unanswered(err, lost)
 	case reply.Code == CodeUnique, reply.Code == CodeForeignKey:
 		return &ConstraintError{reply.Code, reply.ConstraintName}
 	case slices.Contains(contended, reply.Code):
 		return domain.ErrContended.WithCause(err)
-	case reply.Code == codeCachedPlan, slices.Contains(ended, reply.Code):
-		return domain.ErrUnavailable.WithCause(again{err})
-	case reply.Code == codeReadOnly:
-		d.pool.Reset() // after a failover, a new connection finds the primary
-		return domain.ErrUnavailable.WithCause(again{err})
-	case reply.Code == codeCrash, class == "08": // 08 is a pooler's
-		return unanswered(err, lost)
+	case slices.Contains(ended, reply.Code), reply.Code == codeReadOnly, reply.Code == codeCachedPlan:
+		// After a failover, a new connection finds the primary. After a migration, it has no old plan.
+		return d.tryAgain(err)
+	case reply.Code == codeSameStatement, reply.Code == codeNoStatement:
+		return domain.ErrUnavailable.WithCause(fmt.Errorf("%w: %s", err, poolerHint))
 	case slices.Contains(missing, reply.Code):
 		return domain.ErrUnavailable.WithCause(fmt.Errorf("%w: %s", err, d.options.MissingHint))
 	case class == "22", class == "23", class == "42":

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +29,8 @@ type DB struct {
 	guard   *guard.Guard
 	tracer  trace.Tracer
 	options Options
+
+	replaced atomic.Int64 // when replaceConnections last did its work, in nanoseconds since 1970
 }
 
 // Open returns a DB. It does not wait for a connection: the server may be unavailable. It removes variables that
@@ -46,6 +49,15 @@ func Open(o Options) (*DB, error) {
 		s := pool.Stat()
 		return guard.PoolStats{Used: int64(s.AcquiredConns()), Idle: int64(s.IdleConns()), Max: int64(s.MaxConns())}
 	})
+}
+
+// replaceConnections closes all connections, those in use when they are released. It is called for a fault that the
+// others probably have, too. New logins cost time, so it does so once a second at most.
+func (d *DB) replaceConnections() {
+	now, last := time.Now().UnixNano(), d.replaced.Load()
+	if now-last > int64(time.Second) && d.replaced.CompareAndSwap(last, now) {
+		d.pool.Reset()
+	}
 }
 
 // Close ends the connections. It gives up after two seconds: the server also ends the connections of clients that
@@ -74,32 +86,59 @@ func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) er
 }
 
 // run executes op, one complete operation, on one connection and under the guard. It retries ErrContended. It
-// repeats op once after an error that [again] marks. lost is the error of a statement whose reply is lost.
+// repeats op once after an error that [again] marks. lost is the error of a statement whose reply is lost. Statements
+// end before the deadline of ctx, so that the caller learns their outcome.
 func run[T any](ctx context.Context, d *DB, late guard.Late, lost *domain.Error,
 	op func(context.Context, Conn) (T, error)) (T, error) {
 	var result T
-	once := func(ctx context.Context) (T, error) {
-		c, err := d.acquire(ctx, lost)
+	early, cancel := endEarly(ctx)
+	defer cancel()
+	once := func(context.Context) (T, error) {
+		c, err := d.acquire(early, lost)
 		if err != nil {
 			return *new(T), err
 		}
 		defer c.pgx.Release()
-		return op(ctx, c)
+		return op(early, c)
 	}
-	repeated := false
-	err := domain.RetryContended(ctx, func() (err error) {
+	var repeated bool
+	var contended error
+	err := domain.RetryContended(early, func() (err error) {
 		result, err = guard.Run(ctx, d.guard, late, once)
-		if errors.As(err, new(again)) && !repeated && ctx.Err() == nil {
+		if errors.As(err, new(again)) && !repeated && early.Err() == nil {
 			repeated = true
 			result, err = guard.Run(ctx, d.guard, late, once)
+		}
+		switch {
+		case errors.Is(err, domain.ErrContended):
+			contended = err
+		case contended != nil && early.Err() != nil && errors.Is(err, domain.ErrUnavailable):
+			err = contended // there was no time left for this try; the tries before it say why
 		}
 		return err
 	})
 	return result, err
 }
 
+// endEarly returns ctx with a deadline that leaves time to cancel a statement.
+func endEarly(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-timeToCancel(time.Until(deadline))))
+}
+
+// timeToCancel returns how long before the end of a request that takes this long its statement is cancelled.
+func timeToCancel(request time.Duration) time.Duration {
+	return min(cancelDelay+guard.Grace, request/4)
+}
+
 // acquire returns a connection. Its errors mean that nothing was sent.
 func (d *DB) acquire(ctx context.Context, lost *domain.Error) (Conn, error) {
+	if err := guard.InTime(ctx); err != nil {
+		return Conn{}, err
+	}
 	start := time.Now()
 	c, err := d.pool.Acquire(ctx)
 	requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)})

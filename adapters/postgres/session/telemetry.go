@@ -66,9 +66,12 @@ func errorType(err error) []attribute.KeyValue {
 	return []attribute.KeyValue{semconv.ErrorTypeKey.String(code), semconv.DBResponseStatusCode(code)}
 }
 
-// loginTracer opens a span for each login. It implements [pgx.ConnectTracer], and [pgx.QueryTracer] because pgx
-// requires it.
-type loginTracer struct{ tracer trace.Tracer }
+// loginTracer opens a span for each login, and tells credential if its password was refused: only here are the logins
+// seen that the pool starts itself. It implements [pgx.ConnectTracer], and [pgx.QueryTracer] because pgx requires it.
+type loginTracer struct {
+	tracer     trace.Tracer
+	credential Credential // may be nil
+}
 
 func (t loginTracer) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
 	ctx, _ = t.tracer.Start(ctx, "LOGIN", trace.WithSpanKind(trace.SpanKindClient))
@@ -77,6 +80,10 @@ func (t loginTracer) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectSt
 
 func (t loginTracer) TraceConnectEnd(ctx context.Context, data pgx.TraceConnectEndData) {
 	endSpan(trace.SpanFromContext(ctx), data.Err)
+	var failed *pgconn.ConnectError
+	if t.credential != nil && isLoginRefused(data.Err) && errors.As(data.Err, &failed) {
+		t.credential.Refused(failed.Config.Password)
+	}
 }
 
 func (t loginTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
