@@ -40,6 +40,11 @@ func newSchema(t testing.TB) session.Options {
 
 func newSchemaOn(t testing.TB, server *pgserver.Server) session.Options {
 	t.Helper()
+	return newSchemaIn(t, server, database)
+}
+
+func newSchemaIn(t testing.TB, server *pgserver.Server, database string) session.Options {
+	t.Helper()
 	schema := fmt.Sprintf("s%d", schemas.Add(1))
 	pgtest.Exec(t, server.DSN(pgserver.SuperUser, database),
 		roleUnlessExists(migrator), roleUnlessExists(app),
