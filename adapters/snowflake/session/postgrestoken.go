@@ -15,7 +15,7 @@ func PostgresToken(ctx context.Context, d *DB, instance, role string) (string, e
 	return Read(ctx, d, func(ctx context.Context, c Conn) (token string, err error) {
 		err = c.Query(ctx, st, func(scan func(...any) error) error { return scan(&token) })
 		if err == nil && token == "" {
-			err = errors.New("Snowflake returned no token")
+			err = errors.New("no token in Snowflake's reply")
 		}
 		return token, err
 	})

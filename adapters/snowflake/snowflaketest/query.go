@@ -74,6 +74,9 @@ func (s *Server) execute(
 	if n := session.number("MULTI_STATEMENT_COUNT", 1); n > 1 {
 		return engine.Result{}, wrongStatementCount(n)
 	}
+	if token, ok := s.postgresToken(request.SQL); ok {
+		return token, nil
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,6 +19,10 @@ type Server struct {
 	// statement. Snowflake documentation: five minutes. Set it while no statement waits.
 	VanishAfter time.Duration
 
+	// PostgresToken returns the token of a role on an instance of Snowflake Postgres. It must be safe for concurrent
+	// use. nil: the function that hands out tokens is unknown.
+	PostgresToken func(instance, role string) string
+
 	t      testing.TB
 	addr   string
 	server *http.Server
