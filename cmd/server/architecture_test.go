@@ -172,6 +172,10 @@ var importRules = []importRule{
 		why: "it holds tests of the service on a real server only",
 	},
 	{
+		pkg: "adapters/postgres/poolertest",
+		why: "it holds tests of the store behind PgBouncer only",
+	},
+	{
 		pkg:    "deploy/peertest",
 		others: []string{"github.com/stretchr/testify"},
 		why:    "whether tests need another program, and how they start ours, is decided in one place",
