@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
@@ -80,8 +81,7 @@ func openSnowflake(cfg config.Config, sink *telemetry.Telemetry) (storage, error
 	check := func(ctx context.Context, log *zap.Logger) error {
 		found, err := store.Check(ctx)
 		if errors.Is(err, session.ErrLoginRefused) {
-			// An operator needs minutes to correct that, and Snowflake locks a user after too many tries.
-			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(60))
+			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(int(refusedPause.Seconds())))
 		}
 		if err != nil {
 			return err
@@ -180,21 +180,37 @@ func postgresCredential(cfg config.Config) (pgsession.Credential, error) {
 	return nil, nil
 }
 
-// postgresTokens returns tokens of Snowflake, which needs neither a database nor a warehouse for them.
+// refusedPause is how long the service waits after Snowflake refused its user or password. An operator needs minutes to
+// correct that, and Snowflake locks a user after too many tries.
+const refusedPause = time.Minute
+
+// postgresTokens returns tokens of Snowflake. Each comes from a session of its own, because the next one is needed ten
+// minutes later. It needs neither a database nor a warehouse.
 func postgresTokens(cfg config.Config) (pgsession.Credential, error) {
 	auth, err := snowflakeAuth(cfg)
 	if err != nil {
 		return nil, configError{err}
 	}
 	c := cfg.Snowflake
-	snowflake, err := session.Open(session.Options{
+	options := session.Options{
 		Account: c.Account, Host: c.Host, Port: c.Port, Protocol: c.Protocol, Role: c.Role,
 		Auth: auth, RequestTimeout: cfg.RequestTimeout, Connections: 1, Version: version(),
-	})
-	if err != nil {
-		return nil, err
 	}
-	return pgsession.NewTokens(func(ctx context.Context) (string, error) {
-		return session.PostgresToken(ctx, snowflake, cfg.Postgres.Instance, cfg.Postgres.User)
+	var refused error
+	var refusedAt time.Time
+	return pgsession.NewTokens(func(ctx context.Context) (token string, err error) {
+		if refused != nil && time.Since(refusedAt) < refusedPause {
+			return "", refused
+		}
+		snowflake, err := session.Open(options)
+		if err != nil {
+			return "", err
+		}
+		defer snowflake.Close()
+		token, err = session.PostgresToken(ctx, snowflake, cfg.Postgres.Instance, cfg.Postgres.User)
+		if refused = nil; errors.Is(err, session.ErrLoginRefused) {
+			refused, refusedAt = err, time.Now()
+		}
+		return token, err
 	}), nil
 }
