@@ -11,6 +11,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -86,15 +87,8 @@ func (s *Store) write(ctx context.Context, exec execution, diagnose diagnosis) e
 // isDuplicate reports whether err says that a row would break one of these unique constraints.
 func isDuplicate(err error, constraints ...string) bool {
 	var broken *session.ConstraintError
-	if !errors.As(err, &broken) || broken.Code != session.CodeUnique {
-		return false
-	}
-	for _, name := range constraints {
-		if broken.Constraint == name {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &broken) && broken.Code == session.CodeUnique &&
+		slices.Contains(constraints, broken.Constraint)
 }
 
 // andVersion adds the condition that ifVersion allows the row's version.
