@@ -17,7 +17,7 @@ type facts struct {
 	server, user   string
 	tls            *tls.ConnectionState // nil: without TLS
 	superuser      bool
-	creates        bool // the role may create tables in the schema
+	alters         bool // the role may create tables in the schema, or owns some
 	isolation      string
 	commit         string // synchronous_commit
 	readOnly       bool
@@ -82,17 +82,22 @@ func readFacts(ctx context.Context, c session.Conn) (facts, error) {
 	f := facts{tls: c.TLS()}
 	st := session.Statement{
 		SQL: `SELECT current_setting('server_version'), current_user, r.rolsuper,
-				coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+				coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) OR EXISTS (
+					SELECT
+					FROM pg_tables
+					WHERE schemaname = current_schema()
+					AND pg_has_role(tableowner, 'USAGE')),
 				current_setting('transaction_isolation'), current_setting('synchronous_commit'),
 				current_setting('transaction_read_only')::boolean,
 				CAST(current_setting('max_connections') AS bigint)
-					- CAST(current_setting('superuser_reserved_connections') AS bigint),
+					- CAST(current_setting('superuser_reserved_connections') AS bigint)
+					- CAST(coalesce(current_setting('reserved_connections', true), '0') AS bigint), -- from 16 on
 				(SELECT sum(numbackends) FROM pg_stat_database)
 			FROM pg_roles r
 			WHERE r.rolname = current_user`,
 	}
 	err := c.Query(ctx, st, func(scan func(...any) error) error {
-		return scan(&f.server, &f.user, &f.superuser, &f.creates, &f.isolation, &f.commit, &f.readOnly,
+		return scan(&f.server, &f.user, &f.superuser, &f.alters, &f.isolation, &f.commit, &f.readOnly,
 			&f.maxConnections, &f.used)
 	})
 	return f, err
@@ -118,9 +123,9 @@ func roleResult(f facts) ports.CheckResult {
 	switch {
 	case f.superuser:
 		return warning("role", f.user+" is a superuser", "use the role echo_app of postgres-roles.sql")
-	case f.creates:
-		return warning("role", f.user+" may create tables", "use the role echo_app of postgres-roles.sql for the"+
-			" service, and the role that owns the schema for migrate only")
+	case f.alters:
+		return warning("role", f.user+" may create or change tables", "use the role echo_app of postgres-roles.sql for"+
+			" the service, and the role that owns the schema for migrate only")
 	}
 	return passed("role", f.user+" cannot change the schema")
 }
