@@ -95,6 +95,15 @@ func TestDataInAFolderSurvivesTheServer(t *testing.T) {
 	Exec(t, admin(again), "SELECT id FROM kept")
 }
 
+// Its superuser needs no password there.
+func TestOnlyItsUserReachesTheSocketOfAServerInAFolderThatOthersCanEnter(t *testing.T) {
+	folder := filepath.Dir(shortFolder(t))
+	s := StartServer(t, pgserver.Options{Folder: folder})
+	socket, err := os.Stat(filepath.Join(s.Socket, fmt.Sprint(".s.PGSQL.", s.Port)))
+	require.NoError(t, err)
+	assert.Zero(t, socket.Mode().Perm()&0o077, "%v", socket.Mode())
+}
+
 func TestASecondServerInTheSameFolderIsRefused(t *testing.T) {
 	o := pgserver.Options{Folder: shortFolder(t)}
 	s := StartServer(t, o)

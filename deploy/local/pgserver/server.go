@@ -159,7 +159,11 @@ func (s *Server) ready(pid int) bool {
 }
 
 func (s *Server) arguments() []string {
-	settings := map[string]string{"listen_addresses": "", "unix_socket_directories": s.Socket}
+	settings := map[string]string{
+		"listen_addresses": "", "unix_socket_directories": s.Socket,
+		// The superuser needs no password there, and the folder may be one that others can enter.
+		"unix_socket_permissions": "0700",
+	}
 	if s.options.TCP || s.options.TLS {
 		settings["listen_addresses"] = "127.0.0.1"
 	}
