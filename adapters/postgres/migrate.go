@@ -46,8 +46,8 @@ func migrations() []migration {
 }
 
 // Migrate brings the schema to the version that this version of the service needs, in one transaction, and writes what
-// it does to out. Concurrent calls wait for each other. A newer schema stays as it is. If dryRun, it only says what it
-// would do. The role of o must be the owner of the schema.
+// it does to out. Concurrent calls wait for each other, as long as the role's lock_timeout allows. A newer schema stays
+// as it is. If dryRun, it only says what it would do. The role of o must be the owner of the schema.
 func Migrate(ctx context.Context, o session.Options, dryRun bool, out io.Writer) error {
 	return migrate(ctx, o, migrations(), dryRun, out)
 }
