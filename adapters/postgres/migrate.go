@@ -49,10 +49,6 @@ func migrations() []migration {
 // it does to out. Concurrent calls wait for each other, as long as the role's lock_timeout allows. A newer schema stays
 // as it is. If dryRun, it only says what it would do. The role of o must be the owner of the schema.
 func Migrate(ctx context.Context, o session.Options, dryRun bool, out io.Writer) error {
-	return migrate(ctx, o, migrations(), dryRun, out)
-}
-
-func migrate(ctx context.Context, o session.Options, all []migration, dryRun bool, out io.Writer) error {
 	conn, err := session.Connect(ctx, o)
 	if err != nil {
 		return err
@@ -63,7 +59,7 @@ func migrate(ctx context.Context, o session.Options, all []migration, dryRun boo
 		if err != nil {
 			return err
 		}
-		return apply(ctx, tx, current, all, dryRun, out)
+		return apply(ctx, tx, current, dryRun, out)
 	})
 }
 
@@ -102,7 +98,8 @@ func lockSchema(ctx context.Context, tx pgx.Tx, dryRun bool) (version int, err e
 }
 
 // apply executes the migrations that the schema does not have yet.
-func apply(ctx context.Context, tx pgx.Tx, current int, all []migration, dryRun bool, out io.Writer) error {
+func apply(ctx context.Context, tx pgx.Tx, current int, dryRun bool, out io.Writer) error {
+	all := migrations()
 	if current > len(all) {
 		fmt.Fprintf(out, "the schema has version %d, which is newer than this program knows (%d): nothing to do\n",
 			current, len(all))
