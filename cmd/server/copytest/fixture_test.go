@@ -80,7 +80,7 @@ func newFixture(t *testing.T) *fixture {
 		"CREATE SCHEMA echo AUTHORIZATION echo_migrator",
 		"GRANT USAGE ON SCHEMA echo TO echo_app",
 		"ALTER DEFAULT PRIVILEGES FOR ROLE echo_migrator IN SCHEMA echo GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO echo_app",
-		// as deploy/README.md limits the statements of requests
+		// limits for requests, as in postgres-roles.sql
 		"ALTER ROLE echo_app SET statement_timeout = '9s'",
 		"ALTER ROLE echo_app SET idle_in_transaction_session_timeout = '1s'")
 	f.env = []string{
