@@ -49,7 +49,7 @@ func (s *Store) Examine(ctx context.Context) []ports.CheckResult {
 		return append(results, failed("schema", err, "run migrate as the owner of the schema; if its tables exist,"+
 			" check POSTGRES_SCHEMA, the search_path of the role, and USAGE on the schema"))
 	}
-	detail := fmt.Sprintf("version %d, of which this program needs %d", found.SchemaVersion, len(migrations()))
+	detail := fmt.Sprintf("version %d, of which this program needs %d", found.SchemaVersion, neededVersion())
 	return append(results, passed("schema", detail), s.examineGrants(ctx), s.examineFirstSuperuser(ctx))
 }
 

@@ -35,10 +35,11 @@ func (s *Store) Import(ctx context.Context, fill func(*Import) error) error {
 	if err := fill(&Import{tx}); err != nil {
 		return err
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return domain.ErrOutcomeUnknown.WithCause(err)
+	err = tx.Commit(ctx)
+	if err != nil && !session.IsDefinite(err) {
+		err = domain.ErrOutcomeUnknown.WithCause(err)
 	}
-	return nil
+	return err
 }
 
 // checkEmpty locks the tables and returns an error if one of them has rows.

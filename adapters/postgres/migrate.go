@@ -18,7 +18,16 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migration is one file of the folder migrations. A file never changes after its release. It only adds, so that the
+// Migrations returns the files that bring a schema to the version that this program needs.
+func Migrations() fs.FS {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		panic(err) // they are part of the program
+	}
+	return files
+}
+
+// migration is one file. A file never changes after its release. It only adds, so that the
 // version of the service before it still works.
 type migration struct {
 	version int // the number that the file's name begins with
@@ -26,29 +35,42 @@ type migration struct {
 	sql     string
 }
 
-// migrations returns the migrations of this version of the service, in their order.
-func migrations() []migration {
-	files, err := fs.ReadDir(migrationFiles, "migrations")
+// readMigrations returns the migrations in their order.
+func readMigrations(files fs.FS) ([]migration, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	all := make([]migration, len(names))
+	for i, name := range names {
+		number, _, _ := strings.Cut(name, "_")
+		version, err := strconv.Atoi(number)
+		sql, readErr := fs.ReadFile(files, name)
+		if err = errors.Join(err, readErr); err != nil || version != i+1 {
+			return nil, fmt.Errorf("migration %s should be number %d: %w", name, i+1, err)
+		}
+		all[i] = migration{version, name, string(sql)}
+	}
+	return all, nil
+}
+
+// neededVersion returns the version of the schema that this program needs.
+func neededVersion() int {
+	all, err := readMigrations(Migrations())
 	if err != nil {
 		panic(err) // they are part of the program
 	}
-	all := make([]migration, len(files))
-	for i, f := range files {
-		number, _, _ := strings.Cut(f.Name(), "_")
-		version, err := strconv.Atoi(number)
-		sql, readErr := migrationFiles.ReadFile("migrations/" + f.Name())
-		if err = errors.Join(err, readErr); err != nil || version != i+1 {
-			panic(fmt.Sprintf("migration %s should be number %d: %v", f.Name(), i+1, err))
-		}
-		all[i] = migration{version, f.Name(), string(sql)}
-	}
-	return all
+	return len(all)
 }
 
-// Migrate brings the schema to the version that this version of the service needs, in one transaction, and writes what
-// it does to out. Concurrent calls wait for each other, as long as the role's lock_timeout allows. A newer schema stays
+// Migrate applies those of the files, such as [Migrations], that the schema does not have yet, in one transaction, and
+// writes what it does to out. Concurrent calls wait for each other, as long as the role's lock_timeout allows. A newer schema stays
 // as it is. If dryRun, it only says what it would do. The role of o must be the owner of the schema.
-func Migrate(ctx context.Context, o session.Options, dryRun bool, out io.Writer) error {
+func Migrate(ctx context.Context, o session.Options, files fs.FS, dryRun bool, out io.Writer) error {
+	all, err := readMigrations(files)
+	if err != nil {
+		return err
+	}
 	conn, err := session.Connect(ctx, o)
 	if err != nil {
 		return err
@@ -59,7 +81,7 @@ func Migrate(ctx context.Context, o session.Options, dryRun bool, out io.Writer)
 		if err != nil {
 			return err
 		}
-		return apply(ctx, tx, current, dryRun, out)
+		return apply(ctx, tx, current, all, dryRun, out)
 	})
 }
 
@@ -86,20 +108,38 @@ func lockSchema(ctx context.Context, tx pgx.Tx, dryRun bool) (version int, err e
 		if dryRun {
 			return 0, nil
 		}
-		_, err := tx.Exec(ctx, `CREATE TABLE schema_version (
-			version integer PRIMARY KEY,
-			name text NOT NULL,
-			applied_at timestamptz NOT NULL DEFAULT now()
-		)`)
+		_, err := tx.Exec(ctx, createVersionTable)
 		return 0, err
 	}
 	err = tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&version)
 	return version, err
 }
 
+// createVersionTable creates the table of the migrations that were applied. Default privileges let the service write
+// every new table. Nobody but the owner may write this one: it says which schema the service has.
+const createVersionTable = `
+	CREATE TABLE schema_version (
+		version integer PRIMARY KEY,
+		name text NOT NULL,
+		applied_at timestamptz NOT NULL DEFAULT now()
+	);
+	DO $$
+	DECLARE
+		other record;
+	BEGIN
+		FOR other IN
+			SELECT DISTINCT p.grantee
+			FROM pg_class c, aclexplode(c.relacl) p
+			WHERE c.oid = to_regclass(quote_ident(current_schema()) || '.schema_version')
+			AND p.grantee NOT IN (0, c.relowner)
+		LOOP
+			EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON schema_version FROM %s', other.grantee::regrole);
+		END LOOP;
+	END
+	$$`
+
 // apply executes the migrations that the schema does not have yet.
-func apply(ctx context.Context, tx pgx.Tx, current int, dryRun bool, out io.Writer) error {
-	all := migrations()
+func apply(ctx context.Context, tx pgx.Tx, current int, all []migration, dryRun bool, out io.Writer) error {
 	if current > len(all) {
 		fmt.Fprintf(out, "the schema has version %d, which is newer than this program knows (%d): nothing to do\n",
 			current, len(all))

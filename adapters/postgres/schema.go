@@ -43,7 +43,7 @@ func (s *Store) Check(ctx context.Context) (Finding, error) {
 // problem returns why the store cannot be used, or nil.
 func (f Finding) problem() error {
 	var problem error
-	switch needed := len(migrations()); {
+	switch needed := neededVersion(); {
 	case f.SchemaVersion < needed:
 		problem = fmt.Errorf("the schema has version %d, and this version of the service needs %d: run migrate",
 			f.SchemaVersion, needed)

@@ -105,7 +105,7 @@ func migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return postgres.Migrate(cmd.Context(), options, dryRun, cmd.OutOrStdout())
+			return postgres.Migrate(cmd.Context(), options, postgres.Migrations(), dryRun, cmd.OutOrStdout())
 		}, config.StorageKeys, config.LoggingKeys))
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done")
 	return cmd

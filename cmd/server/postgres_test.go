@@ -42,7 +42,7 @@ func newPostgresSchema(t testing.TB, where string, timeout time.Duration) pgsess
 	defer conn.Close(context.Background())
 	_, err = conn.Exec(context.Background(), "CREATE SCHEMA "+options.Schema)
 	require.NoError(t, err)
-	require.NoError(t, postgres.Migrate(context.Background(), options, false, io.Discard))
+	require.NoError(t, postgres.Migrate(context.Background(), options, postgres.Migrations(), false, io.Discard))
 	return options
 }
 

@@ -42,7 +42,7 @@ func behindPgBouncer(t *testing.T, b *pgserver.PgBouncer, server *pgserver.Serve
 		Host: b.Socket, Port: b.Port, Database: "postgres", User: role, Pooler: true,
 		RequestTimeout: 10 * time.Second, Connections: 8, Version: "test",
 	}
-	require.NoError(t, postgres.Migrate(t.Context(), o, false, io.Discard))
+	require.NoError(t, postgres.Migrate(t.Context(), o, postgres.Migrations(), false, io.Discard))
 	return o
 }
 

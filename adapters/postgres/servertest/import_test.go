@@ -65,6 +65,18 @@ func TestAnImportIsVisibleAsAWholeOrNotAtAll(t *testing.T) {
 func TestAnImportWithoutAConfirmedCommitHasAnUnknownOutcome(t *testing.T) {
 	o := newSchema(t)
 	migrate(t, o)
+	f, o := forward(t, o)
+	s := openWith(t, o)
+	err := s.Import(t.Context(), func(*postgres.Import) error {
+		f.lose.Store(1)
+		return nil
+	})
+	assert.ErrorIs(t, err, domain.ErrOutcomeUnknown)
+}
+
+func TestAnImportWhoseCommitIsRefusedHasCopiedNothing(t *testing.T) {
+	o := newSchema(t)
+	migrate(t, o)
 	s := openWith(t, o)
 	err := s.Import(t.Context(), func(*postgres.Import) error {
 		pgtest.Exec(t, pgtest.Server(t).DSN(pgserver.SuperUser, database), `SELECT pg_terminate_backend(l.pid)
@@ -73,7 +85,8 @@ func TestAnImportWithoutAConfirmedCommitHasAnUnknownOutcome(t *testing.T) {
 			AND l.mode = 'ShareRowExclusiveLock'`)
 		return nil
 	})
-	assert.ErrorIs(t, err, domain.ErrOutcomeUnknown)
+	assert.Equal(t, "57P01", code(err), "%v", err)
+	assert.NotErrorIs(t, err, domain.ErrOutcomeUnknown)
 }
 
 func TestConstraintsHoldDuringAnImport(t *testing.T) {

@@ -66,7 +66,7 @@ func roleUnlessExists(role string) string {
 func migrate(t testing.TB, o session.Options) {
 	t.Helper()
 	o.User = migrator
-	require.NoError(t, postgres.Migrate(t.Context(), o, false, io.Discard))
+	require.NoError(t, postgres.Migrate(t.Context(), o, postgres.Migrations(), false, io.Discard))
 }
 
 // open returns a store in a schema of its own.

@@ -3,9 +3,11 @@
 package servertest
 
 import (
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,6 +15,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
 // migrateAs migrates the schema of o as a role and returns what it said.
@@ -20,7 +23,7 @@ func migrateAs(t *testing.T, o session.Options, role string, dryRun bool) (strin
 	t.Helper()
 	o.User = role
 	var said strings.Builder
-	err := postgres.Migrate(t.Context(), o, dryRun, &said)
+	err := postgres.Migrate(t.Context(), o, postgres.Migrations(), dryRun, &said)
 	return said.String(), err
 }
 
@@ -116,6 +119,21 @@ func TestTheServiceAsksForAMigrationUntilTheSchemaIsNewEnough(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+// withOneMore returns the migrations, and one that only this test knows.
+func withOneMore(t *testing.T) fs.FS {
+	t.Helper()
+	files := fstest.MapFS{"002_only_this_test_knows.sql": &fstest.MapFile{Data: []byte(
+		"ALTER TABLE items ADD COLUMN colour varchar(20); CREATE TABLE later (id int PRIMARY KEY)")}}
+	names, err := fs.Glob(postgres.Migrations(), "*.sql")
+	require.NoError(t, err)
+	for _, name := range names {
+		content, err := fs.ReadFile(postgres.Migrations(), name)
+		require.NoError(t, err)
+		files[name] = &fstest.MapFile{Data: content}
+	}
+	return files
+}
+
 // An upgrade migrates first. Until it is done, and after a downgrade, this version runs on a newer schema.
 func TestANewerSchemaIsFine(t *testing.T) {
 	t.Parallel()
@@ -123,19 +141,30 @@ func TestANewerSchemaIsFine(t *testing.T) {
 	migrate(t, o)
 	s := openWith(t, o)
 	admin := newAdmin(t, s)
-	conn := connect(t, withUser(o, migrator))
-	for _, st := range []string{
-		"ALTER TABLE items ADD COLUMN colour varchar(20)", "CREATE TABLE later (id int PRIMARY KEY)",
-		"INSERT INTO schema_version (version, name) VALUES (2, '002_only_this_test_knows.sql')",
-	} {
-		_, err := conn.Exec(t.Context(), st)
-		require.NoError(t, err)
-	}
-	said, err := migrateAs(t, o, migrator, false)
+	var said strings.Builder
+	require.NoError(t, postgres.Migrate(t.Context(), withUser(o, migrator), withOneMore(t), false, &said))
+	assert.Equal(t, "applied 002_only_this_test_knows.sql\nthe schema has version 2\n", said.String())
+
+	again, err := migrateAs(t, o, migrator, false)
 	require.NoError(t, err)
-	assert.Equal(t, "the schema has version 2, which is newer than this program knows (1): nothing to do\n", said)
+	assert.Equal(t, "the schema has version 2, which is newer than this program knows (1): nothing to do\n", again)
 	_, err = s.Check(t.Context())
 	require.NoError(t, err)
 	_, err = s.User(t.Context(), admin.Actor(), admin.ID)
 	require.NoError(t, err)
+	require.NoError(t, s.CreateItem(t.Context(), admin.Actor(), domaintest.Item(admin)))
+}
+
+func TestOnlyAMigrationChangesTheVersionOfTheSchema(t *testing.T) {
+	t.Parallel()
+	o := newSchema(t)
+	migrate(t, o)
+	conn := connect(t, o)
+	for _, st := range []string{
+		"INSERT INTO schema_version (version, name) VALUES (99, 'x')", "UPDATE schema_version SET version = 99",
+		"DELETE FROM schema_version",
+	} {
+		_, err := conn.Exec(t.Context(), st)
+		assert.Equal(t, "42501", code(err), st)
+	}
 }

@@ -51,7 +51,7 @@ const (
 	cancelDelay = 200 * time.Millisecond
 )
 
-// Connect opens a connection for a command that needs no pool. Its statements have no time limit.
+// Connect opens a connection for a command that needs no pool. It sets no time limits; the role may have some.
 func Connect(ctx context.Context, o Options) (*pgx.Conn, error) {
 	o.RequestTimeout = 0
 	config, err := o.connConfig()

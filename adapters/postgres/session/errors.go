@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -140,13 +141,25 @@ func (d *DB) tryAgain(err error) error {
 	return domain.ErrUnavailable.WithCause(again{err})
 }
 
+// IsDefinite reports whether err, of a COMMIT, says that nothing was committed.
+func IsDefinite(err error) bool {
+	var reply *pgconn.PgError
+	return errors.As(err, &reply) && !leavesOpen(reply)
+}
+
+// leavesOpen reports whether the statement may have taken effect although PostgreSQL, or a pooler, reports an error: the
+// connection ended for another reason, or a server that panics may have written the commit.
+func leavesOpen(reply *pgconn.PgError) bool {
+	return reply.SeverityUnlocalized == "PANIC" || reply.Code == codeCrash || reply.Code == codeUnknownOutcome ||
+		strings.HasPrefix(reply.Code, "08")
+}
+
 // translateReply translates an error that PostgreSQL reports. The statement was rolled back, unless the connection
 // ended for another reason.
 func (d *DB) translateReply(err error, reply *pgconn.PgError, lost *domain.Error) error {
 	class := reply.Code[:min(2, len(reply.Code))]
 	switch {
-	case reply.SeverityUnlocalized == "PANIC", reply.Code == codeCrash, reply.Code == codeUnknownOutcome,
-		class == "08": // a pooler's; and a server that panics may have written the commit
+	case leavesOpen(reply):
 		return d.unanswered(err, lost)
 	case reply.Code == CodeUnique, reply.Code == CodeForeignKey:
 		return &ConstraintError{reply.Code, reply.ConstraintName}
