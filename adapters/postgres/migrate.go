@@ -64,8 +64,8 @@ func neededVersion() int {
 }
 
 // Migrate applies those of the files, such as [Migrations], that the schema does not have yet, in one transaction, and
-// writes what it does to out. Concurrent calls wait for each other, as long as the role's lock_timeout allows. A newer schema stays
-// as it is. If dryRun, it only says what it would do. The role of o must be the owner of the schema.
+// writes what it does to out. Concurrent calls wait for each other, as long as the role's lock_timeout allows. A newer
+// schema stays as it is. If dryRun, it only says what it would do. The role of o must be the owner of the schema.
 func Migrate(ctx context.Context, o session.Options, files fs.FS, dryRun bool, out io.Writer) error {
 	all, err := readMigrations(files)
 	if err != nil {

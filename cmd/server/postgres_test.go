@@ -83,8 +83,10 @@ func TestTokensForPostgreSQLRespectARefusedLoginAndLeaveNoSession(t *testing.T) 
 	token, err := tokens.Password(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "token of echo_app for echo_pg", token)
-	requests := server.Requests()
-	assert.Equal(t, "/session", requests[len(requests)-1].Path, "the session ended")
+	require.Eventually(t, func() bool {
+		requests := server.Requests()
+		return requests[len(requests)-1].Path == "/session"
+	}, waitLimit, pollInterval, "the session ended")
 
 	server.Intercept(func(*snowflaketest.Request) *snowflaketest.Fault { return &snowflaketest.Fault{Code: "390100"} })
 	server.Reset()

@@ -145,6 +145,9 @@ func openPostgres(cfg config.Config, sink *telemetry.Telemetry) (storage, error)
 	}
 	check := func(ctx context.Context, log *zap.Logger) error {
 		found, err := store.Check(ctx)
+		if errors.Is(err, session.ErrLoginRefused) { // by Snowflake, which gives the tokens
+			return fmt.Errorf("%w: %w", err, backoff.RetryAfter(int(refusedPause.Seconds())))
+		}
 		if err != nil {
 			return err
 		}
@@ -206,9 +209,10 @@ func postgresTokens(cfg config.Config) (pgsession.Credential, error) {
 		if err != nil {
 			return "", err
 		}
-		defer snowflake.Close()
+		defer func() { go snowflake.Close() }() // it may take two seconds
 		token, err = session.PostgresToken(ctx, snowflake, cfg.Postgres.Instance, cfg.Postgres.User)
-		if refused = nil; errors.Is(err, session.ErrLoginRefused) {
+		refused = nil
+		if errors.Is(err, session.ErrLoginRefused) {
 			refused, refusedAt = err, time.Now()
 		}
 		return token, err

@@ -55,6 +55,13 @@ func TestAnExaminationFindsWhatAnOperatorHasToCorrect(t *testing.T) {
 		o.User = pgserver.SuperUser
 		assert.Contains(t, examine(t, o)["role"].Detail, "is a superuser")
 	})
+	t.Run("a role that owns the tables, but not the schema", func(t *testing.T) {
+		o := newSchema(t)
+		migrate(t, o)
+		pgtest.Exec(t, admin, "ALTER SCHEMA "+o.Schema+" OWNER TO "+pgserver.SuperUser,
+			"GRANT USAGE ON SCHEMA "+o.Schema+" TO "+migrator)
+		assert.Equal(t, ports.CheckWarning, examine(t, withUser(o, migrator))["role"].Status)
+	})
 	t.Run("a grant that is missing", func(t *testing.T) {
 		o := newSchema(t)
 		migrate(t, o)

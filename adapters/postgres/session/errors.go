@@ -147,7 +147,7 @@ func IsDefinite(err error) bool {
 	return errors.As(err, &reply) && !leavesOpen(reply)
 }
 
-// leavesOpen reports whether the statement may have taken effect although PostgreSQL, or a pooler, reports an error: the
+// leavesOpen reports whether a statement may have taken effect although PostgreSQL, or a pooler, reports an error: the
 // connection ended for another reason, or a server that panics may have written the commit.
 func leavesOpen(reply *pgconn.PgError) bool {
 	return reply.SeverityUnlocalized == "PANIC" || reply.Code == codeCrash || reply.Code == codeUnknownOutcome ||
