@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	pgsession "github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
@@ -30,7 +31,8 @@ import (
 
 // BenchmarkHTTPOnPostgres compares the service on PostgreSQL with bare handlers on the same server, over real
 // connections. The bare handlers use net/http, pgxpool and encoding/json, and do nothing else: no sign-in, no check
-// of the input, no limits, no log. Both have eight connections.
+// of the input, no limits, no log. Both have eight connections. With -update it writes the medians of the ratios of all
+// runs (-count) into docs/benchmarks.json.
 func BenchmarkHTTPOnPostgres(b *testing.B) {
 	options := benchSchema(b)
 	pool, err := pgxpool.New(b.Context(), fmt.Sprintf("host=%s port=%d user=%s dbname=%s search_path=%s pool_max_conns=%d",
@@ -40,17 +42,32 @@ func BenchmarkHTTPOnPostgres(b *testing.B) {
 	service := newBenchService(b, postgresConfig(b, options))
 	bare := serveOn(b, &http.Server{Handler: bareHandlers(pool, service.admin.ID), ReadHeaderTimeout: time.Second})
 	for _, r := range service.requests("/items/?limit=100&count=false") {
+		rates := map[string]float64{}
 		for _, server := range []struct{ name, origin string }{{"service", service.origin}, {"bare", bare}} {
 			b.Run(r.name+"/"+server.name, func(b *testing.B) {
 				b.SetParallelism(16) // 32 clients on two processors
 				b.RunParallel(func(pb *testing.PB) {
 					repeatRequest(b, pb, strings.TrimPrefix(server.origin, "http://"), r.raw)
 				})
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+				rates[server.name] = float64(b.N) / b.Elapsed().Seconds()
+				b.ReportMetric(rates[server.name], "requests/s")
+				if server.name == "bare" {
+					b.ReportMetric(rates["service"]/rates["bare"], "service/bare")
+				}
 			})
 		}
+		bareRatios[r.name] = append(bareRatios[r.name], rates["service"]/rates["bare"])
 	}
+	medians := map[string]float64{}
+	for name, ratios := range bareRatios {
+		slices.Sort(ratios)
+		medians[name] = math.Round(100*ratios[len(ratios)/2]) / 100
+	}
+	updateBenchmarks(b, func(f *benchmarks) { f.ServiceToBare = medians })
 }
+
+// bareRatios has the ratios of all runs by the name of the request.
+var bareRatios = map[string][]float64{}
 
 // benchSchema starts a PostgreSQL server and returns a schema on it.
 func benchSchema(b *testing.B) pgsession.Options {
@@ -86,17 +103,40 @@ func BenchmarkStores(b *testing.B) {
 			})
 		}
 	}
-	if *updateDocuments {
-		var content bytes.Buffer
-		encoder := json.NewEncoder(&content)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		require.NoError(b, encoder.Encode(figures))
-		require.NoError(b, os.WriteFile(filepath.Join(moduleRoot, benchmarksFile), content.Bytes(), 0o644))
-	}
+	updateBenchmarks(b, func(f *benchmarks) { f.Stores = figures })
+}
+
+// benchmarks are the figures of the documents.
+type benchmarks struct {
+	Stores        map[string]map[string]figure `json:"stores"`          // by call and store
+	ServiceToBare map[string]float64           `json:"service_to_bare"` // ratio of throughput, by call
 }
 
 const benchmarksFile = "docs/benchmarks.json"
+
+func readBenchmarks(t testing.TB) (f benchmarks) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(moduleRoot, benchmarksFile))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &f))
+	return f
+}
+
+// updateBenchmarks changes the file if -update is set.
+func updateBenchmarks(b *testing.B, change func(*benchmarks)) {
+	b.Helper()
+	if !*updateDocuments {
+		return
+	}
+	f := readBenchmarks(b)
+	change(&f)
+	var content bytes.Buffer
+	encoder := json.NewEncoder(&content)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	require.NoError(b, encoder.Encode(f))
+	require.NoError(b, os.WriteFile(filepath.Join(moduleRoot, benchmarksFile), content.Bytes(), 0o644))
+}
 
 // figure is what clients notice of one kind of request.
 type figure struct {
@@ -106,10 +146,7 @@ type figure struct {
 }
 
 func TestTheTableOfStoresHasTheFiguresOfTheBenchmark(t *testing.T) {
-	content, err := os.ReadFile(filepath.Join(moduleRoot, benchmarksFile))
-	require.NoError(t, err)
-	var figures map[string]map[string]figure
-	require.NoError(t, json.Unmarshal(content, &figures))
+	figures := readBenchmarks(t).Stores
 	stores := []string{"memory", "PostgreSQL"}
 	table := "| | " + strings.Join(stores, " | ") + " |\n|---" + strings.Repeat("|---", len(stores)) + "|\n"
 	for _, call := range slices.Sorted(maps.Keys(figures)) {
@@ -121,6 +158,13 @@ func TestTheTableOfStoresHasTheFiguresOfTheBenchmark(t *testing.T) {
 		table += " |\n"
 	}
 	checkTable(t, "docs/choosing-a-store.md", "stores", table)
+}
+
+func TestTheReadmeHasTheRatiosOfTheBenchmark(t *testing.T) {
+	ratios := readBenchmarks(t).ServiceToBare
+	assert.Contains(t, readDocument(t, "README.md"), fmt.Sprintf(
+		"| throughput of the same on PostgreSQL | %.2f, %.2f, %.2f |", ratios["GET /items/{id}"],
+		ratios["GET /items/?limit=100&count=false"], ratios["POST /items/"]))
 }
 
 // benchService is a service with 100 items of its first superuser. It logs to a file, as in a container.
