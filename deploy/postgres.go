@@ -18,9 +18,10 @@ const (
 	job     = "echo_db.echo_schema.echo_" + migrator
 	dropJob = "DROP SERVICE IF EXISTS " + job
 	// Without a time limit, a job that finds no machine would run for days.
-	limitJob   = "ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = %d"
-	executeJob = "EXECUTE JOB SERVICE IN COMPUTE POOL echo_pool NAME = " + job + " " + accessPostgres +
-		" FROM SPECIFICATION $$\n%s$$"
+	limitJob = "ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = %d"
+	// The session that gets the token names no warehouse, and whether it needs one is not documented.
+	executeJob = "EXECUTE JOB SERVICE IN COMPUTE POOL echo_pool NAME = " + job + " QUERY_WAREHOUSE = echo_wh " +
+		accessPostgres + " FROM SPECIFICATION $$\n%s$$"
 	showJob    = "SHOW SERVICE CONTAINERS IN SERVICE " + job
 	showJobLog = "SELECT SYSTEM$GET_SERVICE_LOGS('" + job + "', 0, '" + migrator + "', 100) AS log"
 )

@@ -96,6 +96,10 @@ GRANT USAGE ON COMPUTE POOL echo_pool TO ROLE echo_deployer;
 GRANT USAGE ON POSTGRES INSTANCE echo_pg TO ROLE echo_role;
 GRANT USAGE ON POSTGRES INSTANCE echo_pg TO ROLE echo_deployer;
 
+-- Whether the function needs a warehouse is not documented. So service and job have one (QUERY_WAREHOUSE); setup.sql
+-- lets echo_role use it. A function that needs none resumes none.
+GRANT USAGE ON WAREHOUSE echo_wh TO ROLE echo_deployer;
+
 -- Enable an access role for each of two Postgres users, and grant each to one Snowflake role:
 --
 --     the access role for echo_app        to echo_role, and no other
@@ -112,9 +116,6 @@ GRANT USAGE ON POSTGRES INSTANCE echo_pg TO ROLE echo_deployer;
 --     CREATE SECRET IF NOT EXISTS echo_db.echo_schema.echo_migrator_password
 --         TYPE = GENERIC_STRING SECRET_STRING = '<password of echo_migrator>';
 --     GRANT READ ON SECRET echo_db.echo_schema.echo_migrator_password TO ROLE echo_deployer;
-
--- Whether the function needs a warehouse is not documented. echo_role has one. If the job cannot get a token:
--- GRANT USAGE ON WAREHOUSE echo_wh TO ROLE echo_deployer;
 
 -- 8. From now on, only services reach the instance.
 ALTER NETWORK POLICY echo_pg_policy SET ALLOWED_NETWORK_RULE_LIST = ('echo_db.echo_schema.echo_pg_in');

@@ -83,6 +83,7 @@ func TestTheScriptForPostgreSQLCreatesEachObjectBeforeItsUse(t *testing.T) {
 			assert.Contains(t, script, "\nGRANT "+grant+" TO ROLE "+role+";\n")
 		}
 	}
+	assert.Contains(t, script, "\nGRANT USAGE ON WAREHOUSE echo_wh TO ROLE echo_deployer;\n", "the job has it as QUERY_WAREHOUSE")
 	assert.NotContains(t, script, "echo_migrator", "no statement here lets the service become the owner of the tables")
 	assert.Contains(t, script, "'<host>:5432'", "a rule without a port means 443")
 }
@@ -145,6 +146,7 @@ func TestTheCopyOfTheGuideUsesTheDatabaseOfTheService(t *testing.T) {
 	assert.Contains(t, text, "--from, snowflake, --to, postgres]")
 	assert.Contains(t, text, "objectName: echo_db.echo_schema.echo_pg_ca}, directoryPath: /secrets/postgres-ca}")
 	before, _, _ := strings.Cut(readFile(t, guide), "args: [copy, ")
+	assert.Regexp(t, `copy_job\s+QUERY_WAREHOUSE = echo_wh EXTERNAL_ACCESS_INTEGRATIONS = \(echo_pg_access\)\n`, before)
 	assert.Less(t, strings.Index(before, "ECHO_READ_ONLY=true go run"), strings.Index(before, "`REVOKE INSERT, UPDATE, DELETE ON ALL TABLES"))
 	assert.Less(t, strings.Index(before, "`REVOKE INSERT, UPDATE, DELETE ON ALL TABLES"), strings.Index(before, "--migrate-only"))
 }

@@ -188,7 +188,8 @@ func postgresCredential(cfg config.Config) (pgsession.Credential, error) {
 const refusedPause = time.Minute
 
 // postgresTokens returns tokens of Snowflake. Each comes from a session of its own, because the next one is needed ten
-// minutes later. It needs neither a database nor a warehouse.
+// minutes later. It needs no database. Whether it needs a warehouse is not documented: inside Snowflake, it has the
+// QUERY_WAREHOUSE of the service or job.
 func postgresTokens(cfg config.Config) (pgsession.Credential, error) {
 	auth, err := snowflakeAuth(cfg)
 	if err != nil {

@@ -2,13 +2,14 @@ package platformtest
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // Job is a job service that has run.
 type Job struct{ Role, Integrations, Spec, Status string }
 
-var executeJob = regexp.MustCompile(`(?s)^EXECUTE JOB SERVICE IN COMPUTE POOL echo_pool NAME = echo_db\.echo_schema\.echo_migrate` +
+var executeJob = regexp.MustCompile(`(?s)^EXECUTE JOB SERVICE IN COMPUTE POOL echo_pool NAME = echo_db\.echo_schema\.echo_migrate QUERY_WAREHOUSE = echo_wh` +
 	access + ` FROM SPECIFICATION \$\$\n(.*)\$\$$`)
 
 // answerAboutJob answers the statements about the job that migrates the schema of PostgreSQL. Only its owner sees it.
@@ -32,10 +33,10 @@ func (p *Platform) answerAboutJob(role, text string) (answer *Table, refusal str
 	return nil, ""
 }
 
-// runJob runs a job to its end. Without the integration it reaches no host.
+// runJob runs a job to its end. Without the integration it reaches no host, and without the warehouse it gets no token.
 func (p *Platform) runJob(role, integrations, spec string) (answer *Table, refusal string) {
 	p.Job = &Job{Role: role, Integrations: integrations, Spec: spec, Status: "DONE"}
-	if p.JobFails != "" || integrations == "" {
+	if p.JobFails != "" || integrations == "" || !slices.Contains(p.WarehouseRoles, strings.ToLower(role)) {
 		p.Job.Status = "FAILED"
 	}
 	if p.JobFails == "statement" {

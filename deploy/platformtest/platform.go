@@ -14,16 +14,17 @@ import (
 
 // Platform answers statements. Tests set the fields that describe its state before they deploy.
 type Platform struct {
-	HasRepository bool
-	Images        []string          // digests; each image has the tag that the command gives it
-	Secrets       map[string]string // values by name
-	Staged        map[string]string // specifications by their path in the stage
-	Service       *Service
-	Job           *Job
-	Broken        string // digest of an image that never becomes ready
-	JobFails      string // how a job fails: "statement" (it is refused), or "container" (only that shows it)
-	Refused       string // prefix of the statements that are refused
-	Uploaded      string // file that the last PUT named
+	HasRepository  bool
+	Images         []string          // digests; each image has the tag that the command gives it
+	Secrets        map[string]string // values by name
+	Staged         map[string]string // specifications by their path in the stage
+	Service        *Service
+	Job            *Job
+	Broken         string   // digest of an image that never becomes ready
+	WarehouseRoles []string // roles that may use the warehouse
+	JobFails       string   // how a job fails: "statement" (it is refused), or "container" (only that shows it)
+	Refused        string   // prefix of the statements that are refused
+	Uploaded       string   // file that the last PUT named
 
 	mu         sync.Mutex
 	sent       []Statement
@@ -45,14 +46,15 @@ type Table struct {
 
 var done = Table{[]string{"status"}, [][]any{{"Statement executed successfully."}}}
 
-// New returns a platform with an image repository that has three images, without secrets and without a
-// service.
+// New returns a platform with an image repository that has three images and with the warehouse of the service, but
+// without secrets and without a service.
 func New() *Platform {
 	return &Platform{
-		HasRepository: true,
-		Images:        []string{Digest('a'), Digest('b'), Digest('c')},
-		Secrets:       map[string]string{},
-		Staged:        map[string]string{},
+		HasRepository:  true,
+		Images:         []string{Digest('a'), Digest('b'), Digest('c')},
+		Secrets:        map[string]string{},
+		Staged:         map[string]string{},
+		WarehouseRoles: []string{"echo_role"},
 	}
 }
 

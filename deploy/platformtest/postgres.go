@@ -24,6 +24,7 @@ func testPostgres(t *testing.T, open func(*testing.T) Operator) {
 	prepared := func(t *testing.T) Operator {
 		o := open(t)
 		o.Platform.Secrets["echo_pg_ca"] = "a certificate"
+		o.Platform.WarehouseRoles = append(o.Platform.WarehouseRoles, "echo_deployer")
 		return o
 	}
 	t.Run("on PostgreSQL, the schema is migrated before the service is created", func(t *testing.T) {
@@ -83,6 +84,14 @@ func testPostgres(t *testing.T, open func(*testing.T) Operator) {
 		assert.Contains(t, refused.Out, "there is no secret echo_pg_ca: run postgres.sql first")
 		assert.NotContains(t, o.Platform.Secrets, "echo_jwt", "nothing is created")
 	})
+	t.Run("without the warehouse that postgres.sql grants, the job gets no token", func(t *testing.T) {
+		o := prepared(t)
+		o.Platform.WarehouseRoles = []string{"echo_role"}
+		failed := onPostgres(o, "\n", Digest('a'))
+		assert.Equal(t, 1, failed.Code)
+		assert.Contains(t, failed.Out, "deploy: the schema was not migrated, and the service was not changed")
+		assert.Nil(t, o.Platform.Service)
+	})
 	t.Run("PostgreSQL without a host is refused before anything is sent", func(t *testing.T) {
 		o := open(t)
 		refused := o.Run(map[string]string{"ECHO_STORAGE": "postgres"}, "", "--digest", Digest('a'))
@@ -99,6 +108,7 @@ func testPostgres(t *testing.T, open func(*testing.T) Operator) {
 		for _, part := range []string{
 			"POSTGRES_USER: staging_app\n", "POSTGRES_USER: staging_migrator\n", "POSTGRES_INSTANCE: staging_pg\n",
 			"staging_db.staging_schema.staging_pg_ca\n", "EXTERNAL_ACCESS_INTEGRATIONS = (staging_pg_access)",
+			"staging_migrate QUERY_WAREHOUSE = staging_wh ",
 		} {
 			assert.Contains(t, dry.Out, part)
 		}
