@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -50,6 +51,15 @@ func TestOnPostgreSQLTheServiceAndItsJobAcceptTheirConfiguration(t *testing.T) {
 		assert.Contains(t, p.CAFile, "/secrets/postgres-ca/secret_string")
 		assert.True(t, p.TLS)
 	}
+}
+
+func TestTheJobChangesNoOtherValueThatContainsTheNameOfTheRole(t *testing.T) {
+	variables := maps.Clone(onPostgres)
+	variables["ECHO_POSTGRES_DATABASE"] = "echo_apps"
+	result := newPrograms(t).deploy(t.Context(), variables, "", "--dry-run")
+	require.Zero(t, result.Code, result.Out)
+	assert.Contains(t, result.Out, "POSTGRES_DATABASE: echo_apps\n", "of the job")
+	assert.Contains(t, result.Out, "POSTGRES_USER: echo_migrator\n")
 }
 
 func TestTheScriptsForPostgreSQLCreateEveryObjectThatTheCommandNames(t *testing.T) {

@@ -83,8 +83,8 @@ func (d *deployment) specDocument() (*yaml.Node, error) {
 	return document, nil
 }
 
-// renderJob returns the specification of a job with the image and the store of the service, as echo_migrator. It
-// names after echo_migrator what postgres.yml names after echo_app: the user and, if there is one, its password.
+// renderJob returns the specification of a job with the image and the store of the service. It signs in as
+// echo_migrator instead of echo_app, with the secret of that password if postgres.yml has one.
 func (d *deployment) renderJob(command string) (string, error) {
 	document, err := d.specDocument()
 	if err != nil {
@@ -101,15 +101,23 @@ func (d *deployment) renderJob(command string) (string, error) {
 			values[key] = env[i+1].Value
 		}
 	}
+	values["POSTGRES_USER"] = d.rename("echo_migrator")
+	password := strings.NewReplacer(d.rename("echo_app_password"), d.rename("echo_migrator_password"))
+	secrets := find(added, "secrets")
+	for _, secret := range secrets.Content {
+		if name := find(secret, "snowflakeSecret", "objectName"); name != nil {
+			name.Value = password.Replace(name.Value)
+		}
+	}
 	job, err := encode(map[string]any{"spec": map[string]any{
 		"containers": []any{map[string]any{
 			"name": command, "args": []string{command}, "env": values,
-			"image": find(document, "spec", "containers", "image"), "secrets": find(added, "secrets"),
+			"image": find(document, "spec", "containers", "image"), "secrets": secrets,
 			"resources": find(document, "spec", "containers", "resources"), // fits beside two instances
 		}},
 		"logExporters": find(document, "spec", "logExporters"),
 	}})
-	return strings.ReplaceAll(string(job), d.rename("echo_app"), d.rename("echo_migrator")), err
+	return string(job), err
 }
 
 func (d *deployment) parse(name, text string) (*yaml.Node, error) {
