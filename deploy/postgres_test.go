@@ -161,6 +161,17 @@ func TestTheCopyOfTheGuideUsesTheDatabaseOfTheService(t *testing.T) {
 	assert.Less(t, strings.Index(before, "`REVOKE INSERT, UPDATE, DELETE ON ALL TABLES"), strings.Index(before, "--migrate-only"))
 }
 
+// It redeploys at every push. With a variable that it did not pass on, it would end a move in the middle.
+func TestThePipelinePassesOnEveryVariableThatAMoveToPostgreSQLSets(t *testing.T) {
+	workflow := readFile(t, "../.github/workflows/deploy.yml")
+	move := block(t, "\n### Move from Snowflake tables\n", "\n## ")
+	set := regexp.MustCompile(`\b(ECHO_[A-Z_]+)=`).FindAllStringSubmatch(move, -1)
+	assert.NotEmpty(t, set)
+	for _, m := range set {
+		assert.Contains(t, workflow, "\n          "+m[1]+": ${{ vars."+m[1]+" }}\n")
+	}
+}
+
 func TestTheMirrorOfTheGuideLeavesOutPasswordHashes(t *testing.T) {
 	mirror := block(t, "CALL SNOWFLAKE.POSTGRES.CREATE_MIRROR(", "\n);")
 	assert.Contains(t, mirror, "postgres_tables => ['echo.users', 'echo.items']")
