@@ -61,7 +61,7 @@ func TestOneOf64CallersOfEightInstancesGetsTheEmail(t *testing.T) {
 	}
 }
 
-// A token whose account has another Epoch by then, an item of somebody else and ids that are no texts for PostgreSQL.
+// PostgreSQL refuses texts with NUL or with bytes that are not UTF-8. No row has such an id, nor an empty one.
 func TestIdsThatPostgreSQLRefusesAreNotFound(t *testing.T) {
 	s := open(t)
 	admin := newAdmin(t, s)
