@@ -73,16 +73,13 @@ func newFixture(t *testing.T) *fixture {
 		f.source.Exec(st)
 	}
 
-	server, database := pgtest.Server(t), pgtest.NewDatabase(t)
-	f.dsn = server.DSN(pgserver.SuperUser, database)
-	pgtest.Exec(t, f.dsn,
-		role("echo_migrator"), role("echo_app"),
-		"CREATE SCHEMA echo AUTHORIZATION echo_migrator",
-		"GRANT USAGE ON SCHEMA echo TO echo_app",
-		"ALTER DEFAULT PRIVILEGES FOR ROLE echo_migrator IN SCHEMA echo GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO echo_app",
-		// limits for requests, as in postgres-roles.sql
-		"ALTER ROLE echo_app SET statement_timeout = '9s'",
-		"ALTER ROLE echo_app SET idle_in_transaction_session_timeout = '1s'")
+	server := pgtest.Server(t)
+	admin := server.DSN(pgserver.SuperUser, "postgres")
+	pgtest.Exec(t, admin, "CREATE DATABASE echo TEMPLATE template0")
+	t.Cleanup(func() { pgtest.Exec(t, admin, "DROP DATABASE echo WITH (FORCE)") })
+	f.dsn = server.DSN(pgserver.SuperUser, "echo")
+	pgtest.Exec(t, f.dsn, echoinsnowflake.PostgresRoles,
+		"ALTER ROLE echo_app SET idle_in_transaction_session_timeout = '1s'") // a test waits longer than that
 	f.env = []string{
 		"HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json", "SHUTDOWN_DELAY=0s",
 		"JWT_SECRET_KEY=mHq0vZ1dZk2Yw1n1rj7mS3l8fK9QbVxTt4oPzE6uCgA=", "FIRST_SUPERUSER_PASSWORD=" + goodPassword,
@@ -90,15 +87,11 @@ func newFixture(t *testing.T) *fixture {
 		fmt.Sprintf("SNOWFLAKE_PORT=%d", f.source.Port()),
 		"SNOWFLAKE_AUTH_TYPE=password", "SNOWFLAKE_USER=u", "SNOWFLAKE_PASSWORD=p",
 		"POSTGRES_HOST=" + server.Socket, fmt.Sprintf("POSTGRES_PORT=%d", server.Port),
-		"POSTGRES_DATABASE=" + database, "POSTGRES_SCHEMA=echo", "POSTGRES_USER=echo_app",
+		"POSTGRES_DATABASE=echo", "POSTGRES_SCHEMA=echo", "POSTGRES_USER=echo_app",
 	}
 	migrated := f.run([]string{"STORAGE=postgres", "POSTGRES_USER=echo_migrator"}, "migrate")
 	require.Zero(t, migrated.code, migrated.stderr)
 	return f
-}
-
-func role(name string) string {
-	return "DO $$ BEGIN CREATE ROLE " + name + " LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
 }
 
 // execution is the result of one command line.
