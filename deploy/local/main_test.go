@@ -5,8 +5,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
@@ -79,14 +80,14 @@ const password = "correct horse battery staple"
 // configure sets a free address and the password, and returns the URL of the service.
 func configure(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := pgserver.FreePort()
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	t.Setenv("HTTP_ADDR", listener.Addr().String())
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	t.Setenv("HTTP_ADDR", address)
 	t.Setenv("FIRST_SUPERUSER_PASSWORD", password)
 	t.Setenv("LOG_FORMAT", "json")
 	t.Setenv("GOFLAGS", "") // the flags of this run, such as -race, are not for the service
-	return "http://" + listener.Addr().String()
+	return "http://" + address
 }
 
 func awaitReady(t *testing.T, service string) {

@@ -34,4 +34,7 @@ func Main(m *testing.M, wanted bool, start func() (stop func(), err error)) {
 		defer stop()
 	}
 	m.Run()
+	if folder != "" {
+		_ = os.RemoveAll(folder)
+	}
 }

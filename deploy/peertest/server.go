@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,16 +25,30 @@ type Server struct {
 	PID int
 }
 
-// build builds the program and returns its path.
+// build builds the program, once, and returns its path.
 func build(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "server")
+	binary, err := buildOnce()
+	require.NoError(t, err)
+	return binary
+}
+
+var buildOnce = sync.OnceValues(func() (binary string, err error) {
+	if folder, err = os.MkdirTemp("", "echo-in-snowflake-test-*"); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(folder, "server")
 	// Without the state of the repository, the version on the screenshots does not change with each commit.
 	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary,
 		"github.com/echo-in-snowflake/echo-in-snowflake/cmd/server").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return binary
-}
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return binary, nil
+})
+
+// folder holds the program. [Main] removes it.
+var folder string
 
 // Run builds the program, runs it with the given variables and arguments, and returns its output. It must succeed.
 func Run(t *testing.T, variables []string, arguments ...string) string {

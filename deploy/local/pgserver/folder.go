@@ -111,9 +111,9 @@ func give(owner *syscall.Credential, files ...string) error {
 	return nil
 }
 
-// freePort returns a port that nothing listens on. It is below the ports that systems give to outgoing
+// FreePort returns a port that nothing listens on. It is below the ports that systems give to outgoing
 // connections, so it stays free while a server that had it is stopped.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	const first, count, tries = 20000, 12000, 100
 	for range tries {
 		port := first + rand.IntN(count)

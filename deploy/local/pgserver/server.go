@@ -104,7 +104,7 @@ func newServer(o Options) (*Server, error) {
 		return nil, err
 	}
 	if o.TCP || o.TLS {
-		s.Port, err = freePort()
+		s.Port, err = FreePort()
 	}
 	if err == nil && o.TLS {
 		s.CAFile = filepath.Join(folder, "ca.crt")
