@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -160,11 +161,22 @@ func (st Statement) And(condition string, args ...any) Statement {
 	return st
 }
 
+// numberedTexts has the result of numbered for each text. The program has few texts.
+var numberedTexts sync.Map
+
 // numbered returns the text with the placeholders of PostgreSQL: $1, $2 and so on.
 func (st Statement) numbered() string {
+	if text, ok := numberedTexts.Load(st.SQL); ok {
+		return text.(string)
+	}
+	text := number(st.SQL)
+	numberedTexts.Store(st.SQL, text)
+	return text
+}
+
+func number(sql string) string {
 	var b strings.Builder
-	b.Grow(len(st.SQL) + 2*len(st.Args))
-	rest, n := st.SQL, 0
+	rest, n := sql, 0
 	for {
 		before, after, found := strings.Cut(rest, "?")
 		b.WriteString(before)
