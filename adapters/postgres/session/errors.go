@@ -144,7 +144,7 @@ func (d *DB) tryAgain(err error) error {
 // IsDefinite reports whether err, of a COMMIT, says that nothing was committed.
 func IsDefinite(err error) bool {
 	var reply *pgconn.PgError
-	return errors.As(err, &reply) && !leavesOpen(reply)
+	return errors.As(err, &reply) && !leavesOpen(reply) || pgconn.SafeToRetry(err) // not one byte was sent
 }
 
 // leavesOpen reports whether a statement may have taken effect although PostgreSQL, or a pooler, reports an error: the
