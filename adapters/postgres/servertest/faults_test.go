@@ -273,6 +273,7 @@ func TestIdleConnectionsThatDiedAreFoundBeforeTheirUse(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]pgserver.Options{"unix": {}, "tcp": {TCP: true}} {
 		t.Run(name, func(t *testing.T) {
+			options.Durable = true // others forget the last commits in a crash
 			server, o := ownServer(t, options)
 			f := newFixture(t, o)
 			for _, err := range during(100*time.Millisecond, func(int) error { return f.write(f.newItem()) }) {
