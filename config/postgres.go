@@ -76,7 +76,8 @@ func (p *Postgres) setQuery(raw string) error {
 		return errors.New("sslmode=disable contradicts POSTGRES_CA_FILE, which is for TLS: remove one of them")
 	case mode == "disable":
 	case p.thisMachine():
-		return fmt.Errorf("sslmode %q is not supported: use verify-full or disable", mode)
+		return fmt.Errorf("sslmode %q does not verify who answers: use verify-full, "+
+			"or disable for a server on this machine", mode)
 	default:
 		return fmt.Errorf("sslmode %q does not verify who answers: "+verify, mode)
 	}

@@ -129,7 +129,7 @@ func TestAURLThatIsRefusedNeverShowsItsPassword(t *testing.T) {
 		"postgres://ada:hunter2@h/echo?sslmode=allow":                               `sslmode "allow" does not verify who answers`,
 		"postgres://ada:hunter2@h/echo?sslmode=":                                    `sslmode "" does not verify who answers`,
 		"postgres://ada:hunter2@h/echo?sslmode=verify-full&sslmode=disable":         `sslmode "verify-full,disable" does not verify`,
-		"postgres://ada:hunter2@localhost/echo?sslmode=require":                     `sslmode "require" is not supported: use verify-full or disable`,
+		"postgres://ada:hunter2@localhost/echo?sslmode=require":                     `sslmode "require" does not verify who answers: use verify-full, or disable for a server on this machine`,
 		"postgres://ada:hunter2@localhost.example.com/echo?sslmode=disable":         "sslmode=disable is accepted only if the host is this machine",
 		"postgres://ada:hunter2@127.0.0.1.example.com/echo?sslmode=disable&host=::": `has "host" in its query`,
 	} {

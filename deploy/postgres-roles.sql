@@ -21,8 +21,8 @@ END
 $$;
 
 -- With tokens of Snowflake, the roles need no passwords. To sign in with passwords, type these lines in psql. It asks
--- for each password and sends a hash of it. Without the second line, the hash would be in the log of the server. On a
--- server of your own, that line needs a superuser.
+-- for each password and sends a hash of it. Without the second line, the hash may be in the log of the server. If that
+-- line is refused (it needs a superuser, or a grant of SET), type ROLLBACK and then the two lines with \password alone.
 --
 --     BEGIN;
 --     SET LOCAL log_statement = 'none';

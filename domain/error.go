@@ -65,7 +65,7 @@ var (
 	ErrTooManyAttempts = newError(TooMany, "too_many_attempts", "too many attempts: wait before the next one")
 	ErrBusy            = newError(Unavailable, "busy", "too much work is waiting: try again")
 	ErrContended       = newError(Unavailable, "contended", "too many concurrent changes: try again")
-	ErrUnavailable     = newError(Unavailable, "unavailable", "the store did not answer in time: try again")
+	ErrUnavailable     = newError(Unavailable, "unavailable", "the store cannot be used at the moment: try again")
 	ErrOutcomeUnknown  = newError(Unavailable, "outcome_unknown",
 		"the store did not confirm the change: read before you repeat it")
 	// ErrReadOnly means that nothing was changed. What it waits for takes an operator minutes.

@@ -85,7 +85,7 @@ func Run[T any](ctx context.Context, g *Guard, late Late, op func(context.Contex
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		err = domain.ErrUnavailable.WithRetryAfter(OpenFor).
-			WithCause(errors.New("the last calls had no reply from the database"))
+			WithCause(errors.New("the last calls failed, so this one was not tried"))
 	}
 	return got.result, err
 }

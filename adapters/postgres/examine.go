@@ -46,8 +46,8 @@ func (s *Store) Examine(ctx context.Context) []ports.CheckResult {
 		durabilityResult(here), s.connectionsResult(here))
 	found, err := s.Check(ctx)
 	if err != nil {
-		return append(results, failed("schema", err, "run migrate as the owner of the schema; if its tables exist,"+
-			" check POSTGRES_SCHEMA, the search_path of the role, and USAGE on the schema"))
+		return append(results, failed("schema", err, "migrate as the owner of the schema; if its tables exist, check"+
+			" POSTGRES_SCHEMA, the search_path of the role, and USAGE on the schema"))
 	}
 	detail := fmt.Sprintf("version %d, of which this program needs %d", found.SchemaVersion, neededVersion())
 	return append(results, passed("schema", detail), s.examineGrants(ctx), s.examineFirstSuperuser(ctx))

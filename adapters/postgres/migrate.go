@@ -88,12 +88,20 @@ func Migrate(ctx context.Context, o session.Options, files fs.FS, dryRun bool, o
 // lockSchema waits for other migrations and returns the version of the schema, 0 if it is empty.
 func lockSchema(ctx context.Context, tx pgx.Tx, dryRun bool) (version int, err error) {
 	var schema *string
-	if err := tx.QueryRow(ctx, "SELECT current_schema()").Scan(&schema); err != nil {
+	var role string
+	var creates bool
+	const look = `SELECT current_schema(), current_user,
+		coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)`
+	if err := tx.QueryRow(ctx, look).Scan(&schema, &role, &creates); err != nil {
 		return 0, err
 	}
-	if schema == nil {
+	switch {
+	case schema == nil:
 		return 0, errors.New("the schema does not exist, or its owner did not grant it to this role: " +
 			"create it, and check POSTGRES_SCHEMA and the role's search_path")
+	case !creates:
+		return 0, fmt.Errorf("%s may not create tables in the schema %s: run migrate as the role that owns it, "+
+			"such as echo_migrator", role, *schema)
 	}
 	const lock = "SELECT pg_advisory_xact_lock(hashtextextended('echo-in-snowflake ' || current_schema(), 0))"
 	if _, err := tx.Exec(ctx, lock); err != nil {

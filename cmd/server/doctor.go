@@ -61,6 +61,10 @@ func examine(ctx context.Context, cfg config.Config, problems error) []ports.Che
 		{Check: "configuration", Status: ports.CheckOK, Detail: configured(cfg)},
 		signingKeysResult(cfg),
 	}
+	if cfg.ReadOnly {
+		results = append(results, ports.CheckResult{Check: "read-only", Status: ports.CheckWarning,
+			Detail: "READ_ONLY=true: changes are refused with 503", Cure: "remove it when the data has moved"})
+	}
 	store, err := openStore(cfg, telemetry.None())
 	if err != nil {
 		return append(results, ports.CheckResult{Check: "store", Status: ports.CheckFailed, Detail: err.Error(),

@@ -42,7 +42,7 @@ func TestAnExaminationFindsWhatAnOperatorHasToCorrect(t *testing.T) {
 	t.Run("a schema that was not migrated", func(t *testing.T) {
 		results := examine(t, newSchema(t))
 		assert.Equal(t, ports.CheckFailed, results["schema"].Status)
-		assert.Contains(t, results["schema"].Cure, "run migrate")
+		assert.Contains(t, results["schema"].Cure, "migrate as the owner")
 		assert.NotContains(t, results, "grants", "nothing can be said about them")
 	})
 	t.Run("the role that owns the schema", func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/pgtest"
@@ -134,4 +135,21 @@ func TestTheEnvironmentAndTheHomeFolderHaveNoEffect(t *testing.T) {
 		defer pipe.Close()
 	}
 	all.Wait()
+}
+
+func TestAServerWithoutTLSAndADatabaseThatDoesNotExistAreNamed(t *testing.T) {
+	t.Parallel()
+	_, o := ownServer(t, pgserver.Options{TCP: true})
+	reason := func(o session.Options) error {
+		s, err := postgres.Open(o)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		_, err = s.Check(t.Context())
+		return err
+	}
+	encrypted, absent := o, o
+	encrypted.TLS = true
+	absent.Database = "absent"
+	assert.ErrorContains(t, reason(encrypted), "set ssl = on there")
+	assert.ErrorContains(t, reason(absent), "check POSTGRES_DATABASE")
 }

@@ -64,6 +64,10 @@ var (
 // poolerHint is the advice for errors that a pooler in transaction mode causes.
 const poolerHint = "if POSTGRES_HOST is a pooler such as PgBouncer, set POSTGRES_POOLER=true"
 
+// noTLSHint is the advice for a server that offers no TLS. pgx has no type for that.
+const noTLSHint = "set ssl = on there; a server on this machine may go without, if neither POSTGRES_CA_FILE nor" +
+	" sslmode asks for TLS"
+
 // again marks an error that [DB.tryAgain] returns.
 type again struct{ error }
 
@@ -75,8 +79,12 @@ func (d *DB) translateConnect(err error) error {
 	switch {
 	case isLoginRefused(err):
 		err = fmt.Errorf("%w: %w", ErrLoginRefused, err)
+	case code == codeNoDatabase:
+		err = fmt.Errorf("%w: check POSTGRES_DATABASE, or create it", err)
 	case slices.Contains(missing, code):
 		err = fmt.Errorf("%w: %s", err, d.options.MissingHint)
+	case d.options.TLS && code == "" && strings.Contains(err.Error(), "server refused TLS connection"):
+		err = fmt.Errorf("%w: %s", err, noTLSHint)
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		err = fmt.Errorf("%w: check POSTGRES_HOST and POSTGRES_CA_FILE", err)
 	case code == codeProtocol && !d.options.Pooler:
