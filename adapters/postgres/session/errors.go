@@ -126,12 +126,18 @@ func (c Conn) translate(err error, lost *domain.Error) error {
 		return domain.ErrUnavailable.WithCause(err)
 	case !c.pgx.Conn().IsClosed():
 		return err // Internal: pgx refused a value
-	case pgconn.SafeToRetry(err): // not one byte was sent
+	case pgconn.SafeToRetry(err), isBeforeStatement(err):
 		return c.db.tryAgain(err)
 	case errors.Is(err, context.Canceled):
 		return lost.WithCause(err)
 	}
 	return c.db.unanswered(err, lost)
+}
+
+// isBeforeStatement reports whether the connection ended before pgx sent the statement: after one that failed, pgx first
+// removes what it had prepared for that one. pgx has no value for this error, so its text decides.
+func isBeforeStatement(err error) bool {
+	return strings.HasPrefix(err.Error(), "failed to deallocate cached statement")
 }
 
 // unanswered returns the error of a statement whose reply is lost. A read may be repeated.

@@ -64,6 +64,18 @@ func TestAConnectionThatEndsWithoutAReplyLeavesTheOutcomeOfAWriteUnknown(t *test
 	b.set(func() { assert.Equal(t, 3, b.statements, "a read is repeated once") })
 }
 
+// After a statement that failed, pgx first removes its preparation from the connection.
+func TestAConnectionThatEndsBeforeAWriteWasSentHasNoUnknownOutcome(t *testing.T) {
+	b, o := newBackend(t)
+	o.Connections = 1
+	d := open(t, o)
+	b.set(func() { b.failure = refusal("ERROR", CodeUnique) })
+	require.Error(t, write(limit(t, d), d))
+	b.set(func() { b.failure, b.forgets = nil, true })
+	assert.NoError(t, write(limit(t, d), d), "it is repeated on another connection")
+	b.set(func() { assert.Equal(t, 2, b.statements, "the refused one and the last") })
+}
+
 func TestConflictsAreRetriedUntilTheDeadline(t *testing.T) {
 	for _, code := range []string{"40001", "40P01", "55P03"} {
 		b, o := newBackend(t)

@@ -19,6 +19,7 @@ type backend struct {
 	login   *pgproto3.ErrorResponse // refuses logins
 	failure *pgproto3.ErrorResponse // fails statements; without a failure, a statement changes one row
 	ends    bool                    // the connection ends after the failure, or instead of a reply
+	forgets bool                    // the connection ends when a prepared statement is to be removed
 
 	logins, statements int
 	passwords          []string
@@ -136,6 +137,9 @@ func (b *backend) answer(p *pgproto3.Backend, message pgproto3.FrontendMessage) 
 	case *pgproto3.Bind:
 		p.Send(&pgproto3.BindComplete{})
 	case *pgproto3.Close:
+		if b.forgets {
+			return false, false
+		}
 		p.Send(&pgproto3.CloseComplete{})
 	case *pgproto3.Execute:
 		b.statements++
