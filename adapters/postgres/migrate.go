@@ -77,7 +77,7 @@ func Migrate(ctx context.Context, o session.Options, files fs.FS, dryRun bool, o
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		current, err := lockSchema(ctx, tx, dryRun)
+		current, err := lockSchema(ctx, tx, all[0].name, dryRun)
 		if err != nil {
 			return err
 		}
@@ -85,8 +85,9 @@ func Migrate(ctx context.Context, o session.Options, files fs.FS, dryRun bool, o
 	})
 }
 
-// lockSchema waits for other migrations and returns the version of the schema, 0 if it is empty.
-func lockSchema(ctx context.Context, tx pgx.Tx, dryRun bool) (version int, err error) {
+// lockSchema waits for other migrations and returns the version of the schema, 0 if it is empty. first is the name of the
+// first migration.
+func lockSchema(ctx context.Context, tx pgx.Tx, first string, dryRun bool) (version int, err error) {
 	var schema *string
 	var role string
 	var creates bool
@@ -119,8 +120,22 @@ func lockSchema(ctx context.Context, tx pgx.Tx, dryRun bool) (version int, err e
 		_, err := tx.Exec(ctx, createVersionTable)
 		return 0, err
 	}
-	err = tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&version)
-	return version, err
+	return readVersion(ctx, tx, first)
+}
+
+// readVersion returns the version of the schema. It returns an error if the table of the versions is not one of this
+// service: other programs have a table with this name as well.
+func readVersion(ctx context.Context, tx pgx.Tx, first string) (version int, err error) {
+	const read = `SELECT coalesce(max(version), 0), count(*) = 0 OR bool_or(version = 1 AND name = $1)
+		FROM schema_version`
+	var ours bool
+	if err = tx.QueryRow(ctx, read, first).Scan(&version, &ours); err == nil && !ours {
+		err = fmt.Errorf("%s is not in it", first)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("the table schema_version is of another program: use a schema of its own: %w", err)
+	}
+	return version, nil
 }
 
 // createVersionTable creates the table of the migrations that were applied. Default privileges let the service write

@@ -76,6 +76,20 @@ func TestAMigrationThatFailsLeavesNothing(t *testing.T) {
 	openWith(t, o)
 }
 
+func TestAMigrationRefusesASchemaOfAnotherProgram(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{
+		"CREATE TABLE schema_version AS SELECT 12 AS version, 'its own' AS name",
+		"CREATE TABLE schema_version AS SELECT '1.2' AS version, 'its own' AS description",
+	} {
+		o := newSchema(t)
+		_, err := connect(t, withUser(o, migrator)).Exec(t.Context(), table)
+		require.NoError(t, err)
+		_, err = migrateAs(t, o, migrator, false)
+		assert.ErrorContains(t, err, "schema_version is of another program", table)
+	}
+}
+
 func withUser(o session.Options, user string) session.Options {
 	o.User = user
 	return o
