@@ -69,11 +69,12 @@ func copyStore(cmd *cobra.Command, cfg config.Config) error {
 	c := transfer{source: source, progress: cmd.ErrOrStderr()}
 	err = c.run(cmd.Context(), target)
 	switch {
+	case err == nil: // also if an interruption came too late
 	case errors.Is(err, domain.ErrOutcomeUnknown):
 		return fmt.Errorf("everything or nothing was copied, and another run finds out: %w", err)
 	case cmd.Context().Err() != nil:
 		return errors.New("interrupted: nothing was copied")
-	case err != nil:
+	default:
 		return fmt.Errorf("nothing was copied: %w", err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "accounts: %v\nitems: %v\ncopied, and both stores have the same\n", c.users, c.items)

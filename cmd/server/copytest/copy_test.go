@@ -211,6 +211,34 @@ func TestAfterAFailureInTheMiddleTheTargetIsEmptyAndTheNextRunSucceeds(t *testin
 	assert.Equal(t, [][]any{{int64(4100)}}, f.target("SELECT count(*) FROM items"))
 }
 
+// An interruption during the commit can come too late.
+func TestAnInterruptedCopyThatWasCommittedSaysSo(t *testing.T) {
+	f := newFixture(t)
+	f.account("u1", "ann@example.com", "h")
+	pgtest.Exec(t, f.dsn,
+		`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN
+				PERFORM pg_sleep(60);
+				RETURN NULL;
+			EXCEPTION WHEN query_canceled THEN
+				RETURN NULL;
+			END $$`,
+		`CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON echo.users DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW EXECUTE FUNCTION slow()`,
+		"GRANT USAGE ON SCHEMA public TO echo_app")
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	finished := make(chan execution, 1)
+	go func() { finished <- f.runUntil(ctx, nil, "copy", "--from=snowflake", "--to=postgres") }()
+	const committing = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+	require.Eventually(t, func() bool { return len(f.target(committing)) > 0 }, time.Minute, 10*time.Millisecond)
+	interrupt()
+	x := <-finished
+	require.Equal(t, [][]any{{int64(1)}}, f.target("SELECT count(*) FROM users"))
+	assert.Zero(t, x.code, x.stderr)
+	assert.Contains(t, x.stdout, "copied, and both stores have the same")
+}
+
 func TestAChangeInSnowflakeDuringTheCopyIsNoticed(t *testing.T) {
 	f := newFixture(t)
 	f.account("u1", "ann@example.com", "h")
