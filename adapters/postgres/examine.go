@@ -168,8 +168,7 @@ func (s *Store) examineGrants(ctx context.Context) ports.CheckResult {
 		SQL: `SELECT p.privilege || ' on ' || t.name
 			FROM unnest(CAST(? AS text[])) AS t (name),
 				unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (privilege)
-			WHERE to_regclass(t.name) IS NOT NULL
-			AND NOT has_table_privilege(to_regclass(t.name), p.privilege)`,
+			WHERE NOT coalesce(has_table_privilege(to_regclass(t.name), p.privilege), false)`,
 		Args: []any{[]string{users.Name, "credentials", items.Name, "installation"}},
 	}
 	_, err := session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (struct{}, error) {

@@ -85,8 +85,8 @@ func Migrate(ctx context.Context, o session.Options, files fs.FS, dryRun bool, o
 	})
 }
 
-// lockSchema waits for other migrations and returns the version of the schema, 0 if it is empty. first is the name of the
-// first migration.
+// lockSchema waits for other migrations and returns the version of the schema, 0 if it is empty. first is the name of
+// the first migration.
 func lockSchema(ctx context.Context, tx pgx.Tx, first string, dryRun bool) (version int, err error) {
 	var schema *string
 	var role string

@@ -134,8 +134,8 @@ func (c Conn) translate(err error, lost *domain.Error) error {
 	return c.db.unanswered(err, lost)
 }
 
-// isBeforeStatement reports whether the connection ended before pgx sent the statement: after one that failed, pgx first
-// removes what it had prepared for that one. pgx has no value for this error, so its text decides.
+// isBeforeStatement reports whether the connection ended before pgx sent the statement: after one that failed, pgx
+// first removes what it had prepared for that one. pgx has no value for this error, so its text decides.
 func isBeforeStatement(err error) bool {
 	return strings.HasPrefix(err.Error(), "failed to deallocate cached statement")
 }

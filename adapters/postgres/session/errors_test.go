@@ -104,7 +104,7 @@ func TestErrorsDoNotQuoteValues(t *testing.T) {
 
 func TestARefusedLoginSaysWhatToDo(t *testing.T) {
 	for code, want := range map[string]string{
-		"28P01": ErrLoginRefused.Error(), "28000": ErrLoginRefused.Error(), "3D000": "the hint",
+		"28P01": ErrLoginRefused.Error(), "28000": ErrLoginRefused.Error(), "3D000": "POSTGRES_DATABASE", "42501": "the hint",
 		"08P01": "POSTGRES_POOLER=true", "53300": "53300", "57P03": "57P03",
 	} {
 		b, o := newBackend(t)
