@@ -42,6 +42,7 @@ func TestTheFileOfTheAuthorityIsReadForEachConnection(t *testing.T) {
 	defer other.Close()
 	wrong := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: other.Certificate().Raw})
 	o.TLS, o.CAFile = true, filepath.Join(t.TempDir(), "ca.pem")
+	o.Connections = 1 // the pool replaces all connections once a second at most, so a second dead one could be tried
 	writeFile(t, o.CAFile, right)
 	f := newFixture(t, o)
 	for name, replace := range map[string]func(){
@@ -66,6 +67,7 @@ func TestTheFileOfThePasswordIsReadForEachConnection(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	writeFile(t, file, []byte("right\n"))
 	o.Credential = session.PasswordFile(file)
+	o.Connections = 1 // see above
 	f := newFixture(t, o)
 	pgtest.Exec(t, admin(server), "ALTER ROLE "+app+" PASSWORD 'rotated'")
 	require.NoError(t, f.read(), "the connections that there are go on")
