@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -171,6 +172,7 @@ func TestAfterAFailureInTheMiddleTheTargetIsEmptyAndTheNextRunSucceeds(t *testin
 		f.item(fmt.Sprintf("i%04d", i), "u1", "x", nil)
 	}
 	var interrupt context.CancelFunc
+	var stopping sync.WaitGroup
 	for name, fail := range map[string]func() *snowflaketest.Fault{
 		"the connection to PostgreSQL ends": func() *snowflaketest.Fault {
 			pgtest.Exec(t, f.dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -178,7 +180,7 @@ func TestAfterAFailureInTheMiddleTheTargetIsEmptyAndTheNextRunSucceeds(t *testin
 			return nil
 		},
 		"Snowflake goes away": func() *snowflaketest.Fault {
-			go f.source.Stop()
+			stopping.Go(f.source.Stop)
 			return &snowflaketest.Fault{Hang: true}
 		},
 		"Snowflake refuses the statement": func() *snowflaketest.Fault { return &snowflaketest.Fault{Code: "630"} },
@@ -200,6 +202,7 @@ func TestAfterAFailureInTheMiddleTheTargetIsEmptyAndTheNextRunSucceeds(t *testin
 				assert.Empty(t, x.stdout)
 				f.source.Intercept(nil)
 				if name == "Snowflake goes away" {
+					stopping.Wait()
 					f.source.Start()
 				}
 				f.requireEmpty()
