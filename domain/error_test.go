@@ -69,3 +69,7 @@ func TestWithCauseKeepsTheErrorAndItsCause(t *testing.T) {
 	assert.Equal(t, domain.Unavailable, domain.KindOf(err))
 	assert.EqualError(t, err, domain.ErrUnavailable.Error()+": unexpected EOF")
 }
+
+func TestAReadOnlyServiceAsksClientsToWaitHalfAMinute(t *testing.T) {
+	assert.Equal(t, 30*time.Second, domain.ErrReadOnly.RetryAfter)
+}

@@ -141,3 +141,15 @@ func TestPasswordsAreNeverPrinted(t *testing.T) {
 	}
 	assert.Equal(t, "[password]", fmt.Sprint(p))
 }
+
+func TestAPasswordForAnAccountMustNotBeItsEMail(t *testing.T) {
+	email, err := domain.ParseEmail("annabel.lee@example.com")
+	require.NoError(t, err)
+	_, err = domain.ParsePasswordFor("annabel.lee@example.com", email, "service")
+	assert.Error(t, err)
+	p, err := domain.ParsePasswordFor("correct horse battery staple", email, "service")
+	require.NoError(t, err)
+	assert.Equal(t, "correct horse battery staple", p.Reveal())
+	_, err = domain.ParsePasswordFor("short", email, "service")
+	assert.Error(t, err)
+}
