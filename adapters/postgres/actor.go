@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/sqltable"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -37,4 +38,9 @@ func queryAs(ctx context.Context, c session.Conn, by domain.Actor, st session.St
 		err = domain.ErrSignedOut
 	}
 	return err
+}
+
+// as returns the query that executes st by queryAs.
+func as(ctx context.Context, c session.Conn, by domain.Actor, st session.Statement) sqltable.Query {
+	return func(row func(scan func(...any) error) error) error { return queryAs(ctx, c, by, st, row) }
 }

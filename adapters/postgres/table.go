@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/sqltable"
@@ -32,47 +31,14 @@ func (t table[E]) update(e E) session.Statement {
 // table, which are NULL if there is no such entity. Errors: those of queryAs, then ErrNotFound.
 func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, st session.Statement,
 	targets ...any) (E, error) {
-	var entity E
-	var found bool
-	row := t.NewRow(targets...)
-	err := queryAs(ctx, c, by, st, func(scan func(...any) error) (err error) {
-		entity, found, err = row.Scan(scan)
-		return err
-	})
-	if err == nil && !found {
-		err = domain.ErrNotFound
-	}
-	if err != nil {
-		return *new(E), err
-	}
-	return entity, nil
+	return t.One(as(ctx, c, by, st), targets...)
 }
 
 // page reads a page of the rows of the table that meet the condition where, and the total, in one statement. It reads
 // one row more than requested to learn whether others follow. Errors: those of queryAs.
 func (t table[E]) page(ctx context.Context, c session.Conn, by domain.Actor, req domain.PageRequest,
 	where string, whereArgs ...any) (domain.Page[E], error) {
-	var count sql.NullInt64
-	row := t.NewRow(&count)
-	p := domain.Page[E]{Rows: []E{}}
-	st := t.pageStatement(by, req, where, whereArgs)
-	err := queryAs(ctx, c, by, st, func(scan func(...any) error) error {
-		e, found, err := row.Scan(scan)
-		if found {
-			p.Rows = append(p.Rows, e)
-		}
-		return err
-	})
-	if err != nil {
-		return domain.Page[E]{}, err
-	}
-	if req.Count {
-		p.Total = domain.Some(int(count.Int64))
-	}
-	if len(p.Rows) > req.Limit {
-		p.Rows, p.More = p.Rows[:req.Limit], true
-	}
-	return p, nil
+	return t.Page(req, as(ctx, c, by, t.pageStatement(by, req, where, whereArgs)))
 }
 
 func (t table[E]) pageStatement(by domain.Actor, req domain.PageRequest, where string,

@@ -169,16 +169,8 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 		Args: []any{email.String()},
 	}
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.User, error) {
-		var u domain.User
 		var hash string
-		row := users.NewRow(&hash)
-		err := c.Query(ctx, st, func(scan func(...any) error) (err error) {
-			u, _, err = row.Scan(scan)
-			return err
-		})
-		if err == nil && u.ID == "" {
-			err = domain.ErrNotFound
-		}
+		u, err := users.One(func(row func(scan func(...any) error) error) error { return c.Query(ctx, st, row) }, &hash)
 		u.PasswordHash = hash
 		return u, err
 	})

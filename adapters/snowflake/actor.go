@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/sqltable"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -55,4 +56,9 @@ func queryAs(ctx context.Context, c session.Conn, by domain.Actor, st session.St
 		return domain.ErrSignedOut
 	}
 	return nil
+}
+
+// as returns the query that executes st by queryAs.
+func as(ctx context.Context, c session.Conn, by domain.Actor, st session.Statement) sqltable.Query {
+	return func(row func(scan func(...any) error) error) error { return queryAs(ctx, c, by, st, row) }
 }

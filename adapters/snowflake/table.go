@@ -2,7 +2,6 @@ package snowflake
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
@@ -41,20 +40,7 @@ func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, rows
 			LEFT JOIN found ON TRUE`,
 		Args: append([]any{by.ID}, rows.Args...),
 	}
-	var entity E
-	var found bool
-	row := t.NewRow()
-	err := queryAs(ctx, c, by, st, func(scan func(...any) error) (err error) {
-		entity, found, err = row.Scan(scan)
-		return err
-	})
-	if err == nil && !found {
-		err = domain.ErrNotFound
-	}
-	if err != nil {
-		return *new(E), err
-	}
-	return entity, nil
+	return t.One(as(ctx, c, by, st))
 }
 
 // page reads a page of what rows, a SELECT of the table's columns, finds for the actor, and the total, in
@@ -62,26 +48,7 @@ func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, rows
 // queryAs.
 func (t table[E]) page(ctx context.Context, c session.Conn, by domain.Actor, rows session.Statement,
 	req domain.PageRequest) (domain.Page[E], error) {
-	var count sql.NullInt64
-	row := t.NewRow(&count)
-	p := domain.Page[E]{Rows: []E{}}
-	err := queryAs(ctx, c, by, t.pageStatement(by, rows, req), func(scan func(...any) error) error {
-		e, found, err := row.Scan(scan)
-		if found {
-			p.Rows = append(p.Rows, e)
-		}
-		return err
-	})
-	if err != nil {
-		return domain.Page[E]{}, err
-	}
-	if req.Count {
-		p.Total = domain.Some(int(count.Int64))
-	}
-	if len(p.Rows) > req.Limit {
-		p.Rows, p.More = p.Rows[:req.Limit], true
-	}
-	return p, nil
+	return t.Page(req, as(ctx, c, by, t.pageStatement(by, rows, req)))
 }
 
 func (t table[E]) pageStatement(by domain.Actor, rows session.Statement, req domain.PageRequest) session.Statement {

@@ -141,18 +141,8 @@ func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVe
 // UserForSignIn implements [ports.SignInStore].
 func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.User, error) {
-		var u domain.User
-		var found bool
 		st := selectUsers(users, "WHERE u.email = ?", email.String())
-		row := users.NewRow()
-		err := c.Query(ctx, st, func(scan func(...any) error) (err error) {
-			u, found, err = row.Scan(scan)
-			return err
-		})
-		if err == nil && !found {
-			err = domain.ErrNotFound
-		}
-		return u, err
+		return users.One(func(row func(scan func(...any) error) error) error { return c.Query(ctx, st, row) })
 	})
 }
 

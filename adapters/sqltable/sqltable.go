@@ -198,3 +198,50 @@ func (r *Row[E]) Scan(scan func(...any) error) (e E, found bool, err error) {
 	err = scan(r.targets...)
 	return r.entity, r.found, err
 }
+
+// Query executes a SELECT and calls row for each row of its result. row calls scan once, as [sql.Rows.Scan].
+type Query func(row func(scan func(...any) error) error) error
+
+// One reads the entity that query finds. The result has the columns of targets first, and then those of the table.
+// Errors: those of query, then ErrNotFound.
+func (t Table[E]) One(query Query, targets ...any) (E, error) {
+	var entity E
+	var found bool
+	row := t.NewRow(targets...)
+	err := query(func(scan func(...any) error) (err error) {
+		entity, found, err = row.Scan(scan)
+		return err
+	})
+	if err == nil && !found {
+		err = domain.ErrNotFound
+	}
+	if err != nil {
+		return *new(E), err
+	}
+	return entity, nil
+}
+
+// Page reads the page that query finds. Each row of the result has the total first, which is NULL unless req asks for
+// it, and then the columns of the table. A row more than requested says that others follow. Errors: those of query.
+func (t Table[E]) Page(req domain.PageRequest, query Query) (domain.Page[E], error) {
+	var count sql.NullInt64
+	row := t.NewRow(&count)
+	p := domain.Page[E]{Rows: []E{}}
+	err := query(func(scan func(...any) error) error {
+		e, found, err := row.Scan(scan)
+		if found {
+			p.Rows = append(p.Rows, e)
+		}
+		return err
+	})
+	if err != nil {
+		return domain.Page[E]{}, err
+	}
+	if req.Count {
+		p.Total = domain.Some(int(count.Int64))
+	}
+	if len(p.Rows) > req.Limit {
+		p.Rows, p.More = p.Rows[:req.Limit], true
+	}
+	return p, nil
+}
