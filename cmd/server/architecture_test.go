@@ -181,8 +181,13 @@ var importRules = []importRule{
 		why:    "whether tests need another program, and how they start ours, is decided in one place",
 	},
 	{
-		pkg: "deploy/local/venv",
-		why: "programs in Python are pinned and installed in one place",
+		pkg: "deploy/local/program",
+		why: "installations, ports and messages of other programs are the same for each of them",
+	},
+	{
+		pkg:  "deploy/local/venv",
+		ours: []string{"deploy/local/program"},
+		why:  "programs in Python are pinned and installed in one place",
 	},
 	{
 		pkg:    "deploy",
@@ -209,12 +214,13 @@ var importRules = []importRule{
 	},
 	{
 		pkg:    "deploy/local/emulator",
-		ours:   []string{strings.TrimSuffix(module, "/"), "deploy/local/venv"},
+		ours:   []string{strings.TrimSuffix(module, "/"), "deploy/local/program", "deploy/local/venv"},
 		others: []string{"github.com/snowflakedb/gosnowflake/v2"},
 		why:    "an emulator with the tables needs nothing else",
 	},
 	{
 		pkg:    "deploy/local/pgserver",
+		ours:   []string{"deploy/local/program"},
 		others: []string{"github.com/fergusstrange/embedded-postgres"},
 		why:    "it runs a database server, whatever is stored there",
 	},

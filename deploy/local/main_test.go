@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/program"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
@@ -80,7 +80,7 @@ const password = "correct horse battery staple"
 // configure sets a free address and the password, and returns the URL of the service.
 func configure(t *testing.T) string {
 	t.Helper()
-	port, err := pgserver.FreePort()
+	port, err := program.FreePort()
 	require.NoError(t, err)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	t.Setenv("HTTP_ADDR", address)

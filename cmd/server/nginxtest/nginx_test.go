@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/program"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 )
 
@@ -44,10 +45,9 @@ func startNginx(t *testing.T, locations string) string {
 	require.FileExists(t, nginx, "run apt-get install nginx-light")
 	folder := t.TempDir()
 	require.NoError(t, os.Chmod(folder, 0o755)) // its workers are another user
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := program.FreePort()
 	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", port)
 	var temporary strings.Builder
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temporary, "%s_temp_path %s;\n", kind, filepath.Join(folder, kind))

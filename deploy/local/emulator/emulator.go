@@ -12,10 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os/exec"
 	"time"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/program"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/venv"
 )
 
@@ -47,7 +47,7 @@ func Start(ctx context.Context, log io.Writer) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := program.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,8 @@ func Start(ctx context.Context, log io.Writer) (*Emulator, error) {
 	case <-ready:
 		return e, nil
 	case err := <-e.ended:
-		return nil, fmt.Errorf("the emulator ended before it was ready: %w: %s", err, venv.LastLines(stderr.bytes))
+		reason := program.LastLines(stderr.bytes, 5)
+		return nil, fmt.Errorf("the emulator ended before it was ready: %w: %s", err, reason)
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), e.Close())
 	}
@@ -97,15 +98,6 @@ func (e *Emulator) Close() error {
 		<-e.ended
 		return err
 	}
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
 // tail is an [io.Writer] that keeps the last 4 KiB.

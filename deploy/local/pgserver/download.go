@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/program"
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
 
@@ -58,34 +59,19 @@ func Download(ctx context.Context, version int, log io.Writer) (bin string, err 
 		return "", err
 	}
 	home := filepath.Join(cache, homePrefix+string(release))
-	if _, err := os.Stat(home); err == nil {
-		return filepath.Join(home, "bin"), nil
-	}
-	fmt.Fprintln(log, "downloading PostgreSQL", release, "into", home)
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	// The programs are complete when their folder has its final name. Of two processes that download them
-	// concurrently, the slower one discards its own.
-	building, err := os.MkdirTemp(cache, "building-*")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(building)
-	done := make(chan error, 1)
-	go func() { done <- fetch(building, release) }()
-	select {
-	case err = <-done:
-	case <-ctx.Done(): // the library takes no context
-		err = ctx.Err()
-	}
+	err = program.Install(home, func(folder string) (server string, err error) {
+		fmt.Fprintln(log, "downloading PostgreSQL", release, "into", home)
+		done := make(chan error, 1)
+		go func() { done <- fetch(folder, release) }()
+		select {
+		case err = <-done:
+		case <-ctx.Done(): // the library takes no context
+			err = ctx.Err()
+		}
+		return filepath.Join(folder, "server"), err
+	})
 	if err != nil {
 		return "", fmt.Errorf("download PostgreSQL %s: %w", release, err)
-	}
-	if err := os.Rename(filepath.Join(building, "server"), home); err != nil {
-		if _, there := os.Stat(home); there != nil {
-			return "", err
-		}
 	}
 	return filepath.Join(home, "bin"), nil
 }

@@ -5,9 +5,6 @@ package pgserver
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -109,24 +106,4 @@ func give(owner *syscall.Credential, files ...string) error {
 		}
 	}
 	return nil
-}
-
-// FreePort returns a port that nothing listens on. It is below the ports that systems give to outgoing
-// connections, so it stays free while a server that had it is stopped.
-func FreePort() (int, error) {
-	const first, count, tries = 20000, 12000, 100
-	for range tries {
-		port := first + rand.IntN(count)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, fmt.Errorf("no port is free in %d tries", tries)
-}
-
-// lastLines returns the last ten lines of a program's output, where most programs report an error.
-func lastLines(out []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }

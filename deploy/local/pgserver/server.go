@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/program"
 )
 
 // Options says what server to start.
@@ -104,7 +106,7 @@ func newServer(o Options) (*Server, error) {
 		return nil, err
 	}
 	if o.TCP || o.TLS {
-		s.Port, err = FreePort()
+		s.Port, err = program.FreePort()
 	}
 	if err == nil && o.TLS {
 		s.CAFile = filepath.Join(folder, "ca.crt")
@@ -136,7 +138,7 @@ func (s *Server) initialize(ctx context.Context) error {
 		if err == nil {
 			return os.Rename(half, s.data())
 		}
-		failed = fmt.Errorf("initdb: %w: %s", err, lastLines(out))
+		failed = fmt.Errorf("initdb: %w: %s", err, program.LastLines(out, 10))
 	}
 	return failed
 }

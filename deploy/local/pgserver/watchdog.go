@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/program"
 )
 
 // watchdog is a process that stops a server and removes its temporary folder when this process closes the
@@ -79,21 +81,21 @@ type process struct {
 
 // run starts a program that the watchdog stops, and waits until it is ready. If the program ends early, the error
 // has the last lines of its log.
-func (w *watchdog) run(ctx context.Context, program *exec.Cmd, logFile string, ready func(pid int) bool) (
+func (w *watchdog) run(ctx context.Context, command *exec.Cmd, logFile string, ready func(pid int) bool) (
 	*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	program.Stdout, program.Stderr = log, log
-	if err := program.Start(); err != nil {
+	command.Stdout, command.Stderr = log, log
+	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{pid: program.Process.Pid, ended: make(chan struct{})}
+	p := &process{pid: command.Process.Pid, ended: make(chan struct{})}
 	w.watch(p.pid)
 	go func() {
-		_ = program.Wait() // the log says why it ended
+		_ = command.Wait() // the log says why it ended
 		w.watch(0)
 		close(p.ended)
 	}()
@@ -101,7 +103,8 @@ func (w *watchdog) run(ctx context.Context, program *exec.Cmd, logFile string, r
 		select {
 		case <-p.ended:
 			text, _ := os.ReadFile(logFile)
-			return p, fmt.Errorf("%s ended before it was ready: %s", filepath.Base(program.Path), lastLines(text))
+			reason := program.LastLines(text, 10)
+			return p, fmt.Errorf("%s ended before it was ready: %s", filepath.Base(command.Path), reason)
 		case <-ctx.Done():
 			return p, ctx.Err()
 		case <-time.After(5 * time.Millisecond):

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/program"
 )
 
 // Python returns the path of the Python interpreter of a virtual environment with these requirements,
@@ -32,36 +34,24 @@ func Python(ctx context.Context, name string, requirements []byte, log io.Writer
 		return "", err
 	}
 	home := filepath.Join(cache, fmt.Sprintf("%s-%.6x", name, sha256.Sum256(requirements)))
-	if _, err := os.Stat(home); err == nil {
-		return interpreter(home), nil
-	}
-	fmt.Fprintln(log, "creating a virtual environment in", home)
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	// An environment is complete when it has its final name. Of two processes that create it
-	// concurrently, the slower one discards its own.
-	building, err := os.MkdirTemp(cache, "building-*")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(building)
-	list := filepath.Join(building, "requirements.txt")
-	if err := os.WriteFile(list, requirements, 0o600); err != nil {
-		return "", err
-	}
-	for _, step := range [][]string{
-		{python, "-m", "venv", building},
-		{interpreter(building), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", list},
-	} {
-		if out, err := exec.CommandContext(ctx, step[0], step[1:]...).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%s: %w: %s", strings.Join(step[1:4], " "), err, LastLines(out))
-		}
-	}
-	if err := os.Rename(building, home); err != nil {
-		if _, there := os.Stat(home); there != nil {
+	err = program.Install(home, func(folder string) (string, error) {
+		fmt.Fprintln(log, "creating a virtual environment in", home)
+		list := filepath.Join(folder, "requirements.txt")
+		if err := os.WriteFile(list, requirements, 0o600); err != nil {
 			return "", err
 		}
+		for _, step := range [][]string{
+			{python, "-m", "venv", folder},
+			{interpreter(folder), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", list},
+		} {
+			if out, err := exec.CommandContext(ctx, step[0], step[1:]...).CombinedOutput(); err != nil {
+				return "", fmt.Errorf("%s: %w: %s", strings.Join(step[1:4], " "), err, program.LastLines(out, 5))
+			}
+		}
+		return folder, nil
+	})
+	if err != nil {
+		return "", err
 	}
 	return interpreter(home), nil
 }
@@ -89,10 +79,4 @@ func findPython(ctx context.Context) (string, error) {
 		}
 	}
 	return "", cmp.Or(ctx.Err(), ErrNoPython)
-}
-
-// LastLines returns the last five lines of a program's output, where most programs report an error.
-func LastLines(out []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
