@@ -6,9 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/pgtest"
@@ -18,11 +16,8 @@ import (
 // examine returns the results of an examination by check.
 func examine(t *testing.T, o session.Options) map[string]ports.CheckResult {
 	t.Helper()
-	s, err := postgres.Open(o)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	results := map[string]ports.CheckResult{}
-	for _, r := range s.Examine(t.Context()) {
+	for _, r := range openUnchecked(t, o).Examine(t.Context()) {
 		results[r.Check] = r
 	}
 	return results

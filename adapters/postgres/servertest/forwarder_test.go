@@ -15,12 +15,23 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 )
 
-// forwarder stands between the store and a server. It can lose replies and connections.
+// forwarder stands between the store and a server. It can lose replies and connections, and counts round trips.
 type forwarder struct {
 	lose   atomic.Int32 // how many of the next replies are lost, each with its connection
 	silent atomic.Int64 // connections with a lower number carry nothing any more, and stay open
 	count  atomic.Int64 // of connections
 	done   <-chan struct{}
+
+	trips      atomic.Int32 // how often a client sent after the server had sent
+	serverSent atomic.Bool
+}
+
+// during returns how many round trips do makes.
+func (f *forwarder) during(do func()) int {
+	f.trips.Store(0)
+	f.serverSent.Store(true)
+	do()
+	return int(f.trips.Load())
 }
 
 // silence lets the connections that there are carry nothing any more, as when the server's machine is lost.
@@ -57,14 +68,14 @@ func (f *forwarder) serve(client net.Conn, target string) {
 	defer server.Close()
 	number := f.count.Add(1)
 	go func() {
-		f.copy(server, client, number, func() bool { return false })
+		f.copy(server, client, number, false)
 		_ = server.Close()
 	}()
-	f.copy(client, server, number, f.loses)
+	f.copy(client, server, number, true)
 }
 
-// copy copies until one of both ends, or loses is true.
-func (f *forwarder) copy(to io.Writer, from io.Reader, number int64, loses func() bool) {
+// copy copies until one of both ends, or a reply is lost.
+func (f *forwarder) copy(to io.Writer, from io.Reader, number int64, fromServer bool) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -72,8 +83,11 @@ func (f *forwarder) copy(to io.Writer, from io.Reader, number int64, loses func(
 			<-f.done
 			return
 		}
-		if err != nil || loses() {
+		if err != nil || fromServer && f.loses() {
 			return
+		}
+		if f.serverSent.Swap(fromServer) && !fromServer {
+			f.trips.Add(1)
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return

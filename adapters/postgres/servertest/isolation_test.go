@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/pgtest"
@@ -36,14 +35,6 @@ func repeatableRead(t *testing.T) session.Options {
 func behindPooler(o session.Options) session.Options {
 	o.Pooler, o.Schema = true, ""
 	return o
-}
-
-func openUnchecked(t *testing.T, o session.Options) *postgres.Store {
-	t.Helper()
-	s, err := postgres.Open(o)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s
 }
 
 func TestSessionsUseReadCommittedWhateverTheDatabaseSays(t *testing.T) {

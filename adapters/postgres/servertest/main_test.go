@@ -80,11 +80,17 @@ func open(t testing.TB) *postgres.Store {
 // openWith returns a store and checks it.
 func openWith(t testing.TB, o session.Options) *postgres.Store {
 	t.Helper()
+	s := openUnchecked(t, o)
+	_, err := s.Check(context.Background())
+	require.NoError(t, err)
+	return s
+}
+
+func openUnchecked(t testing.TB, o session.Options) *postgres.Store {
+	t.Helper()
 	s, err := postgres.Open(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	_, err = s.Check(context.Background())
-	require.NoError(t, err)
 	return s
 }
 

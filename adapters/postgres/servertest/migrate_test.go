@@ -116,10 +116,8 @@ func TestAMigrationNamesASchemaThatDoesNotExist(t *testing.T) {
 func TestTheServiceAsksForAMigrationUntilTheSchemaIsNewEnough(t *testing.T) {
 	t.Parallel()
 	o := newSchema(t)
-	s, err := postgres.Open(o)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	_, err = s.Check(t.Context())
+	s := openUnchecked(t, o)
+	_, err := s.Check(t.Context())
 	assert.ErrorIs(t, err, domain.ErrUnavailable)
 	assert.ErrorContains(t, err, "run migrate")
 

@@ -4,93 +4,21 @@ package servertest
 
 import (
 	"context"
-	"net"
-	"path/filepath"
-	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
-
-// counter forwards connections and counts their round trips: how often the client sends after the server has sent.
-type counter struct {
-	mu         sync.Mutex
-	trips      int
-	serverSent bool
-}
-
-// countRoundTrips returns o with a host that forwards to that of o, and the counter of its round trips.
-func countRoundTrips(t *testing.T, o session.Options) (session.Options, *counter) {
-	t.Helper()
-	c := &counter{}
-	folder := t.TempDir()
-	socket := ".s.PGSQL." + strconv.Itoa(o.Port)
-	listener, err := net.Listen("unix", filepath.Join(folder, socket))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
-	target := filepath.Join(o.Host, socket)
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("unix", target)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			go c.forward(server, client, false)
-			go c.forward(client, server, true)
-		}
-	}()
-	o.Host = folder
-	return o, c
-}
-
-func (c *counter) forward(to, from net.Conn, fromServer bool) {
-	defer to.Close()
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		c.mu.Lock()
-		if c.serverSent && !fromServer {
-			c.trips++
-		}
-		c.serverSent = fromServer
-		c.mu.Unlock()
-		if _, err := to.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// during returns how many round trips do makes.
-func (c *counter) during(do func()) int {
-	c.mu.Lock()
-	c.trips, c.serverSent = 0, true
-	c.mu.Unlock()
-	do()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.trips
-}
 
 func TestEachMethodMakesOneRoundTripAndARefusedWriteTwo(t *testing.T) {
 	o := newSchema(t)
 	migrate(t, o)
 	o.Connections = 1
-	o, trips := countRoundTrips(t, o)
+	trips, o := forward(t, o)
 	s := openWith(t, o)
 	admin := newAdmin(t, s)
 	ctx, by := context.Background(), admin.Actor()
@@ -200,7 +128,7 @@ func TestTheFirstUseOfAStatementAndAnIdleConnectionCostOneRoundTripMore(t *testi
 	o := newSchema(t)
 	migrate(t, o)
 	o.Connections = 1
-	o, trips := countRoundTrips(t, o)
+	trips, o := forward(t, o)
 	s := openWith(t, o)
 	admin := newAdmin(t, s)
 	read := func() {

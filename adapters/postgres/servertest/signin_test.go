@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/pgtest"
@@ -143,10 +142,7 @@ func TestAServerWithoutTLSAndADatabaseThatDoesNotExistAreNamed(t *testing.T) {
 	t.Parallel()
 	_, o := ownServer(t, pgserver.Options{TCP: true})
 	reason := func(o session.Options) error {
-		s, err := postgres.Open(o)
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, s.Close()) })
-		_, err = s.Check(t.Context())
+		_, err := openUnchecked(t, o).Check(t.Context())
 		return err
 	}
 	encrypted, absent := o, o
