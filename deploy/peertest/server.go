@@ -25,8 +25,8 @@ type Server struct {
 	PID int
 }
 
-// build builds the program, once, and returns its path.
-func build(t *testing.T) string {
+// Build builds the program, once for all tests of a package, and returns its path.
+func Build(t *testing.T) string {
 	t.Helper()
 	binary, err := buildOnce()
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ var folder string
 // Run builds the program, runs it with the given variables and arguments, and returns its output. It must succeed.
 func Run(t *testing.T, variables []string, arguments ...string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), build(t), arguments...)
+	command := exec.CommandContext(t.Context(), Build(t), arguments...)
 	command.Dir, command.Env = t.TempDir(), variables
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -64,7 +64,7 @@ func Run(t *testing.T, variables []string, arguments ...string) string {
 // address is configured. When the test ends, the program must stop with exit code 0.
 func StartServer(t *testing.T, variables ...string) Server {
 	t.Helper()
-	server := exec.Command(build(t))
+	server := exec.Command(Build(t))
 	server.Dir = t.TempDir() // without a .env
 	server.Env = append([]string{"HTTP_ADDR=127.0.0.1:0", "LOG_FORMAT=json"}, variables...)
 	output, err := server.StdoutPipe()

@@ -9,11 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,30 +22,11 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/local/pgserver"
+	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/pgtest"
 )
 
-// folder is for what all tests share.
-var folder string
-
-func TestMain(m *testing.M) {
-	var err error
-	if folder, err = os.MkdirTemp("", "echo-copy-test"); err != nil {
-		panic(err)
-	}
-	pgtest.Main(m)
-	os.RemoveAll(folder)
-}
-
-// program builds the program once and returns its path.
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(folder, "server")
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "..").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("%w: %s", err, out)
-	}
-	return path, err
-})
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	adminEmail   = "admin@example.com"
@@ -66,9 +44,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	binary, err := program()
-	require.NoError(t, err)
-	f := &fixture{t: t, source: snowflaketest.New(t, engine.Rules{}), binary: binary}
+	f := &fixture{t: t, source: snowflaketest.New(t, engine.Rules{}), binary: peertest.Build(t)}
 	for _, st := range echoinsnowflake.Tables() {
 		f.source.Exec(st)
 	}
