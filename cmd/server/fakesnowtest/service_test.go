@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"testing"
 
@@ -24,23 +23,17 @@ func start() (stop func(), err error) {
 }
 
 func TestTheServiceKeepsItsContractOnFakesnow(t *testing.T) {
-	if os.Getenv("ECHO_TEST_EMULATOR") != "all" {
-		t.Skip("the emulator needs minutes for it; set ECHO_TEST_EMULATOR=all, as .ci/nightly does")
-	}
 	peertest.RunParentTests(t, "TestTheServiceKeepsItsContractOnAPeer", 1,
 		"ECHO_TEST_PEER=fakesnow "+net.JoinHostPort(fakesnow.Host, strconv.Itoa(fakesnow.Port)))
 }
 
 func TestDoctorFindsNoFailureOnFakesnow(t *testing.T) {
 	require.NoError(t, fakesnow.CreateTables(t.Context(), "doctor", "doctor"))
-	doctor := exec.CommandContext(t.Context(), "go", "run", "..", "doctor")
-	doctor.Env = append(os.Environ(), "STORAGE=snowflake", "SNOWFLAKE_ACCOUNT=fakesnow", "SNOWFLAKE_PROTOCOL=http",
-		"SNOWFLAKE_HOST="+fakesnow.Host, "SNOWFLAKE_PORT="+strconv.Itoa(fakesnow.Port),
+	out := peertest.Run(t, []string{"STORAGE=snowflake", "SNOWFLAKE_ACCOUNT=fakesnow", "SNOWFLAKE_PROTOCOL=http",
+		"SNOWFLAKE_HOST=" + fakesnow.Host, "SNOWFLAKE_PORT=" + strconv.Itoa(fakesnow.Port),
 		"SNOWFLAKE_AUTH_TYPE=password", "SNOWFLAKE_USER=u", "SNOWFLAKE_PASSWORD=p",
 		"SNOWFLAKE_DATABASE=doctor", "SNOWFLAKE_SCHEMA=doctor",
-		"JWT_SECRET_KEY=mHq0vZ1dZk2Yw1n1rj7mS3l8fK9QbVxTt4oPzE6uCgA=", "FIRST_SUPERUSER_PASSWORD=correct horse battery staple")
-	out, err := doctor.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "tables            standard tables")
-	require.NotContains(t, string(out), "failed")
+		"JWT_SECRET_KEY=mHq0vZ1dZk2Yw1n1rj7mS3l8fK9QbVxTt4oPzE6uCgA=", "FIRST_SUPERUSER_PASSWORD=correct horse battery staple"}, "doctor")
+	require.Contains(t, out, "tables            standard tables")
+	require.NotContains(t, out, "failed")
 }
