@@ -42,17 +42,10 @@ func New(connections int) *Guard {
 	return &Guard{NewLimiter(connections, WaitersPerConnection*connections, MaxWait), newBreaker()}
 }
 
-// Late returns the error of a caller whose deadline passed while the driver is still busy.
-type Late func(context.Context) error
-
-// LateRead and LateWrite are for operations that only read, and for those that may have taken effect.
-var (
-	LateRead  = late(domain.ErrUnavailable)
-	LateWrite = late(domain.ErrOutcomeUnknown)
-)
-
-func late(e *domain.Error) Late {
-	return func(ctx context.Context) error { return e.WithCause(Outage(ctx.Err())) }
+// Late returns a function for [Run] that builds lost as the error of a caller whose deadline passed: ErrUnavailable for
+// an operation that only reads, and ErrOutcomeUnknown for one that may have taken effect.
+func Late(lost *domain.Error) func(context.Context) error {
+	return func(ctx context.Context) error { return lost.WithCause(Outage(ctx.Err())) }
 }
 
 // outcome is what an operation returned.
@@ -64,7 +57,8 @@ type outcome[T any] struct {
 // Run executes op, one complete operation, under the connection limiter and the circuit breaker. It returns by
 // ctx's deadline, with the error that late builds, even if op hangs. Errors: those of op and of
 // [Limiter.Enter]; ErrUnavailable with RetryAfter while the breaker is open.
-func Run[T any](ctx context.Context, g *Guard, late Late, op func(context.Context) (T, error)) (T, error) {
+func Run[T any](ctx context.Context, g *Guard, late func(context.Context) error,
+	op func(context.Context) (T, error)) (T, error) {
 	var got outcome[T]
 	_, err := g.breaker.Execute(func() (any, error) {
 		if err := g.limiter.Enter(ctx); err != nil {

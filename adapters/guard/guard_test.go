@@ -21,7 +21,7 @@ func newGuard(running, waiting int) *Guard {
 
 // do runs f as a write.
 func do(ctx context.Context, g *Guard, f func(context.Context) error) error {
-	_, err := Run(ctx, g, LateWrite, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
+	_, err := Run(ctx, g, Late(domain.ErrOutcomeUnknown), func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
 }
 

@@ -76,12 +76,12 @@ func (d *DB) Close() error {
 
 // Read runs op, which only reads, and returns its result. See run for what surrounds op.
 func Read[T any](ctx context.Context, d *DB, op func(context.Context, Conn) (T, error)) (T, error) {
-	return run(ctx, d, guard.LateRead, domain.ErrUnavailable, op)
+	return run(ctx, d, domain.ErrUnavailable, op)
 }
 
 // Write runs op, in which one statement changes rows. See run for what surrounds op.
 func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) error {
-	_, err := run(ctx, d, guard.LateWrite, domain.ErrOutcomeUnknown,
+	_, err := run(ctx, d, domain.ErrOutcomeUnknown,
 		func(ctx context.Context, c Conn) (struct{}, error) { return struct{}{}, op(ctx, c) })
 	return err
 }
@@ -89,7 +89,7 @@ func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) er
 // run executes op, one complete operation, on one connection and under the guard. It retries ErrContended. It
 // repeats op once after an error that [again] marks. lost is the error of a statement whose reply is lost. Statements
 // end before the deadline of ctx, so that the caller learns their outcome.
-func run[T any](ctx context.Context, d *DB, late guard.Late, lost *domain.Error,
+func run[T any](ctx context.Context, d *DB, lost *domain.Error,
 	op func(context.Context, Conn) (T, error)) (T, error) {
 	var result T
 	early, cancel := endEarly(ctx)
@@ -105,10 +105,10 @@ func run[T any](ctx context.Context, d *DB, late guard.Late, lost *domain.Error,
 	var repeated bool
 	var contended error
 	err := domain.RetryContended(early, func() (err error) {
-		result, err = guard.Run(ctx, d.guard, late, once)
+		result, err = guard.Run(ctx, d.guard, guard.Late(lost), once)
 		if errors.As(err, new(again)) && !repeated && early.Err() == nil {
 			repeated = true
-			result, err = guard.Run(ctx, d.guard, late, once)
+			result, err = guard.Run(ctx, d.guard, guard.Late(lost), once)
 		}
 		switch {
 		case errors.Is(err, domain.ErrContended):

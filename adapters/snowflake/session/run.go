@@ -10,7 +10,7 @@ import (
 
 // run executes op, one complete operation, under the guard. It retries ErrContended. It retries once in a new
 // session if RetryFresh says so.
-func run[T any](ctx context.Context, d *DB, late guard.Late,
+func run[T any](ctx context.Context, d *DB, late func(context.Context) error,
 	op func(context.Context, *sql.DB) (T, error)) (T, error) {
 	var result T
 	pool := d.pool

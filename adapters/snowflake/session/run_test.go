@@ -48,7 +48,7 @@ func TestRun(t *testing.T) {
 		d.pool, d.fresh = new(sql.DB), new(sql.DB)
 		d.options.RetryFresh = func(err error) bool { return errors.Is(err, domain.ErrSignedOut) }
 		var used []*sql.DB
-		_, err := run(t.Context(), d, guard.LateRead, func(_ context.Context, pool *sql.DB) (int, error) {
+		_, err := run(t.Context(), d, guard.Late(unanswered), func(_ context.Context, pool *sql.DB) (int, error) {
 			used = append(used, pool)
 			return 0, domain.ErrSignedOut
 		})
@@ -58,7 +58,7 @@ func TestRun(t *testing.T) {
 		assert.Same(t, d.fresh, used[1])
 
 		used = nil
-		_, err = run(t.Context(), d, guard.LateRead, func(_ context.Context, pool *sql.DB) (int, error) {
+		_, err = run(t.Context(), d, guard.Late(unanswered), func(_ context.Context, pool *sql.DB) (int, error) {
 			used = append(used, pool)
 			return 0, domain.ErrNotFound
 		})

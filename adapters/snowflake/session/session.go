@@ -116,14 +116,14 @@ func (d *DB) UseHybridTables() {
 
 // Read runs op, which only reads, and returns its result. See run for what surrounds op.
 func Read[T any](ctx context.Context, d *DB, op func(context.Context, Conn) (T, error)) (T, error) {
-	return run(ctx, d, guard.LateRead, func(ctx context.Context, pool *sql.DB) (T, error) {
+	return run(ctx, d, guard.Late(unanswered), func(ctx context.Context, pool *sql.DB) (T, error) {
 		return op(ctx, Conn{d, pool, unconfirmed})
 	})
 }
 
 // Write runs op, which may execute one statement that changes rows. See run for what surrounds op.
 func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) error {
-	_, err := run(ctx, d, guard.LateWrite, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
+	_, err := run(ctx, d, guard.Late(unconfirmed), func(ctx context.Context, pool *sql.DB) (struct{}, error) {
 		return struct{}{}, op(ctx, Conn{d, pool, unconfirmed})
 	})
 	return err
@@ -131,7 +131,7 @@ func (d *DB) Write(ctx context.Context, op func(context.Context, Conn) error) er
 
 // Ping reports whether Snowflake answers. It needs no warehouse.
 func (d *DB) Ping(ctx context.Context) error {
-	_, err := run(ctx, d, guard.LateRead, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
+	_, err := run(ctx, d, guard.Late(unanswered), func(ctx context.Context, pool *sql.DB) (struct{}, error) {
 		return struct{}{}, d.translate(pool.PingContext(ctx), unanswered)
 	})
 	return err

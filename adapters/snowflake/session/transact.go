@@ -32,11 +32,11 @@ func (d *DB) Transact(ctx context.Context, lock Statement,
 	late := func(ctx context.Context) error {
 		switch {
 		case committing.Load():
-			return guard.LateWrite(ctx)
+			return guard.Late(unconfirmed)(ctx)
 		case waiting.Load():
 			return domain.ErrContended.WithCause(ctx.Err())
 		}
-		return guard.LateRead(ctx)
+		return guard.Late(unanswered)(ctx)
 	}
 	_, err := run(ctx, d, late, func(ctx context.Context, pool *sql.DB) (struct{}, error) {
 		return struct{}{}, d.transact(ctx, pool, &committing, func(ctx context.Context, tx Conn) error {
