@@ -242,17 +242,8 @@ func (s benchService) measure(b *testing.B, raw string) figure {
 	return f
 }
 
-// bareItem is an item as the bare handlers read and show it.
-type bareItem struct {
-	ID          string    `json:"id"`
-	Title       string    `json:"title"`
-	Description *string   `json:"description"`
-	OwnerID     string    `json:"owner_id"`
-	CreatedAt   time.Time `json:"created_at"`
-	UpdatedAt   time.Time `json:"updated_at"`
-}
-
-func (i *bareItem) targets() []any {
+// bareTargets are the targets of the columns that bareHandlers reads.
+func bareTargets(i *plainItem) []any {
 	return []any{&i.ID, &i.Title, &i.Description, &i.OwnerID, &i.CreatedAt, &i.UpdatedAt}
 }
 
@@ -270,9 +261,9 @@ func bareHandlers(pool *pgxpool.Pool, owner string) http.Handler {
 		_, _ = w.Write(content)
 	}
 	mux.HandleFunc("GET /api/v1/items/{id}", func(w http.ResponseWriter, r *http.Request) {
-		var i bareItem
+		var i plainItem
 		row := pool.QueryRow(r.Context(), "SELECT "+columns+" FROM items WHERE id = $1", r.PathValue("id"))
-		err := row.Scan(i.targets()...)
+		err := row.Scan(bareTargets(&i)...)
 		reply(w, http.StatusOK, i, err)
 	})
 	mux.HandleFunc("GET /api/v1/items/{$}", func(w http.ResponseWriter, r *http.Request) {
@@ -282,10 +273,10 @@ func bareHandlers(pool *pgxpool.Pool, owner string) http.Handler {
 			return
 		}
 		defer rows.Close()
-		var all []bareItem
+		var all []plainItem
 		for rows.Next() {
-			var i bareItem
-			if err := rows.Scan(i.targets()...); err != nil {
+			var i plainItem
+			if err := rows.Scan(bareTargets(&i)...); err != nil {
 				reply(w, 0, nil, err)
 				return
 			}
@@ -294,7 +285,7 @@ func bareHandlers(pool *pgxpool.Pool, owner string) http.Handler {
 		reply(w, http.StatusOK, map[string]any{"data": all}, rows.Err())
 	})
 	mux.HandleFunc("POST /api/v1/items/{$}", func(w http.ResponseWriter, r *http.Request) {
-		i := bareItem{ID: newID(), OwnerID: owner, CreatedAt: now(), UpdatedAt: now()}
+		i := plainItem{ID: newID(), OwnerID: owner, CreatedAt: now(), UpdatedAt: now()}
 		err := json.NewDecoder(r.Body).Decode(&i)
 		if err == nil {
 			_, err = pool.Exec(r.Context(), "INSERT INTO items ("+columns+", version) VALUES ($1, $2, $3, $4, $5, $6, 1)",

@@ -101,18 +101,20 @@ func serveOn(b *testing.B, server *http.Server) string {
 	return "http://" + listener.Addr().String()
 }
 
+// plainItem is an item in the replies of the handlers that the service is compared with.
+type plainItem struct {
+	ID          string    `json:"id"`
+	Title       string    `json:"title"`
+	Description *string   `json:"description"`
+	OwnerID     string    `json:"owner_id"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+}
+
 // plainEcho returns a typical handler without a contract: no validation, no limits, no log.
 func plainEcho(store ports.Store, actor domain.Actor, key []byte) *echo.Echo {
-	type item struct {
-		ID          string    `json:"id"`
-		Title       string    `json:"title"`
-		Description *string   `json:"description"`
-		OwnerID     string    `json:"owner_id"`
-		CreatedAt   time.Time `json:"created_at"`
-		UpdatedAt   time.Time `json:"updated_at"`
-	}
-	reply := func(i domain.Item) item {
-		out := item{ID: i.ID, Title: i.Title.String(), OwnerID: i.OwnerID, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt}
+	reply := func(i domain.Item) plainItem {
+		out := plainItem{ID: i.ID, Title: i.Title.String(), OwnerID: i.OwnerID, CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt}
 		if d, ok := i.Description.Get(); ok {
 			text := d.String()
 			out.Description = &text
@@ -144,7 +146,7 @@ func plainEcho(store ports.Store, actor domain.Actor, key []byte) *echo.Echo {
 		if err != nil {
 			return err
 		}
-		data := make([]item, len(page.Rows))
+		data := make([]plainItem, len(page.Rows))
 		for n, i := range page.Rows {
 			data[n] = reply(i)
 		}
