@@ -127,15 +127,6 @@ func StartPgBouncer(t testing.TB, s *pgserver.Server, connections int) *pgserver
 	return b
 }
 
-// NewSchema creates an empty schema in the database postgres of the shared server and returns its name. It takes
-// 5 ms with its connection, and a database of its own 50 to 200 ms and 8 MB.
-func NewSchema(t testing.TB) string {
-	t.Helper()
-	name := fmt.Sprintf("test%d", names.Add(1))
-	Exec(t, Server(t).DSN(pgserver.SuperUser, "postgres"), "CREATE SCHEMA "+name)
-	return name
-}
-
 // NewDatabase creates an empty database on the shared server, for tests that change its settings, and returns its
 // name. The database is dropped with its connections when the test ends.
 func NewDatabase(t testing.TB) string {

@@ -54,12 +54,6 @@ func TestANewDatabaseIsEmptyAndItsOwn(t *testing.T) {
 	assert.Equal(t, "0", ask(t, Server(t).DSN(pgserver.SuperUser, other), tables))
 }
 
-func TestANewSchemaIsEmptyAndItsOwn(t *testing.T) {
-	one, other := NewSchema(t), NewSchema(t)
-	require.NotEqual(t, one, other)
-	Exec(t, admin(Server(t)), "CREATE TABLE "+one+".here (id int)", "CREATE TABLE "+other+".here (id int)")
-}
-
 func TestTheWantedVersionRuns(t *testing.T) {
 	version := ask(t, admin(Server(t)), "SHOW server_version")
 	assert.True(t, strings.HasPrefix(version, os.Getenv("ECHO_TEST_POSTGRES")), version)
