@@ -104,6 +104,25 @@ func Optional[E any, V fmt.Stringer](name string, field func(*E) *domain.Optiona
 	}
 }
 
+// OptionalTimestamp is Timestamp for a column that may be NULL.
+func OptionalTimestamp[E any](name string, field func(*E) *domain.Optional[time.Time]) Column[E] {
+	return Column[E]{
+		Name: name,
+		bind: func(e *E) any {
+			at, ok := field(e).Get()
+			return sql.NullTime{Time: at, Valid: ok}
+		},
+		scan: func(e *E, value any) error {
+			var at sql.NullTime
+			err := at.Scan(value)
+			if err == nil && at.Valid {
+				*field(e) = domain.Some(at.Time.UTC())
+			}
+			return err
+		},
+	}
+}
+
 // Names returns the names of the columns.
 func (t Table[E]) Names() []string {
 	names := make([]string, len(t.Columns))
@@ -219,6 +238,17 @@ func (t Table[E]) One(query Query, targets ...any) (E, error) {
 		return *new(E), err
 	}
 	return entity, nil
+}
+
+// Pair reads the two entities that query finds in one row. The result has the columns of targets first, then those of
+// a, and then those of b. Errors: those of query, then ErrNotFound.
+func Pair[A, B any](a Table[A], b Table[B], query Query, targets ...any) (A, B, error) {
+	first := a.NewRow(targets...)
+	second, err := b.One(query, first.targets...)
+	if err != nil {
+		return *new(A), *new(B), err
+	}
+	return first.entity, second, nil
 }
 
 // Page reads the page that query finds. Each row of the result has the total first, which is NULL unless req asks for
