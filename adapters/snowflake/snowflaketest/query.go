@@ -77,6 +77,9 @@ func (s *Server) execute(
 	if token, ok := s.postgresToken(request.SQL); ok {
 		return token, nil
 	}
+	if user, ok := currentUser(session, request.SQL); ok {
+		return user, nil
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -39,6 +39,7 @@ type Request struct {
 type session struct {
 	*engine.Session
 	token     string
+	user      string
 	busy      sync.Mutex // held while a statement runs: a session runs one at a time
 	working   bool       // a statement runs or waits for a lock
 	idleSince time.Time  // the end of the last statement
@@ -60,6 +61,7 @@ type body struct {
 	RequestID       string          `json:"requestId"`
 	OldSessionToken string          `json:"oldSessionToken"`
 	Data            struct {
+		LoginName         string         `json:"LOGIN_NAME"`
 		Password          string         `json:"PASSWORD"`
 		Token             string         `json:"TOKEN"`
 		SessionParameters map[string]any `json:"SESSION_PARAMETERS"`
@@ -163,7 +165,11 @@ func (s *Server) login(b body) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logins++
-	opened := &session{Session: s.db.Open(), idleSince: time.Now()}
+	user, refused := s.loginUser(b)
+	if refused != nil {
+		return refuse(refused)
+	}
+	opened := &session{Session: s.db.Open(), user: user, idleSince: time.Now()}
 	opened.token = fmt.Sprintf("token-%d", opened.Number())
 	for name, value := range s.account {
 		opened.Set(name, value)

@@ -23,6 +23,9 @@ type Server struct {
 	// use. nil: the function that hands out tokens is unknown.
 	PostgresToken func(instance, role string) string
 
+	// Now is the clock by which caller tokens expire. Set it while no login is running.
+	Now func() time.Time
+
 	t      testing.TB
 	addr   string
 	server *http.Server
@@ -40,6 +43,9 @@ type Server struct {
 	logins     int
 	statements int
 	waiters    int
+
+	serviceToken string                 // empty: every login succeeds
+	callers      map[string]callerToken // by token
 }
 
 // New starts a server on a free port of the loopback interface, over plain HTTP. It closes when t
@@ -56,6 +62,8 @@ func New(t testing.TB, rules engine.Rules) *Server {
 		account:     rules.Account,
 		sessions:    map[string]*session{},
 		executions:  map[string]*execution{},
+		Now:         time.Now,
+		callers:     map[string]callerToken{},
 	}
 	s.changed = sync.NewCond(&s.mu)
 	s.Start()

@@ -4,9 +4,9 @@ usage: python fakesnow.py PORT
 
 Prints READY, and ends when its standard input ends, so that it does not outlive its parent process.
 
-It corrects two differences to Snowflake: an error of the engine has a number instead of being an HTTP
-500, and a NULL timestamp arrives as NULL. For this it replaces private functions, so the versions in
-requirements.txt are pinned.
+It corrects three differences to Snowflake: an error of the engine has a number instead of being an HTTP
+500, a NULL timestamp arrives as NULL, and sessions have the one warehouse that exists. For this it replaces
+private functions, so the versions in requirements.txt are pinned.
 """
 
 import signal
@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 serve = fakesnow.server  # the imports below replace it by a module
 import fakesnow.arrow
 import fakesnow.cursor
+import fakesnow.transforms.show
 from snowflake.connector.errors import ProgrammingError
 
 
@@ -73,6 +74,8 @@ def timestamps(column):
 
 fakesnow.cursor.FakeSnowflakeCursor._execute = execute
 fakesnow.arrow.timestamp_to_sf_struct = timestamps
+show = fakesnow.transforms.show
+show.SQL_SHOW_WAREHOUSES = show.SQL_SHOW_WAREHOUSES.replace("'N' as is_current", "'Y' as is_current")
 
 with serve(port=int(sys.argv[1])):
     print("READY", flush=True)

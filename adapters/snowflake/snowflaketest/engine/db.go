@@ -23,6 +23,8 @@ type Rules struct {
 	// Account has the parameters that the account sets. Session parameters are the defaults of sessions
 	// that log in.
 	Account map[string]string
+	// Suspended is a suspended warehouse, as SHOW WAREHOUSES shows it. The engine resumes it for no statement.
+	Suspended bool
 	// Granted has the privileges that SHOW GRANTS lists for the role of sessions; nil: all for rows. The engine
 	// does not enforce them.
 	Granted []string

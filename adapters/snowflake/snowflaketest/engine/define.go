@@ -79,6 +79,13 @@ func (st show) execute(s *Session, _ []any) (Result, error) {
 		for _, privilege := range s.db.rules.granted() {
 			r.Rows = append(r.Rows, []any{privilege, Role})
 		}
+	case "warehouses":
+		r.Columns = []string{"name", "state", "is_current"}
+		state := "STARTED"
+		if s.db.rules.Suspended {
+			state = "SUSPENDED"
+		}
+		r.Rows = [][]any{{"ANOTHER_WH", "STARTED", "N"}, {"ECHO_WH", state, "Y"}}
 	case "parameters":
 		set := s.parameters
 		if st.account {

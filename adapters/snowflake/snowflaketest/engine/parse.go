@@ -41,7 +41,7 @@ type (
 	}
 	dropTable struct{ table string }
 
-	// show is SHOW TABLES, COLUMNS, GRANTS or PARAMETERS.
+	// show is SHOW TABLES, COLUMNS, GRANTS, PARAMETERS or WAREHOUSES.
 	show struct {
 		what    string
 		like    string // the name of a parameter or table
@@ -236,6 +236,7 @@ func (p *parser) show() show {
 		if !st.account {
 			p.expect("in", "session")
 		}
+	case "warehouses":
 	default:
 		p.at--
 		p.unknown()
@@ -252,9 +253,19 @@ type query struct {
 	where  expr   // nil for every row
 	group  []expr // the columns of GROUP BY; empty if there is none
 	having expr   // nil for every group
-	order  []order
-	limit  *int64
-	offset int64
+	// qualify chooses rows by their number in a partition; nil for every row.
+	qualify *qualify
+	order   []order
+	limit   *int64
+	offset  int64
+}
+
+// qualify is QUALIFY ROW_NUMBER() OVER (PARTITION BY … ORDER BY …), compared with a value.
+type qualify struct {
+	partition []expr
+	order     []order
+	operator  string
+	value     expr
 }
 
 // with is a query with a name.
@@ -310,8 +321,9 @@ func (p *parser) query() *query {
 		if p.take("having") {
 			q.having = p.expr()
 		}
-	} else if p.take("order", "by") {
-		p.list(func() { q.order = append(q.order, order{by: p.expr(), descending: p.take("desc")}) })
+	} else {
+		q.qualify = p.qualify()
+		q.order = p.order()
 	}
 	if p.take("limit") {
 		limit := p.number()
@@ -324,6 +336,29 @@ func (p *parser) query() *query {
 		p.unknown()
 	}
 	return q
+}
+
+func (p *parser) qualify() *qualify {
+	if !p.take("qualify", "row_number", "(", ")", "over", "(", "partition", "by") {
+		return nil
+	}
+	q := &qualify{}
+	p.list(func() { q.partition = append(q.partition, p.expr()) })
+	q.order = p.order()
+	p.expect(")")
+	if q.operator = p.next(); comparisons[q.operator] == nil {
+		p.at--
+		p.unknown()
+	}
+	q.value = p.expr()
+	return q
+}
+
+func (p *parser) order() (all []order) {
+	if p.take("order", "by") {
+		p.list(func() { all = append(all, order{by: p.expr(), descending: p.take("desc")}) })
+	}
+	return all
 }
 
 func (p *parser) joins() (joins []join) {

@@ -53,7 +53,12 @@ func (q *query) run(e *env) (relation, error) {
 	if slices.ContainsFunc(q.items, item.counts) {
 		return q.aggregate(e, found)
 	}
-	if err := q.sort(e, found); err != nil {
+	if q.qualify != nil {
+		if found, err = q.qualify.filter(e, found); err != nil {
+			return relation{}, err
+		}
+	}
+	if err := sortRows(e, q.order, found); err != nil {
 		return relation{}, err
 	}
 	found = found[min(int(q.offset), len(found)):]
@@ -141,7 +146,12 @@ func (q *query) exprs() []expr {
 	for _, j := range q.from {
 		exprs = append(exprs, j.on)
 	}
-	for _, o := range q.order {
+	orders := q.order
+	if q.qualify != nil {
+		exprs = append(append(exprs, q.qualify.value), q.qualify.partition...)
+		orders = slices.Concat(q.qualify.order, orders)
+	}
+	for _, o := range orders {
 		exprs = append(exprs, o.by)
 	}
 	for _, i := range q.items {
@@ -193,13 +203,9 @@ func (q *query) aggregateGroups(e *env, rows []scope) (relation, error) {
 	known := map[string]*env{}
 	for _, row := range rows {
 		at := e.within(row)
-		key := ""
-		for _, x := range q.group {
-			v, err := x.eval(at)
-			if err != nil {
-				return relation{}, err
-			}
-			key += fmt.Sprintf("%#v,", v)
+		key, err := keyOf(at, q.group)
+		if err != nil {
+			return relation{}, err
 		}
 		if known[key] == nil {
 			at.group = &[]scope{}
@@ -228,6 +234,45 @@ func (q *query) aggregateGroups(e *env, rows []scope) (relation, error) {
 	return q.projectGroups(kept)
 }
 
+// keyOf returns a text that is the same for two rows only if the expressions have the same values.
+func keyOf(e *env, exprs []expr) (key string, err error) {
+	for _, x := range exprs {
+		v, err := x.eval(e)
+		if err != nil {
+			return "", err
+		}
+		key += fmt.Sprintf("%#v,", v)
+	}
+	return key, nil
+}
+
+// filter returns the rows whose number in their partition compares as q says. Rows that are equal in the order of q have
+// numbers in the order of rows.
+func (q *qualify) filter(e *env, rows []scope) ([]scope, error) {
+	rows = slices.Clone(rows)
+	if err := sortRows(e, q.order, rows); err != nil {
+		return nil, err
+	}
+	numbers := map[string]int64{} // the last number in each partition
+	var kept []scope
+	for _, row := range rows {
+		at := e.within(row)
+		key, err := keyOf(at, q.partition)
+		if err != nil {
+			return nil, err
+		}
+		numbers[key]++
+		holds, err := binary{q.operator, literal{numbers[key]}, q.value}.eval(at)
+		if err != nil {
+			return nil, err
+		}
+		if holds == true {
+			kept = append(kept, row)
+		}
+	}
+	return kept, nil
+}
+
 // projectGroups returns the select list of each group.
 func (q *query) projectGroups(groups []*env) (relation, error) {
 	var r relation
@@ -247,9 +292,9 @@ func (q *query) projectGroups(groups []*env) (relation, error) {
 	return r, nil
 }
 
-func (q *query) sort(e *env, rows []scope) (err error) {
+func sortRows(e *env, orders []order, rows []scope) (err error) {
 	slices.SortStableFunc(rows, func(a, b scope) int {
-		for _, o := range q.order {
+		for _, o := range orders {
 			order, failure := o.compare(e, a, b)
 			if failure != nil {
 				err = failure

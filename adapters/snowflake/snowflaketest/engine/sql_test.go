@@ -79,28 +79,35 @@ func TestQueries(t *testing.T) {
 	s := newTables(t, at)
 	const two, three, five, seven = int64(2), int64(3), int64(5), int64(7)
 	for sql, want := range map[string][][]any{
-		"SELECT 1 WHERE NULL":                                                                    nil,
-		"SELECT COUNT(*), COUNT(n) FROM items":                                                   {{three, two}},
-		"SELECT (SELECT COUNT(*) FROM items WHERE owner = 'a') AS c":                             {{two}},
-		"SELECT (SELECT n FROM items WHERE id = 'x')":                                            {{nil}},
-		"SELECT id FROM items ORDER BY id DESC LIMIT 1 OFFSET 1":                                 {{"2"}},
-		"SELECT id FROM items ORDER BY id LIMIT 9 OFFSET 9":                                      nil,
-		"SELECT id FROM items ORDER BY id OFFSET 9223372036854775807":                            nil,
-		"SELECT id FROM items ORDER BY id LIMIT 0":                                               nil,
-		"SELECT id FROM items ORDER BY owner DESC, id":                                           {{"3"}, {"1"}, {"2"}},
-		"SELECT n FROM items ORDER BY n":                                                         {{five}, {seven}, {nil}},
-		"SELECT n FROM items ORDER BY n DESC":                                                    {{nil}, {seven}, {five}},
-		"SELECT i.id FROM items i JOIN users u ON u.id = i.owner ORDER BY i.id":                  {{"1"}, {"2"}},
-		"SELECT users.id FROM users WHERE EXISTS (SELECT 1 FROM items WHERE owner = users.id)":   {{"a"}},
-		"SELECT id FROM users WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.owner = users.id)": {{"b"}},
-		"SELECT id FROM items WHERE owner IN (SELECT id FROM users) ORDER BY id":                 {{"1"}, {"2"}},
-		"SELECT owner, COUNT(*), COUNT(n) FROM items GROUP BY owner":                             {{"a", two, two}, {"z", int64(1), int64(0)}},
-		"SELECT owner FROM items GROUP BY owner HAVING COUNT(*) > 1":                             {{"a"}},
-		"SELECT owner FROM items WHERE n > 100 GROUP BY owner":                                   nil,
-		"SELECT LOWER('ÄB'), LOWER(NULL)":                                                        {{"äb", nil}},
-		"SELECT active FROM users WHERE active":                                                  {{true}},
-		"SELECT at FROM users WHERE id = 'a'":                                                    {{at}},
-		"SELECT id -- a comment\n FROM users WHERE at IS NULL":                                   {{"b"}},
+		"SELECT 1 WHERE NULL":                                                                     nil,
+		"SELECT COUNT(*), COUNT(n) FROM items":                                                    {{three, two}},
+		"SELECT (SELECT COUNT(*) FROM items WHERE owner = 'a') AS c":                              {{two}},
+		"SELECT (SELECT n FROM items WHERE id = 'x')":                                             {{nil}},
+		"SELECT id FROM items ORDER BY id DESC LIMIT 1 OFFSET 1":                                  {{"2"}},
+		"SELECT id FROM items ORDER BY id LIMIT 9 OFFSET 9":                                       nil,
+		"SELECT id FROM items ORDER BY id OFFSET 9223372036854775807":                             nil,
+		"SELECT id FROM items ORDER BY id LIMIT 0":                                                nil,
+		"SELECT id FROM items ORDER BY owner DESC, id":                                            {{"3"}, {"1"}, {"2"}},
+		"SELECT n FROM items ORDER BY n":                                                          {{five}, {seven}, {nil}},
+		"SELECT n FROM items ORDER BY n DESC":                                                     {{nil}, {seven}, {five}},
+		"SELECT i.id FROM items i JOIN users u ON u.id = i.owner ORDER BY i.id":                   {{"1"}, {"2"}},
+		"SELECT users.id FROM users WHERE EXISTS (SELECT 1 FROM items WHERE owner = users.id)":    {{"a"}},
+		"SELECT id FROM users WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.owner = users.id)":  {{"b"}},
+		"SELECT id FROM items WHERE owner IN (SELECT id FROM users) ORDER BY id":                  {{"1"}, {"2"}},
+		"SELECT owner, COUNT(*), COUNT(n) FROM items GROUP BY owner":                              {{"a", two, two}, {"z", int64(1), int64(0)}},
+		"SELECT owner FROM items GROUP BY owner HAVING COUNT(*) > 1":                              {{"a"}},
+		"SELECT owner FROM items WHERE n > 100 GROUP BY owner":                                    nil,
+		"SELECT id FROM items QUALIFY ROW_NUMBER() OVER (PARTITION BY owner ORDER BY n) = 1":      {{"1"}, {"3"}},
+		"SELECT id FROM items QUALIFY ROW_NUMBER() OVER (PARTITION BY owner ORDER BY n DESC) > 1": {{"1"}},
+		`SELECT id
+			FROM items
+			WHERE n > 0
+			QUALIFY ROW_NUMBER() OVER (PARTITION BY owner, n ORDER BY id) <= 1
+			ORDER BY id DESC`: {{"2"}, {"1"}},
+		"SELECT LOWER('ÄB'), LOWER(NULL)":                      {{"äb", nil}},
+		"SELECT active FROM users WHERE active":                {{true}},
+		"SELECT at FROM users WHERE id = 'a'":                  {{at}},
+		"SELECT id -- a comment\n FROM users WHERE at IS NULL": {{"b"}},
 		`SELECT i.id, o.active
 			FROM items i
 			LEFT JOIN users o ON o.id = i.owner
@@ -224,6 +231,9 @@ func TestAnUnknownNameIsRefusedEvenIfThereIsNoRow(t *testing.T) {
 		"UPDATE t SET n = nothing WHERE id = 'zz'",
 		"INSERT INTO empty (nothing) SELECT id FROM empty",
 		"SELECT id FROM t JOIN empty ON TRUE", // ambiguous
+		"SELECT id FROM empty QUALIFY ROW_NUMBER() OVER (PARTITION BY nothing ORDER BY id) = 1",
+		"SELECT id FROM empty QUALIFY ROW_NUMBER() OVER (PARTITION BY id ORDER BY nothing) = 1",
+		"SELECT id FROM empty QUALIFY ROW_NUMBER() OVER (PARTITION BY id ORDER BY id) = nothing",
 	} {
 		_, err := s.Do(sql)
 		if assert.Error(t, err, sql) {
@@ -235,12 +245,13 @@ func TestAnUnknownNameIsRefusedEvenIfThereIsNoRow(t *testing.T) {
 func TestShowReturnsTheColumnsThatTheStoreReads(t *testing.T) {
 	for mode, rules := range map[string]engine.Rules{
 		"GLOBAL":  {Unique: map[string]string{"t": "id"}},
-		"SESSION": {StaleSessions: true},
+		"SESSION": {StaleSessions: true, Suspended: true},
 	} {
 		s := engine.New(rules).Open()
 		_, err := s.Do("CREATE TABLE t (id VARCHAR, n NUMBER)")
 		require.NoError(t, err)
 		hybrid := map[string]string{"GLOBAL": "Y", "SESSION": "N"}[mode]
+		state := map[string]string{"GLOBAL": "STARTED", "SESSION": "SUSPENDED"}[mode]
 		for sql, want := range map[string]engine.Result{
 			"SHOW TABLES IN SCHEMA x": {
 				Kind: engine.Select, Columns: []string{"name", "is_hybrid"}, Rows: [][]any{{"T", hybrid}},
@@ -250,6 +261,10 @@ func TestShowReturnsTheColumnsThatTheStoreReads(t *testing.T) {
 			},
 			"SHOW PARAMETERS LIKE 'READ_CONSISTENCY_MODE' IN ACCOUNT": {
 				Kind: engine.Select, Columns: []string{"key", "value"}, Rows: [][]any{{"READ_CONSISTENCY_MODE", mode}},
+			},
+			"SHOW WAREHOUSES": {
+				Kind: engine.Select, Columns: []string{"name", "state", "is_current"},
+				Rows: [][]any{{"ANOTHER_WH", "STARTED", "N"}, {"ECHO_WH", state, "Y"}},
 			},
 		} {
 			got, err := s.Do(sql)

@@ -41,7 +41,11 @@ func TestAnUnknownConstructSaysWhereToTeachIt(t *testing.T) {
 			"SELECT DISTINCT id FROM t", "SELECT id FROM t HAVING id = 'a'", "SELECT id FROM t ORDER BY id NULLS LAST",
 			"SELECT id FROM t UNION SELECT 'a'", "SELECT id FROM t RIGHT JOIN t a ON TRUE", "SELECT id FROM t, t a",
 			"SELECT id FROM t CROSS JOIN t a", "SELECT id FROM t NATURAL JOIN t a", "SELECT id FROM t LIMIT ?",
-			"WITH RECURSIVE a AS (SELECT 1) SELECT 1", "SELECT id FROM t GROUP BY id ORDER BY id",
+			"SELECT id FROM t QUALIFY RANK() OVER (PARTITION BY id ORDER BY n) = 1", "WITH RECURSIVE a AS (SELECT 1) SELECT 1", "SELECT id FROM t GROUP BY id ORDER BY id",
+		},
+		"engine/parse.go, parser.qualify": {
+			"SELECT id FROM t QUALIFY ROW_NUMBER() OVER (PARTITION BY id ORDER BY n)",
+			"SELECT id FROM t QUALIFY ROW_NUMBER() OVER (PARTITION BY id ORDER BY n LIMIT 1) = 1",
 		},
 		"engine/parse.go, parser.joins":  {"SELECT id FROM t LEFT OUTER JOIN t a ON TRUE", "SELECT id FROM t JOIN t a"},
 		"engine/parse.go, parser.source": {"SELECT id FROM (SELECT 1)", "SELECT id FROM"},
