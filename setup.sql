@@ -8,14 +8,14 @@
 -- ALTER TABLE … ADD COLUMN IF NOT EXISTS, nullable and without a default, because instances of both
 -- versions run side by side during an upgrade.
 
--- Three promises of the service depend on several rows: e-mail addresses are unique, one superuser remains,
+-- Some promises of the service depend on several rows: e-mail addresses are unique, one superuser remains,
 -- and a sign-out takes effect everywhere. For them, every session must see what other sessions have just
 -- committed. This parameter does that for the whole account and delays each of its statements by some
 -- milliseconds, so you decide. The service logs at its start which value it found.
 -- ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL';
 
--- Snowflake keeps the bound values of every statement in QUERY_HISTORY for a year: e-mails, names, password hashes and
--- the texts of items, also those that were deleted since. This parameter hides them. Its price: in the whole account,
+-- Snowflake keeps the bound values of every statement in QUERY_HISTORY for a year: e-mails, names, hashes of passwords
+-- and tokens, and the texts of items, also those that were deleted since. This parameter hides them. Its price: in the whole account,
 -- nobody can look up the values with which a statement was slow or failed.
 -- ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;
 
@@ -69,6 +69,10 @@ CREATE TABLE IF NOT EXISTS users (
     updated_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Accounts of Echo in Snowflake';
 
+-- The user in Snowflake who signs in to the account, of one account only. An earlier version of the service leaves it
+-- NULL, which means that nobody signs in that way.
+ALTER TABLE users ADD COLUMN IF NOT EXISTS snowflake_user VARCHAR(255);
+
 -- A row whose owner does not exist is never visible.
 CREATE TABLE IF NOT EXISTS items (
     id VARCHAR(36) NOT NULL COMMENT 'UUIDv7, lower case',
@@ -79,6 +83,37 @@ CREATE TABLE IF NOT EXISTS items (
     created_at TIMESTAMP_NTZ(6) NOT NULL,
     updated_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Items of Echo in Snowflake';
+
+-- Sign-ins that refresh tokens continue. A session works while its account is active and has its epoch. Texts of
+-- hashes are SHA-256, hexadecimal, and the seed is useless without a secret of the session. The service removes rows
+-- that do not work.
+CREATE TABLE IF NOT EXISTS sessions (
+    id VARCHAR(36) NOT NULL COMMENT 'UUIDv7, lower case',
+    owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',
+    epoch NUMBER(19, 0) NOT NULL COMMENT 'users.epoch at the sign-in',
+    kind VARCHAR(20) NOT NULL COMMENT 'password or snowflake',
+    lookup_hash VARCHAR(64) NOT NULL COMMENT 'of the part of the refresh token that never changes',
+    secret_hash VARCHAR(64) NOT NULL COMMENT 'of the secret in the newest refresh token',
+    previous_hash VARCHAR(64) NOT NULL COMMENT 'of the secret before it, empty until the first refresh',
+    seed VARCHAR(64) NOT NULL COMMENT 'makes the next secret from a secret',
+    user_agent VARCHAR(200) NOT NULL,
+    created_at TIMESTAMP_NTZ(6) NOT NULL,
+    refreshed_at TIMESTAMP_NTZ(6) NOT NULL,
+    expires_at TIMESTAMP_NTZ(6) NOT NULL
+) COMMENT = 'Sessions of Echo in Snowflake';
+
+-- Credentials of programs. A client works while its account is active and has its epoch.
+CREATE TABLE IF NOT EXISTS clients (
+    id VARCHAR(36) NOT NULL COMMENT 'UUIDv7, lower case',
+    owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',
+    epoch NUMBER(19, 0) NOT NULL COMMENT 'users.epoch when the client was created',
+    secret_hash VARCHAR(64) NOT NULL COMMENT 'SHA-256 of the client_secret, hexadecimal',
+    name VARCHAR(255) NOT NULL,
+    read_only BOOLEAN NOT NULL,
+    created_at TIMESTAMP_NTZ(6) NOT NULL,
+    expires_at TIMESTAMP_NTZ(6) NOT NULL,
+    used_at TIMESTAMP_NTZ(6) COMMENT 'of the first use'
+) COMMENT = 'Clients of Echo in Snowflake';
 
 -- A write that depends on other accounts first updates the one row of this table, so such writes run one
 -- after the other. bootstrapped_at is the time when the first superuser was created.

@@ -34,6 +34,13 @@ const (
 // AuthSnowflake and [AuthPassword] are the values of POSTGRES_AUTH.
 const AuthSnowflake = "snowflake"
 
+// The values of SNOWFLAKE_SIGN_IN.
+const (
+	SignInOff      = "off"
+	SignInExisting = "existing" // for users in Snowflake that have an account
+	SignInCreate   = "create"   // and creates an account for all others
+)
+
 // DefaultSuperuser and DefaultPassword are the documented sign-in of a service in development. The
 // password is refused everywhere else: see [Config.Development].
 const (
@@ -58,8 +65,12 @@ type Config struct {
 	JWTAcceptedKeys     []Secret // tokens of these keys are valid, too; may repeat JWTSecretKey
 	AccessTokenLifetime time.Duration
 
-	FirstSuperuser         string // an e-mail, not checked here
-	FirstSuperuserPassword Secret // not checked here, except that DefaultPassword is for development
+	PasswordSignIn  bool   // whether accounts can sign in with a password
+	SnowflakeSignIn string // one of the SignIn constants: who can sign in with Snowflake
+
+	FirstSuperuser              string // an e-mail, not checked here
+	FirstSuperuserPassword      Secret // not checked here, except that DefaultPassword is for development
+	FirstSuperuserSnowflakeUser string // not checked here; may be empty
 
 	Snowflake Snowflake
 	Postgres  Postgres
@@ -124,6 +135,16 @@ type Telemetry struct {
 // secrets accepted.
 func (c Config) Development() bool {
 	return c.Storage == StorageMemory && c.loopback()
+}
+
+// OffersSnowflakeSignIn reports whether users in Snowflake can sign in.
+func (c Config) OffersSnowflakeSignIn() bool {
+	return c.SnowflakeSignIn == SignInExisting || c.SnowflakeSignIn == SignInCreate
+}
+
+// UsesDefaultPassword reports whether the first superuser signs in with [DefaultPassword].
+func (c Config) UsesDefaultPassword() bool {
+	return c.PasswordSignIn && c.FirstSuperuserPassword.Reveal() == DefaultPassword
 }
 
 func (c Config) loopback() bool {

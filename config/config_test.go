@@ -25,12 +25,15 @@ func assertIsSample(t *testing.T, c config.Config) {
 	assert.Equal(t, sample["JWT_SECRET_KEY"], c.JWTSecretKey.Reveal())
 	assert.Equal(t, []config.Secret{config.NewSecret(sample["JWT_PREVIOUS_SECRET_KEY"])}, c.JWTAcceptedKeys)
 	assert.Equal(t, 5*time.Minute, c.AccessTokenLifetime)
+	assert.False(t, c.PasswordSignIn)
+	assert.Equal(t, config.SignInCreate, c.SnowflakeSignIn)
 	assert.Equal(t, "root@example.org", c.FirstSuperuser)
 	assert.Equal(t, "correct horse", c.FirstSuperuserPassword.Reveal())
+	assert.Equal(t, "ROOT", c.FirstSuperuserSnowflakeUser)
 	assert.Equal(t, config.Snowflake{
 		Account: "acme", Host: "127.0.0.1", Port: 8443, Protocol: "http",
 		Database: "db", Schema: "sc", Warehouse: "wh", Role: "ro", Connections: 4,
-		AuthType: config.AuthPassword, OAuthTokenPath: "/token", User: "someone",
+		AuthType: config.AuthOAuth, OAuthTokenPath: "/token", User: "someone",
 		Password: config.NewSecret("battery staple"), PrivateKey: config.NewSecret("PEM of a key"), PAT: config.NewSecret("token of a program"),
 	}, c.Snowflake)
 	assert.True(t, c.ReadOnly)

@@ -171,6 +171,18 @@ var keys = withFileKeys([]Key{
 		Description: "lifetime of an access token, 1 to 1440 minutes",
 		set:         parsed(parseMinutes, func(c *Config) *time.Duration { return &c.AccessTokenLifetime }),
 	},
+	{
+		Name: "PASSWORD_SIGN_IN", Default: "true",
+		Description: "true, or false: nobody can sign in with a password; " +
+			"needs SNOWFLAKE_SIGN_IN and FIRST_SUPERUSER_SNOWFLAKE_USER",
+		set: parsed(parseBool, func(c *Config) *bool { return &c.PasswordSignIn }),
+	},
+	{
+		Name: "SNOWFLAKE_SIGN_IN", Default: SignInOff,
+		Description: "off; existing: a user in Snowflake signs in to the account that a superuser linked; " +
+			"create: and gets an ordinary account if there is none; needs oauth as SNOWFLAKE_AUTH_TYPE",
+		set: oneOf(func(c *Config) *string { return &c.SnowflakeSignIn }, SignInOff, SignInExisting, SignInCreate),
+	},
 
 	{
 		Name: "FIRST_SUPERUSER", Default: DefaultSuperuser,
@@ -181,6 +193,12 @@ var keys = withFileKeys([]Key{
 		Name: "FIRST_SUPERUSER_PASSWORD", Default: DefaultPassword, Secret: true,
 		Description: "password of that superuser; the default is accepted in development only",
 		set:         secret(func(c *Config) *Secret { return &c.FirstSuperuserPassword }),
+	},
+	{
+		Name: "FIRST_SUPERUSER_SNOWFLAKE_USER",
+		Description: "user in Snowflake who signs in as that superuser, as CURRENT_USER() shows the name; " +
+			"without passwords, that superuser has none",
+		set: text(func(c *Config) *string { return &c.FirstSuperuserSnowflakeUser }),
 	},
 
 	{

@@ -170,8 +170,30 @@ func (c Config) conflicts(stores []string) []problem {
 		c.Snowflake.conflicts(report, "STORAGE=snowflake")
 	case usesPostgres && c.Postgres.Auth == AuthSnowflake:
 		c.Snowflake.conflicts(report, "POSTGRES_AUTH=snowflake")
+	case c.OffersSnowflakeSignIn():
+		c.Snowflake.conflicts(report, "SNOWFLAKE_SIGN_IN="+c.SnowflakeSignIn)
 	}
+	c.signInConflicts(report)
 	return problems
+}
+
+// signInConflicts reports settings with which somebody could not sign in.
+func (c Config) signInConflicts(report reporter) {
+	if c.OffersSnowflakeSignIn() && c.Snowflake.AuthType != AuthOAuth {
+		report("SNOWFLAKE_SIGN_IN", "%s needs SNOWFLAKE_AUTH_TYPE=oauth, because only the token of a service in "+
+			"Snowpark Container Services proves who calls it: set it, or set SNOWFLAKE_SIGN_IN=off", c.SnowflakeSignIn)
+	}
+	if c.PasswordSignIn {
+		return
+	}
+	if !c.OffersSnowflakeSignIn() {
+		report("PASSWORD_SIGN_IN", "is false and SNOWFLAKE_SIGN_IN is off, so nobody could sign in: "+
+			"set SNOWFLAKE_SIGN_IN=existing or create, or PASSWORD_SIGN_IN=true")
+	}
+	if c.FirstSuperuserSnowflakeUser == "" {
+		report("PASSWORD_SIGN_IN", "is false and FIRST_SUPERUSER_SNOWFLAKE_USER is not set, so no superuser could "+
+			"sign in: set it to the name of a user as CURRENT_USER() shows it, or set PASSWORD_SIGN_IN=true")
+	}
 }
 
 // defaultSecrets reports the secrets that are accepted only in development.
@@ -187,7 +209,7 @@ func (c Config) defaultSecrets(report reporter) {
 	if slices.ContainsFunc(c.JWTAcceptedKeys, isPlaceholder) {
 		report("JWT_PREVIOUS_SECRET_KEY", "has a placeholder, which is %s: remove it", development)
 	}
-	if c.FirstSuperuserPassword.Reveal() == DefaultPassword {
+	if c.UsesDefaultPassword() {
 		report("FIRST_SUPERUSER_PASSWORD", "is the default, which is %s: choose another password", development)
 	}
 }

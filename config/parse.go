@@ -93,7 +93,15 @@ func parseHeaderName(s string) (string, error) {
 	if !headerName.MatchString(s) {
 		return "", fmt.Errorf("%q is not the name of a header: write it like X-Client-Name", s)
 	}
+	if slices.ContainsFunc(secretHeaders, func(name string) bool { return strings.EqualFold(s, name) }) {
+		return "", fmt.Errorf("%q holds a secret, which audit events would show: name a header that holds a name", s)
+	}
 	return s, nil
+}
+
+// secretHeaders are the headers that clients and the gateway of Snowflake use for tokens.
+var secretHeaders = []string{
+	"Authorization", "X-Authorization", "X-SF-SPCS-Authorization", "Sf-Context-Current-User-Token", "Cookie",
 }
 
 // endpoint returns a setter that keeps the value of an earlier key if the text is empty.

@@ -25,6 +25,8 @@ func TestAnInvalidValueIsRefused(t *testing.T) {
 		{"LOG_LEVEL", "loud", `"loud" is unknown: choose one of debug, info, warn, error`},
 		{"LOG_FORMAT", "xml", `"xml" is unknown: choose one of auto, text, json`},
 		{"SNOWFLAKE_AUTH_TYPE", "magic", `"magic" is unknown: choose one of oauth, password, keypair, pat`},
+		{"SNOWFLAKE_SIGN_IN", "on", `"on" is unknown: choose one of off, existing, create`},
+		{"PASSWORD_SIGN_IN", "off", `"off" is neither true nor false`},
 		{"SNOWFLAKE_PROTOCOL", "ftp", `"ftp" is unknown: choose one of https, http`},
 		{"SNOWFLAKE_PORT", "0", `"0" is not a whole number from 1 to 65535`},
 		{"SNOWFLAKE_PORT", "https", `"https" is not a whole number`},
@@ -54,6 +56,8 @@ func TestAnInvalidValueIsRefused(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:43 17", `is not the address of a collector`},
 		{"SOURCE_HEADER", "X Client", `"X Client" is not the name of a header: write it like X-Client-Name`},
 		{"SOURCE_HEADER", "forwarded", `the format of Forwarded (RFC 7239) is not supported: use X-Forwarded-For`},
+		{"SOURCE_HEADER", "sf-context-current-user-token", `holds a secret, which audit events would show`},
+		{"SOURCE_HEADER", "X-Authorization", `holds a secret`},
 		{"SOURCE_HOPS", "17", `"17" is not a whole number from 0 to 16`},
 		{"SOURCE_HOPS", "-1", `"-1" is not a whole number from 0 to 16`},
 		{"SOURCE_HOPS", "1", `has no effect without SOURCE_HEADER: set SOURCE_HEADER, or remove SOURCE_HOPS`},
@@ -357,6 +361,63 @@ func TestTheSnowflakeStoreNeedsCredentials(t *testing.T) {
 			assert.EqualError(t, err, strings.Join(tt.want, "\n"))
 		})
 	}
+}
+
+func TestSomebodyMustBeAbleToSignIn(t *testing.T) {
+	const (
+		noAccount = "SNOWFLAKE_ACCOUNT: is not set, which SNOWFLAKE_SIGN_IN=existing needs: " +
+			"give the account identifier, such as myorg-myaccount"
+		noOAuth = "SNOWFLAKE_SIGN_IN: create needs SNOWFLAKE_AUTH_TYPE=oauth, because only the token of a service in " +
+			"Snowpark Container Services proves who calls it: set it, or set SNOWFLAKE_SIGN_IN=off"
+		nobody = "PASSWORD_SIGN_IN: is false and SNOWFLAKE_SIGN_IN is off, so nobody could sign in: " +
+			"set SNOWFLAKE_SIGN_IN=existing or create, or PASSWORD_SIGN_IN=true"
+		noSuperuser = "PASSWORD_SIGN_IN: is false and FIRST_SUPERUSER_SNOWFLAKE_USER is not set, so no superuser could " +
+			"sign in: set it to the name of a user as CURRENT_USER() shows it, or set PASSWORD_SIGN_IN=true"
+	)
+	for name, tt := range map[string]struct {
+		settings string
+		want     []string
+	}{
+		"with passwords or Snowflake": {"SNOWFLAKE_SIGN_IN=existing SNOWFLAKE_ACCOUNT=acme", nil},
+		"with Snowflake alone": {
+			"SNOWFLAKE_SIGN_IN=existing SNOWFLAKE_ACCOUNT=acme PASSWORD_SIGN_IN=false FIRST_SUPERUSER_SNOWFLAKE_USER=ANN", nil,
+		},
+		"with Snowflake and the tables of another store": {
+			"SNOWFLAKE_SIGN_IN=create SNOWFLAKE_ACCOUNT=acme STORAGE=postgres POSTGRES_URL=postgres://u:p@localhost/db", nil,
+		},
+		"with Snowflake of no account": {"SNOWFLAKE_SIGN_IN=existing", []string{noAccount}},
+		"with Snowflake by a key": {
+			"SNOWFLAKE_SIGN_IN=create SNOWFLAKE_ACCOUNT=acme SNOWFLAKE_AUTH_TYPE=pat SNOWFLAKE_USER=u SNOWFLAKE_PAT=p",
+			[]string{noOAuth},
+		},
+		"with nothing":    {"PASSWORD_SIGN_IN=false", []string{nobody, noSuperuser}},
+		"as no superuser": {"PASSWORD_SIGN_IN=false SNOWFLAKE_SIGN_IN=existing SNOWFLAKE_ACCOUNT=acme", []string{noSuperuser}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := maps.Clone(production)
+			for setting := range strings.FieldsSeq(tt.settings) {
+				key, value, _ := strings.Cut(setting, "=")
+				env[key] = value
+			}
+			_, err := load(t, env)
+			if tt.want == nil {
+				assert.NoError(t, err)
+				return
+			}
+			assert.EqualError(t, err, strings.Join(tt.want, "\n"))
+		})
+	}
+}
+
+func TestWithoutPasswordsTheDefaultPasswordIsNoProblem(t *testing.T) {
+	env := maps.Clone(production)
+	maps.Copy(env, map[string]string{
+		"FIRST_SUPERUSER_PASSWORD": "changethis", "PASSWORD_SIGN_IN": "false", "SNOWFLAKE_SIGN_IN": "existing",
+		"SNOWFLAKE_ACCOUNT": "acme", "FIRST_SUPERUSER_SNOWFLAKE_USER": "ANN",
+	})
+	c, err := load(t, env)
+	require.NoError(t, err)
+	assert.False(t, c.UsesDefaultPassword())
 }
 
 func TestEveryProblemIsReportedOnce(t *testing.T) {

@@ -4,7 +4,8 @@
 --     snow sql --role ACCOUNTADMIN -f deploy/hybrid.sql
 --
 -- It moves no rows, and the tables have the same names. So use a schema whose standard tables are still empty,
--- and drop those by hand first.
+-- and drop those by hand first. To upgrade hybrid tables, run it before setup.sql, which adds columns, but would create
+-- missing tables as standard tables.
 --
 -- Hybrid tables exist on AWS and Azure, but not in trial accounts. The service detects which kind it has. THIS
 -- WAS NEVER RUN AGAINST SNOWFLAKE: it follows the documentation.
@@ -13,7 +14,8 @@
 USE WAREHOUSE echo_wh;
 USE SCHEMA echo_db.echo_schema;
 
--- The key on the e-mail address is enforced, so creating an account needs no lock.
+-- The key on the e-mail address is enforced, so creating an account needs no lock. snowflake_user is unique under the
+-- lock, as in standard tables.
 CREATE HYBRID TABLE IF NOT EXISTS users (
     id VARCHAR(36) NOT NULL PRIMARY KEY COMMENT 'UUIDv7, lower case',
     email VARCHAR(254) NOT NULL UNIQUE COMMENT 'lower case, of one account only',
@@ -24,7 +26,9 @@ CREATE HYBRID TABLE IF NOT EXISTS users (
     version NUMBER(19, 0) NOT NULL,
     epoch NUMBER(19, 0) NOT NULL,
     created_at TIMESTAMP_NTZ(6) NOT NULL,
-    updated_at TIMESTAMP_NTZ(6) NOT NULL
+    updated_at TIMESTAMP_NTZ(6) NOT NULL,
+    snowflake_user VARCHAR(255),
+    INDEX users_by_snowflake_user (snowflake_user)
 ) COMMENT = 'Accounts of Echo in Snowflake';
 
 -- There is no foreign key to users. It would only prevent the deletion of an account that has items, and every
@@ -39,6 +43,37 @@ CREATE HYBRID TABLE IF NOT EXISTS items (
     updated_at TIMESTAMP_NTZ(6) NOT NULL,
     INDEX items_by_owner (owner_id, created_at, id)
 ) COMMENT = 'Items of Echo in Snowflake';
+
+-- A refresh finds its session by lookup_hash.
+CREATE HYBRID TABLE IF NOT EXISTS sessions (
+    id VARCHAR(36) NOT NULL PRIMARY KEY COMMENT 'UUIDv7, lower case',
+    owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',
+    epoch NUMBER(19, 0) NOT NULL COMMENT 'users.epoch at the sign-in',
+    kind VARCHAR(20) NOT NULL COMMENT 'password or snowflake',
+    lookup_hash VARCHAR(64) NOT NULL COMMENT 'of the part of the refresh token that never changes',
+    secret_hash VARCHAR(64) NOT NULL COMMENT 'of the secret in the newest refresh token',
+    previous_hash VARCHAR(64) NOT NULL COMMENT 'of the secret before it, empty until the first refresh',
+    seed VARCHAR(64) NOT NULL COMMENT 'makes the next secret from a secret',
+    user_agent VARCHAR(200) NOT NULL,
+    created_at TIMESTAMP_NTZ(6) NOT NULL,
+    refreshed_at TIMESTAMP_NTZ(6) NOT NULL,
+    expires_at TIMESTAMP_NTZ(6) NOT NULL,
+    INDEX sessions_by_lookup (lookup_hash),
+    INDEX sessions_by_owner (owner_id, created_at, id)
+) COMMENT = 'Sessions of Echo in Snowflake';
+
+CREATE HYBRID TABLE IF NOT EXISTS clients (
+    id VARCHAR(36) NOT NULL PRIMARY KEY COMMENT 'UUIDv7, lower case',
+    owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',
+    epoch NUMBER(19, 0) NOT NULL COMMENT 'users.epoch when the client was created',
+    secret_hash VARCHAR(64) NOT NULL COMMENT 'SHA-256 of the client_secret, hexadecimal',
+    name VARCHAR(255) NOT NULL,
+    read_only BOOLEAN NOT NULL,
+    created_at TIMESTAMP_NTZ(6) NOT NULL,
+    expires_at TIMESTAMP_NTZ(6) NOT NULL,
+    used_at TIMESTAMP_NTZ(6) COMMENT 'of the first use',
+    INDEX clients_by_owner (owner_id, created_at, id)
+) COMMENT = 'Clients of Echo in Snowflake';
 
 -- No key can keep the rule that one superuser remains, so the lock is still needed. A hybrid table must have a
 -- primary key, and n changes with every use, so this one stays a standard table.

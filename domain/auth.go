@@ -9,8 +9,19 @@ type Actor struct {
 	ID        string
 	Epoch     int64
 	Superuser bool
-	TokenID   string // of the token that the request carries; no two tokens have the same
-	Source    string // the client that sent the request, as the receiver of the request names it
+	TokenID   string    // of the token that the request carries; no two tokens have the same
+	SessionID string    // of the session that the token belongs to; empty for the token of a [Client]
+	AuthTime  time.Time // when a person last proved who they are, in whole seconds; zero for the token of a [Client]
+	ReadOnly  bool      // the token is for safe methods only
+	Source    string    // the client that sent the request, as the receiver of the request names it
+}
+
+// MaxAuthAge is how old a sign-in may be for what hurts most, such as a new e-mail.
+const MaxAuthAge = 15 * time.Minute
+
+// Fresh reports whether a person signed in at most [MaxAuthAge] before now.
+func (a Actor) Fresh(now time.Time) bool {
+	return !a.AuthTime.IsZero() && now.Sub(a.AuthTime) <= MaxAuthAge
 }
 
 // Work returns the Work that the actor asks for.
@@ -23,10 +34,22 @@ type Work struct {
 	Authenticated bool   // the client is signed in, or is the operator
 }
 
-// Token is a bearer token (RFC 6750) and its lifetime.
+// Requester says where a sign-in comes from.
+type Requester struct {
+	Source    string // the client, as in [Actor]
+	UserAgent string // what the client calls itself; may be empty
+}
+
+// Token is a token and its lifetime.
 type Token struct {
 	Value     string
 	ExpiresIn time.Duration
+}
+
+// Grant is what a client gets for signing in or refreshing (RFC 6749 §5.1).
+type Grant struct {
+	Access  Token           // a bearer token (RFC 6750)
+	Refresh Optional[Token] // absent for a [Client], and if the store could not keep a session
 }
 
 // Event is an entry of the audit log: which account did what to which account or item, and from where.
@@ -34,8 +57,10 @@ type Event struct {
 	Name      string // one of the Event constants
 	ActorID   string // empty if no account is signed in
 	SubjectID string // the account that was affected, or the owner of the item; empty if unknown
-	ItemID    string // the item that was affected; empty if it is an account
-	Source    string // the client, as in [Actor]; empty for the operator of the installation
+	ObjectID  string // the item, session or client that was affected; empty if it is an account
+	// Kind says how the account signed in; empty if the event is no sign-in.
+	Kind   SessionKind
+	Source string // the client, as in [Actor]; empty for the operator of the installation
 }
 
 // The names of events.
@@ -43,6 +68,18 @@ const (
 	EventSignedIn        = "signed_in"
 	EventSignInFailed    = "sign_in_failed"
 	EventSignInThrottled = "sign_in_throttled"
+	// EventRefreshTokenReused means that a refresh token was used that had been replaced. Its session ended,
+	// because a thief and the owner may both have a token of it.
+	EventRefreshTokenReused  = "refresh_token_reused"
+	EventSignedOut           = "signed_out" // of one session
+	EventSignedOutEverywhere = "signed_out_everywhere"
+	EventClientCreated       = "client_created"
+	EventClientFirstUsed     = "client_first_used"
+	EventClientSignInFailed  = "client_sign_in_failed"
+	EventClientDeleted       = "client_deleted"
+	// EventSnowflakeUserChanged means that an account was linked to a user of Snowflake, or that the link was
+	// removed.
+	EventSnowflakeUserChanged = "snowflake_user_changed"
 	// EventPasswordHashUnreadable is a refused sign-in to an account that needs a new password: its stored
 	// hash has an unknown format, or a cost out of bounds.
 	EventPasswordHashUnreadable = "password_hash_unreadable"

@@ -12,6 +12,9 @@ const (
 	MaxFullName    = 255
 	MaxTitle       = 255
 	MaxDescription = 5000
+
+	MaxSnowflakeUser = 255 // Snowflake documentation, "Identifier requirements"
+	MaxClientName    = 255
 )
 
 // FullName is the name of a person, at most [MaxFullName] code points. It may be empty.
@@ -43,6 +46,27 @@ func ParseDescription(s string) (Description, error) {
 }
 
 func (d Description) String() string { return d.s }
+
+// SnowflakeUser is the name of a user in Snowflake, 1 to [MaxSnowflakeUser] code points, as CURRENT_USER() returns
+// it. Names that were created without quotes are in upper case.
+type SnowflakeUser struct{ s string }
+
+// ParseSnowflakeUser returns s unchanged.
+func ParseSnowflakeUser(s string) (SnowflakeUser, error) {
+	return SnowflakeUser{s}, checkText(s, 1, MaxSnowflakeUser)
+}
+
+func (u SnowflakeUser) String() string { return u.s }
+
+// ClientName says what a [Client] is for, 1 to [MaxClientName] code points.
+type ClientName struct{ s string }
+
+// ParseClientName returns s unchanged.
+func ParseClientName(s string) (ClientName, error) {
+	return ClientName{s}, checkText(s, 1, MaxClientName)
+}
+
+func (n ClientName) String() string { return n.s }
 
 // checkText returns an error if s has a wrong length, or characters that a store could not return unchanged.
 func checkText(s string, least, most int) error {

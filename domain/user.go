@@ -7,14 +7,18 @@ type User struct {
 	ID       string // UUIDv7, lower case
 	Email    Email
 	FullName Optional[FullName]
-	// PasswordHash comes from the password hasher. It appears in no reply and no log.
+	// PasswordHash comes from the password hasher. It appears in no reply and no log. It is empty if the account
+	// has no password.
 	PasswordHash string
-	Active       bool
-	Superuser    bool
+	// SnowflakeUser signs in to this account by proving its name to Snowflake. No other account has it.
+	SnowflakeUser Optional[SnowflakeUser]
+	Active        bool
+	Superuser     bool
 	// Version increases by one with every change. It is the ETag.
 	Version int64
-	// Epoch increases by one when PasswordHash, Active or Superuser changes. A token carries the
-	// Epoch of its issue and is valid only for that Epoch.
+	// Epoch increases by one when PasswordHash, Active or Superuser changes, and when the account signs out
+	// everywhere. A token carries the Epoch of its issue and is valid only for that Epoch; so does a session and a
+	// client.
 	Epoch     int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -22,6 +26,12 @@ type User struct {
 
 // Actor returns the Actor of a request that this account makes now.
 func (u User) Actor() Actor { return Actor{ID: u.ID, Epoch: u.Epoch, Superuser: u.Superuser} }
+
+// SignedOut returns u after a sign-out everywhere, for [User.Revise].
+func (u User) SignedOut() User {
+	u.Epoch++
+	return u
+}
 
 // Revise returns next as the version that follows u: it sets Version, Epoch and UpdatedAt. If next equals
 // u, it returns u and false.
@@ -44,6 +54,8 @@ type NewUser struct {
 	FullName  Optional[FullName]
 	Active    bool
 	Superuser bool
+
+	SnowflakeUser Optional[SnowflakeUser]
 }
 
 // ProfilePatch holds new values for the fields that an account may change of itself. An absent field stays
@@ -60,6 +72,8 @@ type UserPatch struct {
 	Password  Optional[Password]
 	Active    Optional[bool]
 	Superuser Optional[bool]
+
+	SnowflakeUser Optional[Optional[SnowflakeUser]]
 }
 
 // ApplyTo returns u with the fields that p holds, except Password, which the use case must hash first.
@@ -69,5 +83,6 @@ func (p UserPatch) ApplyTo(u User) User {
 	u.FullName = p.FullName.Or(u.FullName)
 	u.Active = p.Active.Or(u.Active)
 	u.Superuser = p.Superuser.Or(u.Superuser)
+	u.SnowflakeUser = p.SnowflakeUser.Or(u.SnowflakeUser)
 	return u
 }

@@ -15,11 +15,12 @@ type OperatorStore interface {
 	HadFirstSuperuser(ctx context.Context) (bool, error)
 	// CreateFirstSuperuser adds u once in the life of an installation. If HadFirstSuperuser is true it
 	// changes nothing and returns false, even if that account was renamed or deleted since. Of
-	// concurrent calls, one returns true.
+	// concurrent calls, one returns true. Errors: ErrEmailTaken, ErrSnowflakeUserTaken. There can be
+	// accounts before: those of CreateUserForSnowflakeSignIn.
 	CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error)
-	// CreateSuperuserForOperator adds u. Errors: ErrEmailTaken.
+	// CreateSuperuserForOperator adds u. Errors: ErrEmailTaken, ErrSnowflakeUserTaken.
 	CreateSuperuserForOperator(ctx context.Context, u domain.User) error
-	// ResetPasswordForOperator gives the account with next's ID the PasswordHash, Version, Epoch and
-	// UpdatedAt of next if its Version is still version. Errors: ErrNotFound, ErrStale.
-	ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error
+	// UpdateUserForOperator gives the account with next's ID the PasswordHash, SnowflakeUser, Version, Epoch and
+	// UpdatedAt of next if its Version is still version. Errors: ErrNotFound, ErrStale, ErrSnowflakeUserTaken.
+	UpdateUserForOperator(ctx context.Context, next domain.User, version int64) error
 }

@@ -11,6 +11,11 @@ import (
 type SignInStore interface {
 	// UserForSignIn returns the account with that e-mail, active or not. Errors: ErrNotFound.
 	UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error)
+	// UserForSnowflakeSignIn returns the account with that SnowflakeUser, active or not. Errors: ErrNotFound.
+	UserForSnowflakeSignIn(ctx context.Context, user domain.SnowflakeUser) (domain.User, error)
+	// CreateUserForSnowflakeSignIn adds u. Errors: ErrEmailTaken, ErrSnowflakeUserTaken. Of concurrent calls with
+	// one SnowflakeUser, one succeeds.
+	CreateUserForSnowflakeSignIn(ctx context.Context, u domain.User) error
 	// RehashForSignIn replaces the account's password hash old by fresh if it is still old; otherwise
 	// it changes nothing. Neither is an error. Version, Epoch and UpdatedAt stay the same.
 	RehashForSignIn(ctx context.Context, userID, old, fresh string) error
@@ -35,12 +40,21 @@ type PasswordHasher interface {
 // TokenIssuer makes bearer tokens and verifies its own.
 type TokenIssuer interface {
 	// Issue returns a token that Verify turns back into a until it expires. TokenID and Source of a do not
-	// matter. No two tokens are the same.
+	// matter. No two tokens are the same. Versions of the service that do not know ReadOnly refuse a token with it.
 	Issue(a domain.Actor) (domain.Token, error)
 	// Verify returns the Actor of a token that has not expired and was made by an issuer with the same
 	// keys. Its TokenID is that of no other token, and its Source is empty. Errors: ErrInvalidToken for
 	// every other token.
 	Verify(token string) (domain.Actor, error)
+}
+
+// CallerIdentity proves who sends a request through the gateway of Snowpark Container Services.
+type CallerIdentity interface {
+	// Identify returns the user in Snowflake for whom the gateway issued the caller token. Snowflake confirms it with
+	// each call: a name in a header proves nothing. Errors: ErrInvalidCallerToken if Snowflake refuses the token;
+	// ErrBusy if too many calls run; ErrUnavailable if Snowflake did not answer, or does not accept the service
+	// itself.
+	Identify(ctx context.Context, callerToken string) (domain.SnowflakeUser, error)
 }
 
 // AttemptLimiter limits how often something, such as a sign-in, may be tried for each key. It is safe

@@ -1,6 +1,6 @@
 package ports
 
-// Store keeps accounts and items. Each method is one complete, atomic operation. Values go in and come
+// Store keeps accounts, items and credentials. Each method is one complete, atomic operation. Values go in and come
 // out; callers share no memory with the store or with each other. Ids, times and versions come from
 // the caller; times are UTC in whole microseconds. No update changes ID, OwnerID or CreatedAt.
 //
@@ -9,7 +9,7 @@ package ports
 // or password change was answered never takes effect; one that is already running may.
 //
 // If several refusals apply, the method returns the first in this order: ErrSignedOut, ErrNotFound,
-// ErrStale, then conflicts, of which ErrEmailTaken comes before ErrLastSuperuser.
+// ErrStale, then conflicts in this order: ErrEmailTaken, ErrSnowflakeUserTaken, ErrLastSuperuser.
 //
 // Every method may return an error of Kind Unavailable: ErrUnavailable if the store did not answer in
 // time, ErrOutcomeUnknown if it did not confirm a write, ErrBusy or ErrContended if too many calls
@@ -19,6 +19,9 @@ package ports
 type Store interface {
 	UserStore
 	ItemStore
+	SessionStore
+	ClientStore
 	SignInStore
 	OperatorStore
+	CleanupStore
 }

@@ -12,14 +12,15 @@ type UserStore interface {
 	User(ctx context.Context, by domain.Actor, id string) (domain.User, error)
 	// Users returns a page of all accounts. It leaves PasswordHash empty.
 	Users(ctx context.Context, by domain.Actor, page domain.PageRequest) (domain.Page[domain.User], error)
-	// CreateUser adds u. Errors: ErrEmailTaken. Of concurrent calls with one e-mail, one succeeds.
+	// CreateUser adds u. Errors: ErrEmailTaken, ErrSnowflakeUserTaken. Of concurrent calls with one e-mail or one
+	// SnowflakeUser, one succeeds.
 	CreateUser(ctx context.Context, by domain.Actor, u domain.User) error
 	// UpdateUser replaces old, the account as it was read, with next if the stored Version is still that
 	// of old. It needs all of old: the differences decide which rules across accounts apply.
-	// Errors: ErrNotFound; ErrStale; ErrEmailTaken; ErrLastSuperuser if no active superuser would
-	// remain.
+	// Errors: ErrNotFound; ErrStale; ErrEmailTaken; ErrSnowflakeUserTaken; ErrLastSuperuser if no active
+	// superuser would remain.
 	UpdateUser(ctx context.Context, by domain.Actor, next, old domain.User) error
-	// DeleteUser removes the account and all its items if ifVersion allows its Version.
+	// DeleteUser removes the account, its items and its credentials if ifVersion allows its Version.
 	// Errors: ErrNotFound; ErrStale; ErrLastSuperuser if no active superuser would remain. Of
 	// overlapping deletes at least one reports success.
 	DeleteUser(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error

@@ -16,7 +16,7 @@ const absoluteAddresses = () => ({
   },
 })
 
-SwaggerUIBundle({
+const ui = SwaggerUIBundle({
   dom_id: '#swagger-ui',
   url: 'openapi.json',
   deepLinking: true,
@@ -24,3 +24,22 @@ SwaggerUIBundle({
   validatorUrl: null, // do not send the document to a validator
   plugins: [absoluteAddresses],
 })
+
+// Signs in as the user whom the gateway of Snowflake knows. Swagger UI then has the token as from its own dialog.
+const signInWithSnowflake = async () => {
+  const reply = await fetch('auth/snowflake', { method: 'POST' })
+  const body = await reply.json()
+  if (!reply.ok) throw new Error(body.detail)
+  const name = 'password'
+  const schema = ui.specSelectors.specJson().getIn(['components', 'securitySchemes', name])
+  ui.authActions.authorizeOauth2({ auth: { name, schema }, token: body })
+}
+
+const outcome = document.querySelector('#snowflake output')
+const button = document.querySelector('#snowflake button')
+button.addEventListener('click', () => {
+  signInWithSnowflake().then(
+    () => { outcome.textContent = 'You are signed in.' },
+    (error) => { outcome.textContent = error.message })
+})
+button.disabled = false

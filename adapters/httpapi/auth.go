@@ -35,6 +35,22 @@ func (s *Server) authenticate(r *http.Request) (domain.Actor, error) {
 	return s.Auth.Authenticate(token)
 }
 
+// identify sets the actor of the request. It returns an error if the request has no valid token, or one that is not for
+// its method.
+func (s *Server) identify(c echo.Context) error {
+	data, r := dataOf(c), c.Request()
+	actor, err := s.authenticate(r)
+	if err != nil {
+		return err
+	}
+	actor.Source = data.source
+	data.actor = actor
+	if actor.ReadOnly && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return domain.ErrInsufficientScope
+	}
+	return nil
+}
+
 // sourceOf returns the client that limits on attempts count by, and that audit events name: the one that a
 // trusted gateway names, or else the IP address.
 func (s *Server) sourceOf(r *http.Request) (string, error) {
@@ -82,28 +98,4 @@ func network(name string) string {
 		return name
 	}
 	return netip.PrefixFrom(addr, 64).Masked().String()
-}
-
-// tokenPath returns the path of the token endpoint.
-func (s *Server) tokenPath() string { return s.Prefix + "/auth/login" }
-
-const codeUnsupportedGrant = "unsupported_grant_type" // RFC 6749 §5.2
-
-// Login implements POST /auth/login, the token endpoint (RFC 6749 §4.3).
-func (s *Server) Login(c echo.Context) error {
-	form := bodyOf(c)
-	if err := form.err(); err != nil {
-		return err
-	}
-	if grant := form.text("grant_type"); grant != "" && grant != "password" {
-		return failure(http.StatusBadRequest, codeUnsupportedGrant, "grant_type must be password, or left out")
-	}
-	token, err := s.Auth.SignIn(
-		c.Request().Context(), form.text("username"), form.text("password"), dataOf(c).source)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, Token{
-		AccessToken: token.Value, TokenType: Bearer, ExpiresIn: int(token.ExpiresIn.Seconds()),
-	})
 }

@@ -125,9 +125,9 @@ func TestTheSourceIsTheClientThatATrustedGatewayNames(t *testing.T) {
 	} {
 		t.Run(promise, func(t *testing.T) {
 			var source string
-			s, _ := newServer(t, useCases{signIn: func(_ context.Context, _, _, from string) (domain.Token, error) {
-				source = from
-				return domain.Token{}, domain.ErrBadCredentials
+			s, _ := newServer(t, useCases{signIn: func(_, _ string, from domain.Requester) (domain.Grant, error) {
+				source = from.Source
+				return domain.Grant{}, domain.ErrBadCredentials
 			}})
 			s.SourceHeader, s.SourceHops = tt.trusted, tt.hops
 			request := func(method, target, body string) *http.Request {

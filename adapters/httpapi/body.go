@@ -42,6 +42,19 @@ func (b *body) err() error {
 	return invalid(b.faults...)
 }
 
+// require is err, but first it notes as faults which of these fields are absent.
+func (b *body) require(names ...string) error {
+	for _, name := range names {
+		if v, present := b.field(name); !present {
+			v.fault(errMissing)
+		}
+	}
+	return b.err()
+}
+
+// errMissing is the fault of a field that is required and absent.
+var errMissing = errors.New("is missing")
+
 // field returns the field of that name, and false if it is absent.
 func (b *body) field(name string) (value, bool) {
 	raw, present := b.fields[name]

@@ -23,20 +23,31 @@ var document []byte
 // contract is openapi.yaml, prepared for the validation of requests. It checks parameters, and the shape of
 // bodies: types, required fields, unknown fields. Only this file uses kin-openapi.
 type contract struct {
-	json        []byte // the document as the service publishes it
-	operations  map[routeKey]*operation
-	collections map[string]bool // paths that end in a slash
-	open        map[string]bool // routes outside the document: probes and pages
+	json       []byte // the document as the service publishes it
+	operations map[routeKey]*operation
+	lists      map[string]string // paths of lists, by the same path with or without a slash at its end
+	allow      map[string]string // header Allow of each path without parameters
+	open       map[string]bool   // routes outside the document: probes and pages
 }
 
 // routeKey is a method and a path as Echo's router names it.
 type routeKey struct{ method, path string }
 
 type operation struct {
-	public     bool // needs no token
-	parameters []*openapi3.Parameter
-	mediaType  string           // of the body; empty if the operation takes none
-	schema     *openapi3.Schema // of the body
+	public       bool // needs no token
+	superusers   bool // is for superusers only
+	creates      bool // the body describes a new entity
+	fresh        freshness
+	parameters   []*openapi3.Parameter
+	mediaType    string           // of the body; empty if the operation takes none
+	schema       *openapi3.Schema // of the body
+	bodyOptional bool
+}
+
+// freshness says when an operation needs a fresh sign-in. It is the extension x-fresh-sign-in of the document.
+type freshness struct {
+	always bool
+	fields []string // of the body; each of them needs one
 }
 
 // loadContract reads the document. It sets the name of the service, and serves its paths below prefix.
@@ -53,18 +64,25 @@ func loadContract(prefix, name string) (*contract, error) {
 	leaveMeaningToDomain(doc)
 
 	c := &contract{
-		json:        published,
-		operations:  map[routeKey]*operation{},
-		collections: map[string]bool{},
-		open:        map[string]bool{},
+		json:       published,
+		operations: map[routeKey]*operation{},
+		lists:      map[string]string{},
+		allow:      map[string]string{},
+		open:       map[string]bool{},
 	}
 	params := strings.NewReplacer("{", ":", "}", "")
 	for path, item := range doc.Paths.Map() {
-		if strings.HasSuffix(path, "/") {
-			c.collections[prefix+path] = true
+		if list, ok := strings.CutSuffix(path, "{id}"); ok {
+			c.addList(doc, prefix, strings.TrimSuffix(list, "/"))
+		}
+		if !strings.Contains(path, "{") {
+			c.allow[prefix+path] = allowOf(item)
 		}
 		for method, op := range item.Operations() {
-			o := newOperation(item, op)
+			o, err := newOperation(item, method, op)
+			if err != nil {
+				return nil, fmt.Errorf("openapi.yaml: %w", err)
+			}
 			c.operations[routeKey{method, prefix + params.Replace(path)}] = o
 			if method == http.MethodGet {
 				c.operations[routeKey{http.MethodHead, prefix + params.Replace(path)}] = o
@@ -74,8 +92,34 @@ func loadContract(prefix, name string) (*contract, error) {
 	return c, nil
 }
 
-func newOperation(item *openapi3.PathItem, op *openapi3.Operation) *operation {
-	o := &operation{public: op.Security != nil && len(*op.Security) == 0}
+// addList adds the two spellings of the list at path, which has no slash at its end.
+func (c *contract) addList(doc *openapi3.T, prefix, path string) {
+	canonical, other := prefix+path, prefix+path+"/"
+	if doc.Paths.Value(path+"/") != nil {
+		canonical, other = other, canonical
+	}
+	c.lists[other] = canonical
+}
+
+// allowOf returns the header Allow of a path, as Echo writes it for others.
+func allowOf(item *openapi3.PathItem) string {
+	methods := []string{http.MethodOptions}
+	for method := range item.Operations() {
+		methods = append(methods, method)
+		if method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}
+
+func newOperation(item *openapi3.PathItem, method string, op *openapi3.Operation) (*operation, error) {
+	o := &operation{
+		public:     isPublic(op),
+		superusers: slices.Contains(op.Tags, "users"),
+		creates:    method == http.MethodPost,
+	}
 	for _, ref := range append(slices.Clone(item.Parameters), op.Parameters...) {
 		o.parameters = append(o.parameters, ref.Value)
 	}
@@ -83,12 +127,57 @@ func newOperation(item *openapi3.PathItem, op *openapi3.Operation) *operation {
 		for mediaType, media := range op.RequestBody.Value.Content { // one: a test counts them
 			o.mediaType, o.schema = mediaType, media.Schema.Value
 		}
+		o.bodyOptional = !op.RequestBody.Value.Required
 	}
-	return o
+	var err error
+	o.fresh, err = newFreshness(op)
+	return o, err
 }
 
-// domainFormats are the formats of strings that a parser of package domain checks.
-var domainFormats = []string{"email", "password", "text"}
+// isPublic reports whether an operation of the document needs no token.
+func isPublic(op *openapi3.Operation) bool {
+	if op.Security == nil {
+		return false // the document as a whole requires a token
+	}
+	return len(*op.Security) == 0 ||
+		slices.ContainsFunc(*op.Security, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
+}
+
+func newFreshness(op *openapi3.Operation) (f freshness, err error) {
+	switch x := op.Extensions["x-fresh-sign-in"].(type) {
+	case nil:
+		return f, nil
+	case bool:
+		return freshness{always: x}, nil
+	case []any:
+		for _, name := range x {
+			f.fields = append(f.fields, fmt.Sprint(name))
+		}
+		return f, nil
+	}
+	return f, fmt.Errorf("x-fresh-sign-in of %s is neither true nor a list of fields", op.OperationID)
+}
+
+// needsFreshSignIn reports whether the actor needs a fresh sign-in for the operation, because of the fields of the body
+// if b is not nil, and else for any body. Only superusers need one for what is for superusers only.
+func (op *operation) needsFreshSignIn(by domain.Actor, b *body) bool {
+	switch {
+	case op.superusers && !by.Superuser:
+		return false
+	case b == nil:
+		return op.fresh.always
+	}
+	return slices.ContainsFunc(op.fresh.fields, func(name string) bool {
+		v, present := b.fields[name]
+		if op.creates {
+			return v != nil && v != op.schema.Properties[name].Value.Default
+		}
+		return present
+	})
+}
+
+// domainFormats are the formats of strings that a parser checks: one of package domain, and for times parseTime.
+var domainFormats = []string{"email", "password", "text", "date-time"}
 
 // leaveMeaningToDomain removes the rules of these strings from the schemas that validate requests. The
 // published document has them, but only the parsers check them.
@@ -98,8 +187,9 @@ func leaveMeaningToDomain(doc *openapi3.T) {
 			s.MinLength, s.MaxLength, s.Pattern, s.Not = 0, nil, "", nil
 		}
 	}
-	// Another grant type has a code of its own, see [Server.Login].
-	doc.Components.Schemas["Login"].Value.Properties["grant_type"].Value.Enum = nil
+	// Another grant type has a code of its own, and a missing field is named, see [Server.Login].
+	login := doc.Components.Schemas["Login"].Value
+	login.Properties["grant_type"].Value.Enum, login.Not = nil, nil
 }
 
 // guard authenticates and validates the requests for operations of the document. It passes requests for
@@ -110,7 +200,11 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		if op == nil || op.schema == nil {
 			limitDrain(c)
 		}
-		switch {
+		switch allow := s.contract.allow[c.Request().URL.Path]; {
+		case op != nil && allow != "" && c.Path() != c.Request().URL.Path:
+			// Echo took a route with a parameter, because it has the method: DELETE /users/{id}/sessions.
+			c.Response().Header().Set(echo.HeaderAllow, allow)
+			return echo.ErrMethodNotAllowed
 		case op != nil:
 		case s.contract.open[c.Path()], c.Get(echo.ContextKeyHeaderAllow) != nil:
 			return next(c) // the second case leads to Echo's 405, or to its reply to OPTIONS
@@ -119,16 +213,8 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		// A reply holds the data of an account, or is true only now.
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-		data := dataOf(c)
-		var err error
-		if data.source, err = s.sourceOf(c.Request()); err != nil {
+		if err := s.admit(c, op); err != nil {
 			return err
-		}
-		if !op.public {
-			if data.actor, err = s.authenticate(c.Request()); err != nil {
-				return err
-			}
-			data.actor.Source = data.source
 		}
 		faults, err := op.checkParameters(c)
 		if err != nil {
@@ -140,13 +226,33 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 			return next(c)
 		}
+		data := dataOf(c)
 		// The handler adds what is wrong with the meaning of the body, see [body.err].
-		data.body, err = s.checkBody(c, op, faults)
-		if err != nil {
+		if data.body, err = s.checkBody(c, op, faults); err != nil {
 			return err
+		}
+		if op.needsFreshSignIn(data.actor, data.body) {
+			if err := s.Auth.RequireFresh(data.actor); err != nil {
+				return err
+			}
 		}
 		return next(c)
 	}
+}
+
+// admit finds out who sends the request. It returns an error if a token is missing, or is not enough for the operation.
+func (s *Server) admit(c echo.Context, op *operation) (err error) {
+	data := dataOf(c)
+	if data.source, err = s.sourceOf(c.Request()); err != nil || op.public {
+		return err
+	}
+	if err := s.identify(c); err != nil {
+		return err
+	}
+	if op.needsFreshSignIn(data.actor, nil) {
+		return s.Auth.RequireFresh(data.actor)
+	}
+	return nil
 }
 
 // maxBodies is the number of bodies that are read at the same time. A client can stall one for the whole time of
@@ -194,14 +300,28 @@ func (op *operation) checkParameters(c echo.Context) ([]FieldError, error) {
 	return faults, nil
 }
 
+// isAbsent reports whether the request has no body. Some clients send an empty one with the media type of another.
+func isAbsent(r *http.Request) bool {
+	return r.ContentLength == 0 || r.Header.Get(echo.HeaderContentType) == ""
+}
+
+// anyTime makes the schema of a time accept every string: parseTime checks it.
+var anyTime = openapi3.WithStringFormatValidators(map[string]openapi3.StringFormatValidator{
+	"date-time": openapi3.NewCallbackValidator(func(string) error { return nil }),
+})
+
 // checkBody reads the body and checks its shape. The faults of the shape follow the given ones. It returns
 // an error if the body cannot be read.
 func (op *operation) checkBody(c echo.Context, faults []FieldError) (*body, error) {
+	if op.bodyOptional && isAbsent(c.Request()) {
+		limitDrain(c)
+		return &body{faults: faults}, nil
+	}
 	value, err := readBody(c, op.mediaType)
 	if err != nil {
 		return nil, err
 	}
-	err = op.schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest())
+	err = op.schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest(), anyTime)
 	if err != nil {
 		faults = append(faults, faultsOf(err, "body")...)
 	}

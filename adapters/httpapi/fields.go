@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -71,14 +72,35 @@ func textOrNull[T fmt.Stringer](o domain.Optional[T]) jsontext.Token {
 	return jsontext.String(v.String())
 }
 
-// timestamp is t in RFC 3339, in UTC and always to the microsecond, so that texts sort as times do.
-func timestamp(t time.Time) jsontext.Token {
+// timestamp is timestampText as JSON.
+func timestamp(t time.Time) jsontext.Token { return jsontext.String(timestampText(t)) }
+
+// timestampOrNull is null if o is absent.
+func timestampOrNull(o domain.Optional[time.Time]) jsontext.Token {
+	t, ok := o.Get()
+	if !ok {
+		return jsontext.Null
+	}
+	return timestamp(t)
+}
+
+// parseTime returns a time in RFC 3339 as UTC, in whole microseconds as every store keeps it.
+func parseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, errors.New("must be a time like 2026-11-24T09:30:00Z")
+	}
+	return t.UTC().Truncate(time.Microsecond), nil
+}
+
+// timestampText is t in RFC 3339, in UTC and always to the microsecond, so that texts sort as times do.
+func timestampText(t time.Time) string {
 	t = t.UTC()
 	text := t.AppendFormat(make([]byte, 0, len("2006-01-02T15:04:05.000000Z")), time.RFC3339) // the fastest layout
 	micros := len(text) - len("Z")
 	text = strconv.AppendInt(text[:micros], int64(1_000_000+t.Nanosecond()/1000), 10)
 	text[micros] = '.' // in place of the 1, which has kept leading zeros
-	return jsontext.String(string(append(text, 'Z')))
+	return string(append(text, 'Z'))
 }
 
 // canonical returns an id in lower case, as the stores know it.

@@ -49,6 +49,11 @@ func TestTheFieldsOfAnEntityAreThoseOfTheDocument(t *testing.T) {
 	check(shown, "Item")
 	check(created, "NewItem")
 	check(changed, "ItemPatch")
+	shown, _, _ = sessionFields.names()
+	check(shown, "Session")
+	shown, created, _ = clientFields.names()
+	check(shown, "OAuthClient")
+	check(created, "NewOAuthClient")
 	shown, created, changed = userFields.names()
 	check(shown, "User")
 	check(created, "NewUser")
@@ -149,7 +154,7 @@ func TestEveryHandlerRefusesAFieldThatOnlyADomainParserRefuses(t *testing.T) {
 			})
 		}
 	}
-	assert.Equal(t, 13, tested)
+	assert.Equal(t, 17, tested)
 }
 
 func TestEveryHandlerRefusesAnUnknownField(t *testing.T) {

@@ -41,6 +41,36 @@ func (e TokenTokenType) Valid() bool {
 	}
 }
 
+// ClientName What the client is for.
+//
+// Example: nightly report
+type ClientName = string
+
+// CreatedOAuthClient defines model for CreatedOAuthClient.
+type CreatedOAuthClient struct {
+	// ClientId RFC 9562.
+	//
+	// Example: 0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f
+	ClientId     ID     `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+
+	// CreatedAt RFC 3339 in UTC, to the microsecond.
+	//
+	// Example: 2026-11-24T09:30:00.000000Z
+	CreatedAt Timestamp `json:"created_at"`
+
+	// ExpiresAt RFC 3339 in UTC, to the microsecond.
+	//
+	// Example: 2026-11-24T09:30:00.000000Z
+	ExpiresAt Timestamp `json:"expires_at"`
+
+	// Name What the client is for.
+	//
+	// Example: nightly report
+	Name     ClientName `json:"name"`
+	ReadOnly bool       `json:"read_only"`
+}
+
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Location Example: body.email
@@ -69,7 +99,7 @@ type Problem struct {
 	// Detail An explanation for people.
 	Detail string `json:"detail"`
 
-	// Error Only from `/auth/login`, for OAuth libraries (RFC 6749 §5.2): `invalid_grant`, `unsupported_grant_type`, `invalid_request`, and from §4.1.2.1 `temporarily_unavailable` (429, 503) and `server_error`.
+	// Error Only from `/auth/login` and `/auth/refresh`, for OAuth libraries (RFC 6749 §5.2): `invalid_grant`, `invalid_client`, `unsupported_grant_type`, `invalid_request`, and from §4.1.2.1 `temporarily_unavailable` (429, 503) and `server_error`.
 	Error *string `json:"error,omitempty"`
 
 	// ErrorDescription An explanation in ASCII. Only beside `error`.
@@ -87,13 +117,24 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// Timestamp RFC 3339 in UTC, to the microsecond.
+//
+// Example: 2026-11-24T09:30:00.000000Z
+type Timestamp = string
+
 // Token defines model for Token.
 type Token struct {
 	AccessToken string `json:"access_token"`
 
 	// ExpiresIn The lifetime of the token in seconds.
-	ExpiresIn int            `json:"expires_in"`
-	TokenType TokenTokenType `json:"token_type"`
+	ExpiresIn int `json:"expires_in"`
+
+	// RefreshExpiresIn The seconds until the refresh token ends, unless a refresh replaces it before. Only beside it.
+	RefreshExpiresIn *int `json:"refresh_expires_in,omitempty"`
+
+	// RefreshToken For `/auth/refresh`. Absent for a client, and while the service refuses changes (`read_only`).
+	RefreshToken *string        `json:"refresh_token,omitempty"`
+	TokenType    TokenTokenType `json:"token_type"`
 }
 
 // TokenTokenType defines model for Token.TokenType.
@@ -129,6 +170,9 @@ type Invalid = Problem
 // Malformed defines model for Malformed.
 type Malformed = Problem
 
+// NoGrant defines model for NoGrant.
+type NoGrant = Problem
+
 // NotFound defines model for NotFound.
 type NotFound = Problem
 
@@ -137,6 +181,9 @@ type Stale = Problem
 
 // Timeout defines model for Timeout.
 type Timeout = Problem
+
+// Tokens defines model for Tokens.
+type Tokens = Token
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Problem
@@ -152,6 +199,12 @@ type Unavailable = Problem
 
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Problem
+
+// SignInWithSnowflakeParams defines parameters for SignInWithSnowflake.
+type SignInWithSnowflakeParams struct {
+	// SfContextCurrentUserToken The caller token. The gateway sets it and replaces what a client sends. Without a valid one the reply is 401.
+	SfContextCurrentUserToken *string `json:"Sf-Context-Current-User-Token,omitempty"`
+}
 
 // ListItemsParams defines parameters for ListItems.
 type ListItemsParams struct {
@@ -207,10 +260,40 @@ type UpdateMeParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListClientsParams defines parameters for ListClients.
+type ListClientsParams struct {
+	// Skip Number of rows to skip.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Largest number of rows to return. A page over 8 MiB is 422 `page_too_large`, which names a limit that fits.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with a `skip` above 0. An empty one means the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Return the number of all rows; `false` saves its cost.
+	Count *Count `form:"count,omitempty" json:"count,omitempty"`
+}
+
 // ChangePasswordParams defines parameters for ChangePassword.
 type ChangePasswordParams struct {
 	// IfMatch The versions that may be changed: a list of at most 16 ETags, or `*` for any version (RFC 9110 §13.1.1). One match is enough. Weak tags such as `W/"1"` match too, because proxies weaken tags. If no tag matches, the reply is 412; a longer list is 400.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// Skip Number of rows to skip.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Largest number of rows to return. A page over 8 MiB is 422 `page_too_large`, which names a limit that fits.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Unlike `skip`, it neither repeats nor misses rows when rows are added or deleted. It cannot be combined with a `skip` above 0. An empty one means the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Count Return the number of all rows; `false` saves its cost.
+	Count *Count `form:"count,omitempty" json:"count,omitempty"`
 }
 
 // DeleteUserParams defines parameters for DeleteUser.
@@ -230,6 +313,18 @@ type ServerInterface interface {
 	// Login Sign in
 	// (POST /auth/login)
 	Login(ctx echo.Context) error
+	// Logout End a session
+	// (POST /auth/logout)
+	Logout(ctx echo.Context) error
+	// LogoutAll End all tokens, sessions and clients of one's own account
+	// (POST /auth/logout-all)
+	LogoutAll(ctx echo.Context) error
+	// Refresh Get new tokens for a refresh token
+	// (POST /auth/refresh)
+	Refresh(ctx echo.Context) error
+	// SignInWithSnowflake Sign in as the user of Snowflake who sends the request
+	// (POST /auth/snowflake)
+	SignInWithSnowflake(ctx echo.Context, params SignInWithSnowflakeParams) error
 	// GetHealth Report whether the service is ready
 	// (GET /health)
 	GetHealth(ctx echo.Context) error
@@ -263,9 +358,24 @@ type ServerInterface interface {
 	// UpdateMe Change one's own e-mail or name
 	// (PATCH /users/me)
 	UpdateMe(ctx echo.Context, params UpdateMeParams) error
+	// ListClients List the clients of one's own account, newest first
+	// (GET /users/me/clients)
+	ListClients(ctx echo.Context, params ListClientsParams) error
+	// CreateClient Create a client, the credential of a program
+	// (POST /users/me/clients)
+	CreateClient(ctx echo.Context) error
+	// DeleteClient Delete a client of one's own account
+	// (DELETE /users/me/clients/{id})
+	DeleteClient(ctx echo.Context, id ID) error
 	// ChangePassword Change one's own password
 	// (PATCH /users/me/password)
 	ChangePassword(ctx echo.Context, params ChangePasswordParams) error
+	// ListSessions List the sessions of one's own account, newest first
+	// (GET /users/me/sessions)
+	ListSessions(ctx echo.Context, params ListSessionsParams) error
+	// DeleteSession End a session of one's own account
+	// (DELETE /users/me/sessions/{id})
+	DeleteSession(ctx echo.Context, id ID) error
 	// DeleteUser Delete an account with its items
 	// (DELETE /users/{id})
 	DeleteUser(ctx echo.Context, id ID, params DeleteUserParams) error
@@ -275,6 +385,9 @@ type ServerInterface interface {
 	// UpdateUser Change an account
 	// (PATCH /users/{id})
 	UpdateUser(ctx echo.Context, id ID, params UpdateUserParams) error
+	// SignOutUser End all tokens, sessions and clients of an account
+	// (DELETE /users/{id}/sessions)
+	SignOutUser(ctx echo.Context, id ID) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -288,6 +401,62 @@ func (w *ServerInterfaceWrapper) Login(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Login(ctx)
+	return err
+}
+
+// Logout converts echo context to params.
+func (w *ServerInterfaceWrapper) Logout(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Logout(ctx)
+	return err
+}
+
+// LogoutAll converts echo context to params.
+func (w *ServerInterfaceWrapper) LogoutAll(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LogoutAll(ctx)
+	return err
+}
+
+// Refresh converts echo context to params.
+func (w *ServerInterfaceWrapper) Refresh(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Refresh(ctx)
+	return err
+}
+
+// SignInWithSnowflake converts echo context to params.
+func (w *ServerInterfaceWrapper) SignInWithSnowflake(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SignInWithSnowflakeParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sf-Context-Current-User-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sf-Context-Current-User-Token")]; found {
+		var SfContextCurrentUserToken string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sf-Context-Current-User-Token, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sf-Context-Current-User-Token", valueList[0], &SfContextCurrentUserToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sf-Context-Current-User-Token: %s", err))
+		}
+
+		params.SfContextCurrentUserToken = &SfContextCurrentUserToken
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignInWithSnowflake(ctx, params)
 	return err
 }
 
@@ -551,6 +720,70 @@ func (w *ServerInterfaceWrapper) UpdateMe(ctx echo.Context) error {
 	return err
 }
 
+// ListClients converts echo context to params.
+func (w *ServerInterfaceWrapper) ListClients(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListClientsParams
+	// ------------- Optional query parameter "skip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "skip", ctx.QueryParams(), &params.Skip, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter skip: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", ctx.QueryParams(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter count: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListClients(ctx, params)
+	return err
+}
+
+// CreateClient converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateClient(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateClient(ctx)
+	return err
+}
+
+// DeleteClient converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteClient(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteClient(ctx, id)
+	return err
+}
+
 // ChangePassword converts echo context to params.
 func (w *ServerInterfaceWrapper) ChangePassword(ctx echo.Context) error {
 	var err error
@@ -577,6 +810,61 @@ func (w *ServerInterfaceWrapper) ChangePassword(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ChangePassword(ctx, params)
+	return err
+}
+
+// ListSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsParams
+	// ------------- Optional query parameter "skip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "skip", ctx.QueryParams(), &params.Skip, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter skip: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", ctx.QueryParams(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter count: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSessions(ctx, params)
+	return err
+}
+
+// DeleteSession converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteSession(ctx, id)
 	return err
 }
 
@@ -668,6 +956,22 @@ func (w *ServerInterfaceWrapper) UpdateUser(ctx echo.Context) error {
 	return err
 }
 
+// SignOutUser converts echo context to params.
+func (w *ServerInterfaceWrapper) SignOutUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignOutUser(ctx, id)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -716,6 +1020,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	}
 
 	router.POST(options.BaseURL+"/auth/login", wrapper.Login, options.OperationMiddlewares["login"]...)
+	router.POST(options.BaseURL+"/auth/logout", wrapper.Logout, options.OperationMiddlewares["logout"]...)
+	router.POST(options.BaseURL+"/auth/logout-all", wrapper.LogoutAll, options.OperationMiddlewares["logoutAll"]...)
+	router.POST(options.BaseURL+"/auth/refresh", wrapper.Refresh, options.OperationMiddlewares["refresh"]...)
+	router.POST(options.BaseURL+"/auth/snowflake", wrapper.SignInWithSnowflake, options.OperationMiddlewares["signInWithSnowflake"]...)
 	router.GET(options.BaseURL+"/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/items/", wrapper.ListItems, options.OperationMiddlewares["listItems"]...)
 	router.POST(options.BaseURL+"/items/", wrapper.CreateItem, options.OperationMiddlewares["createItem"]...)
@@ -727,9 +1035,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/users/:id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
 	router.GET(options.BaseURL+"/users/:id", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
 	router.PATCH(options.BaseURL+"/users/:id", wrapper.UpdateUser, options.OperationMiddlewares["updateUser"]...)
+	router.DELETE(options.BaseURL+"/users/:id/sessions", wrapper.SignOutUser, options.OperationMiddlewares["signOutUser"]...)
 	router.DELETE(options.BaseURL+"/users/me", wrapper.DeleteMe, options.OperationMiddlewares["deleteMe"]...)
 	router.GET(options.BaseURL+"/users/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.PATCH(options.BaseURL+"/users/me", wrapper.UpdateMe, options.OperationMiddlewares["updateMe"]...)
+	router.GET(options.BaseURL+"/users/me/clients", wrapper.ListClients, options.OperationMiddlewares["listClients"]...)
+	router.POST(options.BaseURL+"/users/me/clients", wrapper.CreateClient, options.OperationMiddlewares["createClient"]...)
+	router.DELETE(options.BaseURL+"/users/me/clients/:id", wrapper.DeleteClient, options.OperationMiddlewares["deleteClient"]...)
 	router.PATCH(options.BaseURL+"/users/me/password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
+	router.GET(options.BaseURL+"/users/me/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
+	router.DELETE(options.BaseURL+"/users/me/sessions/:id", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
 
 }

@@ -25,8 +25,9 @@ func (s *Server) crossSite(origins []string) (echo.MiddlewareFunc, error) {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if !everyOrigin && strings.HasPrefix(c.Path(), s.Prefix+"/auth/") && protection.Check(c.Request()) != nil {
+				c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 				return failure(http.StatusForbidden, "cross_site",
-					"pages of this origin may not sign in: an operator can name the origin in CORS_ORIGINS")
+					"pages of this origin may not sign in or out: an operator can name the origin in CORS_ORIGINS")
 			}
 			return next(c)
 		}

@@ -19,9 +19,9 @@ import (
 func TestAPageOfAForeignSiteCannotSignIn(t *testing.T) {
 	const ours, foreign = "https://app.example.net", "https://evil.example"
 	signIns := 0
-	u := useCases{signIn: func(context.Context, string, string, string) (domain.Token, error) {
+	u := useCases{signIn: func(string, string, domain.Requester) (domain.Grant, error) {
 		signIns++
-		return domain.Token{Value: "x", ExpiresIn: time.Minute}, nil
+		return someGrant(), nil
 	}}
 	status := func(s *Server, headers ...string) int {
 		signIns = 0
@@ -59,7 +59,20 @@ func TestAPageOfAForeignSiteCannotSignIn(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, tt.want, status(s, tt.headers...), "%v with %v", tt.headers, tt.origins)
 	}
-	s, _ := newServer(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
+	forms := map[string]string{"login": "username=a&password=b", "refresh": "refresh_token=a", "logout": "token=a", "logout-all": "", "snowflake": ""}
+	s, _ := newServer(t, useCases{})
+	for path, form := range forms { // their use cases are not reached: they would panic
+		w := send(s, "POST", "/api/v1/auth/"+path, strings.NewReader(form), "Sec-Fetch-Site", "cross-site")
+		assert.Equal(t, http.StatusForbidden, w.Code, path)
+		assert.Equal(t, "cross_site", problem(t, w).Code, path)
+		assert.Equal(t, "no-store", w.Header().Get("Cache-Control"), path)
+	}
+	for route := range s.contract.operations {
+		if path, below := strings.CutPrefix(route.path, "/api/v1/auth/"); below {
+			assert.Contains(t, forms, path)
+		}
+	}
+	s, _ = newServer(t, useCases{items: func(context.Context, domain.PageRequest) (domain.Page[domain.Item], error) {
 		return domain.Page[domain.Item]{}, nil
 	}})
 	assert.Equal(t, http.StatusOK, send(s, "GET", "/api/v1/items/", nil, "Sec-Fetch-Site", "cross-site").Code,

@@ -141,11 +141,16 @@ func (s *Server) folders() []string {
 // which makes the binary 11.7 MB larger.
 func (s *Server) fill(page, folder string) string {
 	prefix := strings.TrimPrefix(s.Prefix, folder)
+	snowflake := "hidden"
+	if s.SnowflakeSignIn {
+		snowflake = ""
+	}
 	return strings.NewReplacer(
 		"{{name}}", html.EscapeString(s.Name),
 		"{{version}}", html.EscapeString(s.Version),
 		"{{storage}}", html.EscapeString(s.Storage),
 		"{{prefix}}", html.EscapeString(prefix), // as seen from the start page in the folder
+		"{{snowflake}}", snowflake, // the attribute of what offers to sign in with Snowflake
 		"{{root}}", strings.Repeat("../", strings.Count(prefix, "/")), // the folder, as seen from /docs and /redoc
 	).Replace(page)
 }

@@ -24,12 +24,16 @@ import (
 const hostile = `"Snow" & <script>alert(1)</script>`
 
 // newPages returns a Server that serves only pages. It has no use cases.
-func newPages(t *testing.T) *Server {
-	s, err := New(Options{
+func newPages(t *testing.T, changes ...func(*Options)) *Server {
+	o := Options{
 		Docs: true,
 		Log:  zap.NewNop(), Pages: static.Files,
 		Name: hostile, Version: "1.2.3<i>", Storage: "mem&ory", Prefix: "/v9", RequestTimeout: time.Second,
-	})
+	}
+	for _, change := range changes {
+		change(&o)
+	}
+	s, err := New(o)
 	require.NoError(t, err)
 	s.SetState(Ready)
 	return s
@@ -163,6 +167,14 @@ func TestPagesEscapeTheNameOfTheService(t *testing.T) {
 	index := send(s, http.MethodGet, "/", nil).Body.String()
 	assert.Contains(t, index, "1.2.3&lt;i&gt;")
 	assert.Contains(t, index, "mem&amp;ory")
+}
+
+func TestPagesOfferToSignInWithSnowflakeIfItIsOn(t *testing.T) {
+	for on, hidden := range map[bool]string{true: "", false: "hidden"} {
+		s := newPages(t, func(o *Options) { o.SnowflakeSignIn = on })
+		assert.Contains(t, send(s, http.MethodGet, "/", nil).Body.String(), `<li class="whole" `+hidden+`>`)
+		assert.Contains(t, send(s, http.MethodGet, "/v9/docs", nil).Body.String(), `<div id="snowflake" class="swagger-ui" `+hidden+`>`)
+	}
 }
 
 var reference = regexp.MustCompile(`(?:href|src)="([^"]*)"`)

@@ -25,8 +25,10 @@ type listParams struct {
 
 // The first byte of a cursor names the list that it belongs to.
 const (
-	userCursor byte = 'u'
-	itemCursor byte = 'i'
+	userCursor    byte = 'u'
+	itemCursor    byte = 'i'
+	sessionCursor byte = 's'
+	clientCursor  byte = 'c'
 )
 
 func pageRequest(list byte, p listParams) (domain.PageRequest, error) {

@@ -26,6 +26,7 @@ var statusOf = map[domain.Kind]int{
 	domain.Stale:           http.StatusPreconditionFailed,
 	domain.TooMany:         http.StatusTooManyRequests,
 	domain.Unavailable:     http.StatusServiceUnavailable,
+	domain.InvalidGrant:    http.StatusBadRequest,
 }
 
 // httpError is a fault of a request that the domain does not know, such as a malformed body.
@@ -111,8 +112,8 @@ func addOAuthError(p *Problem) {
 	code, description := "invalid_request", p.Detail
 	switch {
 	case p.Code == domain.ErrBadCredentials.Code:
-		code = "invalid_grant"
-	case p.Code == codeUnsupportedGrant:
+		code = domain.ErrInvalidGrant.Code
+	case p.Code == domain.ErrInvalidGrant.Code, p.Code == domain.ErrInvalidClient.Code, p.Code == codeUnsupportedGrant:
 		code = p.Code
 	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusServiceUnavailable:
 		code = "temporarily_unavailable" // RFC 6749 §5.2 has no such code; this one is from §4.1.2.1
@@ -153,7 +154,7 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	if data.left = clientLeft(c.Request().Context(), err, p); data.left {
 		data.code = "client_left"
 	}
-	if c.Path() == s.tokenPath() {
+	if c.Path() == s.tokenPath() || c.Path() == s.refreshPath() {
 		addOAuthError(&p)
 	}
 
@@ -162,11 +163,11 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	h.Del(echo.HeaderLocation)
 	switch p.Status {
 	case http.StatusUnauthorized:
-		challenge := "Bearer"
-		if errors.Is(err, domain.ErrInvalidToken) || errors.Is(err, domain.ErrSignedOut) {
-			challenge = `Bearer error="invalid_token"`
+		h.Set(echo.HeaderWWWAuthenticate, challengeOf(err, c.Request()))
+	case http.StatusForbidden:
+		if errors.Is(err, domain.ErrInsufficientScope) {
+			h.Set(echo.HeaderWWWAuthenticate, `Bearer error="insufficient_scope"`) // RFC 6750 §3.1
 		}
-		h.Set(echo.HeaderWWWAuthenticate, challenge)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, retryAfter(err))
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
@@ -181,6 +182,19 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	}
 	// An error means that the client has gone. The log line of the request is written in any case.
 	_ = c.Blob(p.Status, "application/problem+json", body)
+}
+
+// challengeOf returns the header WWW-Authenticate of a 401 for err.
+func challengeOf(err error, r *http.Request) string {
+	switch {
+	case errors.Is(err, domain.ErrInvalidToken), errors.Is(err, domain.ErrSignedOut):
+		return `Bearer error="invalid_token"` // RFC 6750 §3.1
+	case errors.Is(err, domain.ErrAuthTooOld): // RFC 9470 §3
+		return fmt.Sprintf(`Bearer error="%s", max_age=%.0f`, domain.ErrAuthTooOld.Code, domain.MaxAuthAge.Seconds())
+	case errors.Is(err, domain.ErrInvalidClient) && usesBasic(r):
+		return `Basic realm="clients"` // RFC 6749 §5.2
+	}
+	return "Bearer"
 }
 
 // retryAfter returns the wait that err asks for in whole seconds, at least one.

@@ -18,10 +18,10 @@ import (
 )
 
 func TestEveryKindOfErrorHasAStatus(t *testing.T) {
-	for kind := domain.Internal; kind <= domain.Unavailable; kind++ {
+	for kind := domain.Internal; kind <= domain.InvalidGrant; kind++ {
 		assert.NotEmpty(t, http.StatusText(statusOf[kind]), "kind %d", kind)
 	}
-	assert.Len(t, statusOf, int(domain.Unavailable)+1)
+	assert.Len(t, statusOf, int(domain.InvalidGrant)+1)
 }
 
 func TestAnErrorBecomesAProblemWithItsCode(t *testing.T) {
@@ -36,6 +36,17 @@ func TestAnErrorBecomesAProblemWithItsCode(t *testing.T) {
 		{domain.ErrSignedOut, 401, "signed_out"},
 		{domain.ErrInvalidToken, 401, "invalid_token"},
 		{domain.ErrBadCredentials, 401, "bad_credentials"},
+		{domain.ErrInvalidGrant, 400, "invalid_grant"},
+		{domain.ErrPasswordSignInOff, 400, "unsupported_grant_type"},
+		{domain.ErrInvalidClient, 401, "invalid_client"},
+		{errNoClient, 401, "invalid_client"},
+		{domain.ErrAuthTooOld, 401, "insufficient_user_authentication"},
+		{domain.ErrInsufficientScope, 403, "insufficient_scope"},
+		{domain.ErrNoCallerToken, 401, "no_caller_token"},
+		{domain.ErrNoAccount, 403, "no_account"},
+		{domain.ErrSnowflakeSignInOff, 404, "snowflake_sign_in_off"},
+		{domain.ErrSnowflakeUserTaken, 409, "snowflake_user_taken"},
+		{domain.ErrTooManyClients, 409, "too_many_clients"},
 		{domain.ErrWrongPassword, 403, "wrong_password"},
 		{domain.ErrSuperuserRequired, 403, "superuser_required"},
 		{domain.ErrCannotDeleteSelf, 403, "cannot_delete_self"},
@@ -64,7 +75,7 @@ func TestAnErrorBecomesAProblemWithItsCode(t *testing.T) {
 		assert.Equal(t, c.code, p.Code, "%v", c.err)
 		assert.Equal(t, http.StatusText(c.status), p.Title)
 		assert.NotEmpty(t, p.Detail)
-		assert.NotContains(t, p.Detail, "secret")
+		assert.NotContains(t, strings.ReplaceAll(p.Detail, "client_secret", ""), "secret")
 	}
 	for _, err := range []error{
 		errors.New("secret"), context.DeadlineExceeded, &domain.Error{Code: "secret", Message: "secret"}, echo.NewHTTPError(418, "secret"), echo.NewHTTPError(500, "secret"),
@@ -162,9 +173,12 @@ func TestAReplyThatAsksToWaitHasTheSecondsInRetryAfter(t *testing.T) {
 	assert.Empty(t, send(s, "GET", "/api/v1/items/", nil).Header().Get("Retry-After"))
 }
 
-func TestTheChallengeNamesInvalidTokenOnlyIfATokenWasSent(t *testing.T) {
+func TestTheChallengeSaysWhatIsWrongWithTheToken(t *testing.T) {
 	for err, want := range map[error]string{
 		domain.ErrSignedOut: `Bearer error="invalid_token"`, domain.ErrInvalidToken: `Bearer error="invalid_token"`, domain.ErrBadCredentials: "Bearer", errNoToken: "Bearer",
+		domain.ErrAuthTooOld:        `Bearer error="insufficient_user_authentication", max_age=900`,
+		domain.ErrInsufficientScope: `Bearer error="insufficient_scope"`,
+		domain.ErrSuperuserRequired: "", domain.ErrNoAccount: "", domain.ErrNotFound: "", domain.ErrInvalidGrant: "",
 	} {
 		s, _ := newFailingServer(t, err)
 		assert.Equal(t, want, send(s, "GET", "/api/v1/items/", nil).Header().Get("WWW-Authenticate"))

@@ -28,11 +28,12 @@ import (
 
 // Options configure a Server. All fields are required, except where a comment says otherwise.
 type Options struct {
-	Auth  ports.Auth
-	Users ports.Users
-	Items ports.Items
-	Log   *zap.Logger
-	Pages fs.FS // index.html and the files that it links to
+	Auth        ports.Auth
+	Users       ports.Users
+	Credentials ports.Credentials
+	Items       ports.Items
+	Log         *zap.Logger
+	Pages       fs.FS // index.html and the files that it links to
 
 	Traces           trace.TracerProvider // optional
 	Metrics          metric.MeterProvider // optional
@@ -49,6 +50,8 @@ type Options struct {
 	SourceHops     int           // if positive, SourceHeader is a list, and this value from its end counts
 	ServerTiming   bool          // replies have the header Server-Timing, with their cost in the store
 	OnlyLoopback   bool          // refuse requests that name the service by a host that is not of this machine
+
+	SnowflakeSignIn bool // the pages offer to sign in with Snowflake
 }
 
 // Server is the service as an HTTP handler. It also holds the readiness of the process.
@@ -190,16 +193,16 @@ const noRoute = "/%2F"
 
 // normalizePath runs before the router. It makes the router see decoded paths, because /users/%6De means
 // /users/me (RFC 3986 §6.2.2.2). An encoded slash is different: it is data (§2.2), and no path of the service
-// has a slash in its data. normalizePath also adds the slash of a collection; a redirect would make many
-// clients lose the method or the Authorization header.
+// has a slash in its data. normalizePath also adds or removes the slash at the end of a list; a redirect would make
+// many clients lose the method or the Authorization header.
 func (s *Server) normalizePath(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		u := c.Request().URL
 		switch {
 		case strings.Contains(u.RawPath, "%2F"), strings.Contains(u.RawPath, "%2f"):
 			u.Path = noRoute
-		case s.contract.collections[u.Path+"/"]:
-			u.Path += "/"
+		case s.contract.lists[u.Path] != "":
+			u.Path = s.contract.lists[u.Path]
 		}
 		u.RawPath = ""
 		return next(c)

@@ -25,15 +25,32 @@ import (
 
 // useCases are stubs. A stub that a test does not set panics.
 type useCases struct {
-	ports.Users
-	ports.Items
-	signIn       func(ctx context.Context, email, password, source string) (domain.Token, error)
+	ports.Auth
+	Users        ports.Users
+	Credentials  ports.Credentials
+	signIn       func(email, password string, from domain.Requester) (domain.Grant, error)
 	authenticate func(token string) (domain.Actor, error)
+	requireFresh func(by domain.Actor) error
 	items        func(ctx context.Context, page domain.PageRequest) (domain.Page[domain.Item], error)
 }
 
-func (u useCases) SignIn(ctx context.Context, email, password, source string) (domain.Token, error) {
-	return u.signIn(ctx, email, password, source)
+func (u useCases) SignIn(_ context.Context, email, password string, from domain.Requester) (domain.Grant, error) {
+	return u.signIn(email, password, from)
+}
+
+func (u useCases) RequireFresh(by domain.Actor) error {
+	if u.requireFresh != nil {
+		return u.requireFresh(by)
+	}
+	return nil
+}
+
+// someGrant is what a sign-in returns.
+func someGrant() domain.Grant {
+	return domain.Grant{
+		Access:  domain.Token{Value: "x", ExpiresIn: time.Minute},
+		Refresh: domain.Some(domain.Token{Value: "y", ExpiresIn: time.Hour}),
+	}
 }
 
 func (u useCases) Authenticate(token string) (domain.Actor, error) {
@@ -61,7 +78,8 @@ func newServer(t testing.TB, u useCases) (*Server, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	s, err := New(Options{
 		Docs: true,
-		Auth: u, Users: u.Users, Items: items{useCases: u}, Log: zap.New(core), Pages: static.Files,
+		Auth: u, Users: u.Users, Credentials: u.Credentials, Items: items{useCases: u},
+		Log: zap.New(core), Pages: static.Files,
 		Name: "Echo", Version: "1", Storage: "memory", Prefix: "/api/v1", RequestTimeout: 10 * time.Second, TrustTraceparent: true,
 	})
 	require.NoError(t, err)
@@ -149,14 +167,15 @@ func TestABodyIsReadOnlyAfterAuthentication(t *testing.T) {
 
 func TestTheSourceOfASignInIsThePeerAddressAndNoForwardedOne(t *testing.T) {
 	var sources []string
-	s, _ := newServer(t, useCases{signIn: func(_ context.Context, _, _, source string) (domain.Token, error) {
-		sources = append(sources, source)
-		return domain.Token{Value: "x", ExpiresIn: time.Minute}, nil
+	s, _ := newServer(t, useCases{signIn: func(_, _ string, from domain.Requester) (domain.Grant, error) {
+		sources = append(sources, from.Source)
+		return someGrant(), nil
 	}})
 	w := send(s, "POST", "/api/v1/auth/login", strings.NewReader("username=a&password=b"), "Content-Type", "application/x-www-form-urlencoded",
 		"X-Forwarded-For", "203.0.113.1", "X-Real-IP", "203.0.113.2", "Forwarded", "for=203.0.113.3")
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
-	assert.JSONEq(t, `{"access_token":"x","token_type":"bearer","expires_in":60}`, w.Body.String())
+	assert.JSONEq(t, `{"access_token":"x","token_type":"bearer","expires_in":60,"refresh_token":"y","refresh_expires_in":3600}`,
+		w.Body.String())
 	assert.Equal(t, []string{"192.0.2.1"}, sources, "the address of httptest's client")
 }
 

@@ -33,6 +33,14 @@ var userFields = fields[domain.User, domain.NewUser, domain.UserPatch]{
 		change: func(p *domain.UserPatch, v value) { p.FullName = domain.Some(parseOrNull(v, domain.ParseFullName)) },
 	},
 	{
+		name:   "snowflake_user",
+		show:   func(u *domain.User) jsontext.Token { return textOrNull(u.SnowflakeUser) },
+		create: func(n *domain.NewUser, v value) { n.SnowflakeUser = parseOrNull(v, domain.ParseSnowflakeUser) },
+		change: func(p *domain.UserPatch, v value) {
+			p.SnowflakeUser = domain.Some(parseOrNull(v, domain.ParseSnowflakeUser))
+		},
+	},
+	{
 		name:   "is_active",
 		show:   func(u *domain.User) jsontext.Token { return jsontext.Bool(u.Active) },
 		create: func(n *domain.NewUser, v value) { n.Active = v.bool() },

@@ -20,16 +20,22 @@ type Store struct {
 	accounts list[*account]
 	byID     map[string]*account
 	byEmail  map[domain.Email]*account
+	byUser   map[domain.SnowflakeUser]*account
 	items    map[string]*domain.Item
+	sessions map[string]*domain.Session
+	byLookup map[string]*domain.Session
+	clients  map[string]*domain.Client
 
 	activeSuperusers  int
 	hadFirstSuperuser bool
 }
 
-// account is a user with its items. They are removed together, so no item loses its owner.
+// account is a user with what it owns. They are removed together, so nothing loses its owner.
 type account struct {
 	domain.User
-	items list[*domain.Item]
+	items    list[*domain.Item]
+	sessions list[*domain.Session]
+	clients  list[*domain.Client]
 }
 
 var _ ports.Store = (*Store)(nil)
@@ -37,9 +43,13 @@ var _ ports.Store = (*Store)(nil)
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		byID:    map[string]*account{},
-		byEmail: map[domain.Email]*account{},
-		items:   map[string]*domain.Item{},
+		byID:     map[string]*account{},
+		byEmail:  map[domain.Email]*account{},
+		byUser:   map[domain.SnowflakeUser]*account{},
+		items:    map[string]*domain.Item{},
+		sessions: map[string]*domain.Session{},
+		byLookup: map[string]*domain.Session{},
+		clients:  map[string]*domain.Client{},
 	}
 }
 

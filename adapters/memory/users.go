@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -55,8 +56,8 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, old domai
 	if err != nil {
 		return err
 	}
-	if holder, taken := s.byEmail[next.Email]; taken && holder != a {
-		return domain.ErrEmailTaken
+	if err := s.checkUnique(next); err != nil {
+		return err
 	}
 	if s.isLastSuperuser(a) && !isActiveSuperuser(next) {
 		return domain.ErrLastSuperuser
@@ -85,6 +86,12 @@ func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVe
 	for _, i := range a.items {
 		delete(s.items, i.ID)
 	}
+	for _, session := range slices.Clone(a.sessions) {
+		s.removeSession(session)
+	}
+	for _, c := range slices.Clone(a.clients) {
+		s.removeClient(c)
+	}
 	s.unindex(a)
 	delete(s.byID, id)
 	s.accounts.remove(a)
@@ -103,6 +110,30 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 		return domain.User{}, domain.ErrNotFound
 	}
 	return a.User, nil
+}
+
+// UserForSnowflakeSignIn implements [ports.SignInStore].
+func (s *Store) UserForSnowflakeSignIn(ctx context.Context, user domain.SnowflakeUser) (domain.User, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := checkContext(ctx); err != nil {
+		return domain.User{}, err
+	}
+	a, ok := s.byUser[user]
+	if !ok {
+		return domain.User{}, domain.ErrNotFound
+	}
+	return a.User, nil
+}
+
+// CreateUserForSnowflakeSignIn implements [ports.SignInStore].
+func (s *Store) CreateUserForSnowflakeSignIn(ctx context.Context, u domain.User) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
+	return s.add(u)
 }
 
 // RehashForSignIn implements [ports.SignInStore].
@@ -156,8 +187,8 @@ func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) e
 	return nil
 }
 
-// ResetPasswordForOperator implements [ports.OperatorStore].
-func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {
+// UpdateUserForOperator implements [ports.OperatorStore].
+func (s *Store) UpdateUserForOperator(ctx context.Context, next domain.User, version int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := checkContext(ctx); err != nil {
@@ -167,14 +198,33 @@ func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, 
 	if err != nil {
 		return err
 	}
-	a.PasswordHash, a.Version, a.Epoch, a.UpdatedAt = next.PasswordHash, next.Version, next.Epoch, next.UpdatedAt
+	changed := a.User
+	changed.PasswordHash, changed.SnowflakeUser = next.PasswordHash, next.SnowflakeUser
+	changed.Version, changed.Epoch, changed.UpdatedAt = next.Version, next.Epoch, next.UpdatedAt
+	if err := s.checkUnique(changed); err != nil {
+		return err
+	}
+	s.unindex(a)
+	a.User = changed
+	s.index(a)
 	return nil
 }
 
-// add stores a new account. Errors: ErrEmailTaken.
-func (s *Store) add(u domain.User) error {
-	if _, taken := s.byEmail[u.Email]; taken {
+// checkUnique returns ErrEmailTaken or ErrSnowflakeUserTaken if another account has what u has.
+func (s *Store) checkUnique(u domain.User) error {
+	if holder, taken := s.byEmail[u.Email]; taken && holder.ID != u.ID {
 		return domain.ErrEmailTaken
+	}
+	if user, ok := u.SnowflakeUser.Get(); ok && s.byUser[user] != nil && s.byUser[user].ID != u.ID {
+		return domain.ErrSnowflakeUserTaken
+	}
+	return nil
+}
+
+// add stores a new account. Errors: those of checkUnique.
+func (s *Store) add(u domain.User) error {
+	if err := s.checkUnique(u); err != nil {
+		return err
 	}
 	a := &account{User: u}
 	s.byID[u.ID] = a
@@ -195,10 +245,13 @@ func (s *Store) findAccount(id string, ifVersion domain.Versions) (*account, err
 	return a, nil
 }
 
-// index updates what the rules across accounts need: the e-mail addresses and the number of active
-// superusers. unindex undoes it.
+// index updates what the rules across accounts need: the e-mail addresses, the users in Snowflake and the number of
+// active superusers. unindex undoes it.
 func (s *Store) index(a *account) {
 	s.byEmail[a.Email] = a
+	if user, ok := a.SnowflakeUser.Get(); ok {
+		s.byUser[user] = a
+	}
 	if isActiveSuperuser(a.User) {
 		s.activeSuperusers++
 	}
@@ -206,6 +259,9 @@ func (s *Store) index(a *account) {
 
 func (s *Store) unindex(a *account) {
 	delete(s.byEmail, a.Email)
+	if user, ok := a.SnowflakeUser.Get(); ok {
+		delete(s.byUser, user)
+	}
 	if isActiveSuperuser(a.User) {
 		s.activeSuperusers--
 	}

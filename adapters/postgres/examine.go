@@ -169,7 +169,7 @@ func (s *Store) examineGrants(ctx context.Context) ports.CheckResult {
 			FROM unnest(CAST(? AS text[])) AS t (name),
 				unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (privilege)
 			WHERE NOT coalesce(has_table_privilege(to_regclass(t.name), p.privilege), false)`,
-		Args: []any{[]string{users.Name, "credentials", items.Name, "installation"}},
+		Args: []any{[]string{users.Name, "credentials", items.Name, sessions.Name, clients.Name, "installation"}},
 	}
 	_, err := session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (struct{}, error) {
 		return struct{}{}, c.Query(ctx, st, func(scan func(...any) error) error {

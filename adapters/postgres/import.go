@@ -42,14 +42,15 @@ func (s *Store) Import(ctx context.Context, fill func(*Import) error) error {
 	return err
 }
 
-// checkEmpty locks the tables and returns an error if one of them has rows.
+// checkEmpty locks the tables and returns an error if one of them has rows. What an account owns has no rows without
+// it.
 func checkEmpty(ctx context.Context, tx pgx.Tx) error {
 	for _, st := range []string{
 		// The role can have limits for the statements of requests. This transaction waits for another store.
 		"SET LOCAL statement_timeout = 0",
 		"SET LOCAL idle_in_transaction_session_timeout = 0",
 		"SET LOCAL lock_timeout = '10s'",
-		"LOCK TABLE users, credentials, items, installation IN SHARE ROW EXCLUSIVE MODE",
+		"LOCK TABLE users, credentials, items, sessions, clients, installation IN SHARE ROW EXCLUSIVE MODE",
 	} {
 		if _, err := tx.Exec(ctx, st); err != nil {
 			return err
@@ -86,6 +87,16 @@ func (i *Import) AddItems(ctx context.Context, all []domain.Item) error {
 	return addRows(ctx, i.tx, items.Table, all)
 }
 
+// AddSessions adds sessions, whose owners must have been added.
+func (i *Import) AddSessions(ctx context.Context, all []domain.Session) error {
+	return addRows(ctx, i.tx, sessions.Table, all)
+}
+
+// AddClients adds clients, whose owners must have been added.
+func (i *Import) AddClients(ctx context.Context, all []domain.Client) error {
+	return addRows(ctx, i.tx, clients.Table, all)
+}
+
 func addRows[E any](ctx context.Context, tx pgx.Tx, t sqltable.Table[E], all []E) error {
 	source := pgx.CopyFromSlice(len(all), func(n int) ([]any, error) { return t.Values(all[n]), nil })
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{t.Name}, t.Names(), source)
@@ -113,7 +124,22 @@ func (i *Import) EachUser(ctx context.Context, each func(domain.User)) error {
 
 // EachItem calls each with every item, in the order of the ids.
 func (i *Import) EachItem(ctx context.Context, each func(domain.Item)) error {
-	return eachRow(ctx, i.tx, items.Table, "SELECT "+items.List("i")+"\nFROM items i\nORDER BY i.id", each)
+	return eachOwned(ctx, i.tx, items.Table, each)
+}
+
+// EachSession calls each with every session, in the order of the ids.
+func (i *Import) EachSession(ctx context.Context, each func(domain.Session)) error {
+	return eachOwned(ctx, i.tx, sessions.Table, each)
+}
+
+// EachClient calls each with every client, in the order of the ids.
+func (i *Import) EachClient(ctx context.Context, each func(domain.Client)) error {
+	return eachOwned(ctx, i.tx, clients.Table, each)
+}
+
+// eachOwned calls each with every row of a table, in the order of the ids.
+func eachOwned[E any](ctx context.Context, tx pgx.Tx, t sqltable.Table[E], each func(E)) error {
+	return eachRow(ctx, tx, t, "SELECT "+t.List("e")+"\nFROM "+t.Name+" e\nORDER BY e.id", each)
 }
 
 // eachRow calls each with the rows that query selects: targets and the columns of the table. It keeps one in memory.

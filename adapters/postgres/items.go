@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
@@ -55,21 +54,7 @@ func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string,
 func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
 	i.OwnerID = by.ID
 	st := items.insert(i, "FROM users\nWHERE "+isSignedIn, actorArgs(by)...)
-	err := s.write(ctx, statement(st), func(ctx context.Context, c session.Conn) error {
-		_, err := readItem(ctx, c, by, domain.OwnedBy(by.ID), i.ID)
-		switch {
-		case err == nil:
-			return errDone // its id is new: an earlier try of this statement took effect
-		case errors.Is(err, domain.ErrNotFound):
-			return nil
-		}
-		return err
-	})
-	var broken *session.ConstraintError
-	if errors.As(err, &broken) && broken.Code == session.CodeForeignKey {
-		return domain.ErrSignedOut.WithCause(err) // the owner is the actor, and was deleted meanwhile
-	}
-	return err
+	return s.write(ctx, statement(st), items.diagnoseCreate(by, i.ID))
 }
 
 // UpdateItem implements [ports.ItemStore].

@@ -2,10 +2,12 @@
 // the use cases decide what an account may do, and [ports.Store] says what a store promises.
 //
 // Read items.go first: a table is one value, and each method has its statement beside it. table.go makes statements
-// from such a value. actor.go has the check that is part of every statement. migrations has the tables.
+// from such a value, and owned.go those of what an account owns. actor.go has the check that is part of every
+// statement. migrations has the tables.
 //
-// Each method sends one statement, or one batch for a rule across rows. A write carries its conditions. Only if it
-// touched no row does a second statement, which sees all that was committed meanwhile, find out why.
+// Each method sends one statement, or one batch for a rule across rows; CleanUp sends several. A write
+// carries its conditions. Only if it touched no row does a second statement, which sees all that was committed
+// meanwhile, find out why.
 package postgres
 
 import (
@@ -47,12 +49,15 @@ func statement(st session.Statement) execution {
 	return func(ctx context.Context, c session.Conn) (int64, error) { return c.Exec(ctx, st) }
 }
 
+// under returns the execution of st while it holds the lock that the statement lock takes.
+func under(lock, st session.Statement) execution {
+	return func(ctx context.Context, c session.Conn) (int64, error) { return c.ExecLocked(ctx, lock, st) }
+}
+
 // underLock returns the execution of st while it holds the lock of the rules across accounts. All such statements
 // take this lock first, so that they cannot deadlock.
 func underLock(st session.Statement) execution {
-	return func(ctx context.Context, c session.Conn) (int64, error) {
-		return c.ExecLocked(ctx, "SELECT one FROM installation FOR UPDATE", st)
-	}
+	return under(session.Statement{SQL: "SELECT one FROM installation FOR UPDATE"}, st)
 }
 
 // diagnosis finds out why a write touched no row. It returns the refusal, errDone if there is nothing to do, or nil
@@ -67,7 +72,7 @@ var errDone = errors.New("done")
 func (s *Store) write(ctx context.Context, exec execution, diagnose diagnosis) error {
 	err := s.db.Write(ctx, func(ctx context.Context, c session.Conn) error {
 		n, err := exec(ctx, c)
-		if err != nil && !isDuplicate(err, users.Name+"_pkey", items.Name+"_pkey") || n > 0 {
+		if err != nil && !isDuplicate(err, keys...) || n > 0 {
 			return err
 		}
 		if reason := diagnose(ctx, c); reason != nil {
@@ -80,15 +85,38 @@ func (s *Store) write(ctx context.Context, exec execution, diagnose diagnosis) e
 		return nil
 	case isDuplicate(err, "one_email"):
 		return domain.ErrEmailTaken.WithCause(err)
+	case isDuplicate(err, "one_snowflake_user"):
+		return domain.ErrSnowflakeUserTaken.WithCause(err)
+	case isForeignKey(err):
+		return domain.ErrSignedOut.WithCause(err) // the owner is the actor, and was deleted meanwhile
 	}
 	return err
 }
+
+// changed executes st and reports whether it changed a row. That it changed none needs no reason.
+func (s *Store) changed(ctx context.Context, st session.Statement) (bool, error) {
+	some := true
+	err := s.write(ctx, statement(st), func(context.Context, session.Conn) error {
+		some = false
+		return errDone
+	})
+	return err == nil && some, err
+}
+
+// keys are the primary keys that a repeated INSERT breaks.
+var keys = []string{users.Name + "_pkey", items.Name + "_pkey", sessions.Name + "_pkey", clients.Name + "_pkey"}
 
 // isDuplicate reports whether err says that a row would break one of these unique constraints.
 func isDuplicate(err error, constraints ...string) bool {
 	var broken *session.ConstraintError
 	return errors.As(err, &broken) && broken.Code == session.CodeUnique &&
 		slices.Contains(constraints, broken.Constraint)
+}
+
+// isForeignKey reports whether err says that the owner of a row does not exist.
+func isForeignKey(err error) bool {
+	var broken *session.ConstraintError
+	return errors.As(err, &broken) && broken.Code == session.CodeForeignKey
 }
 
 // andVersion adds the condition that ifVersion allows the row's version.

@@ -16,7 +16,8 @@ func (s *Store) HadFirstSuperuser(ctx context.Context) (bool, error) {
 	})
 }
 
-// install adds the row of an installation, and returns it if there was none.
+// install adds the row of an installation, and returns it if there was none. An account that is refused leaves no row:
+// constraints undo the whole statement.
 func install(u domain.User) session.Statement {
 	return session.Statement{
 		SQL: `installed AS (
@@ -30,29 +31,23 @@ func install(u domain.User) session.Statement {
 
 // CreateFirstSuperuser implements [ports.OperatorStore].
 func (s *Store) CreateFirstSuperuser(ctx context.Context, u domain.User) (bool, error) {
-	st := insertUser(install(u), u, "FROM installed")
-	created := true
-	err := s.write(ctx, statement(st), func(context.Context, session.Conn) error {
-		created = false // there was a first superuser
-		return errDone
-	})
-	return err == nil && created, err
+	return s.changed(ctx, insertUser(install(u), u, "FROM installed"))
 }
 
 // CreateSuperuserForOperator implements [ports.OperatorStore].
 func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) error {
-	st := insertUser(install(u), u, "WHERE TRUE")
-	return s.write(ctx, statement(st), func(context.Context, session.Conn) error { return domain.ErrEmailTaken })
+	_, err := s.changed(ctx, insertUser(install(u), u, "WHERE TRUE"))
+	return err
 }
 
-// ResetPasswordForOperator implements [ports.OperatorStore].
-func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {
+// UpdateUserForOperator implements [ports.OperatorStore].
+func (s *Store) UpdateUserForOperator(ctx context.Context, next domain.User, version int64) error {
 	st := andPassword(session.Statement{
 		SQL: `UPDATE users
-			SET version = ?, epoch = ?, updated_at = ?
+			SET snowflake_user = ?, version = ?, epoch = ?, updated_at = ?
 			WHERE id = ?
 			AND version = ?`,
-		Args: []any{next.Version, next.Epoch, next.UpdatedAt, key(next.ID), version},
+		Args: []any{snowflakeUser(next), next.Version, next.Epoch, next.UpdatedAt, key(next.ID), version},
 	}, next.PasswordHash)
 	return s.write(ctx, statement(st), func(ctx context.Context, c session.Conn) error {
 		var current int64

@@ -17,6 +17,9 @@ var users = newTable("users",
 	sqltable.Optional("full_name",
 		func(u *domain.User) *domain.Optional[domain.FullName] { return &u.FullName },
 		domain.ParseFullName).Updatable(),
+	sqltable.Optional("snowflake_user",
+		func(u *domain.User) *domain.Optional[domain.SnowflakeUser] { return &u.SnowflakeUser },
+		domain.ParseSnowflakeUser).Updatable(),
 	sqltable.Plain("is_active", func(u *domain.User) *bool { return &u.Active }).Updatable(),
 	sqltable.Plain("is_superuser", func(u *domain.User) *bool { return &u.Superuser }).Updatable(),
 	sqltable.Plain("version", func(u *domain.User) *int64 { return &u.Version }).Updatable(),
@@ -55,29 +58,29 @@ func (s *Store) Users(ctx context.Context, by domain.Actor,
 
 // CreateUser implements [ports.UserStore].
 func (s *Store) CreateUser(ctx context.Context, by domain.Actor, u domain.User) error {
-	st := insertUser(session.Statement{}, u, "FROM users\nWHERE "+isSignedIn, actorArgs(by)...)
+	// ON CONFLICT keeps most refusals out of the server's log.
+	const from = "FROM users\nWHERE " + isSignedIn + "\nON CONFLICT DO NOTHING"
+	st := insertUser(session.Statement{}, u, from, actorArgs(by)...)
 	return s.write(ctx, statement(st), func(ctx context.Context, c session.Conn) error {
-		state, err := readAccountState(ctx, c, by, u.ID, u.Email)
+		state, err := readAccountState(ctx, c, by, u)
 		switch {
 		case err != nil:
 			return err
 		case state.found:
 			return errDone // its id is new: an earlier try of this statement took effect
-		case state.emailTaken:
-			return domain.ErrEmailTaken
 		}
-		return nil
+		return state.conflict()
 	})
 }
 
-// insertUser adds u, once for the row that from selects, unless its e-mail is taken. first is empty, or a common table
-// expression and a comma.
+// insertUser adds u, once for the row that from selects. from may end in an ON CONFLICT clause. first is empty, or a
+// common table expression and a comma. If the e-mail and the user of Snowflake are both taken, PostgreSQL names the
+// e-mail: it checks unique constraints in the order of their creation.
 func insertUser(first session.Statement, u domain.User, from string, fromArgs ...any) session.Statement {
 	st := users.insert(u, from, fromArgs...)
 	return session.Statement{
 		SQL: `WITH ` + first.SQL + ` added AS (
 			` + st.SQL + `
-			ON CONFLICT (email) DO NOTHING
 			RETURNING id)
 			INSERT INTO credentials (user_id, password_hash)
 			SELECT id, ?
@@ -88,11 +91,14 @@ func insertUser(first session.Statement, u domain.User, from string, fromArgs ..
 
 // UpdateUser implements [ports.UserStore].
 func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, old domain.User) error {
-	emailChanged := next.Email != old.Email
 	demotes := isActiveSuperuser(old) && !isActiveSuperuser(next)
 	st := users.update(next).And("version = ?", old.Version)
-	if emailChanged { // the constraint guards this; the condition keeps most refusals out of the server's log
-		st = st.And("NOT EXISTS (SELECT FROM users WHERE email = ? AND id <> ?)", next.Email.String(), next.ID)
+	// Constraints guard the next two. The conditions keep most refusals out of the server's log.
+	if next.Email != old.Email {
+		st = st.And("NOT "+emailTaken, next.Email.String(), next.ID)
+	}
+	if next.SnowflakeUser != old.SnowflakeUser {
+		st = st.And("NOT "+snowflakeUserTaken, snowflakeUser(next), next.ID)
 	}
 	if demotes {
 		st = st.And(anotherSuperuser, next.ID)
@@ -106,7 +112,7 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, old domai
 		exec = underLock(st)
 	}
 	return s.write(ctx, exec, func(ctx context.Context, c session.Conn) error {
-		state, err := readAccountState(ctx, c, by, next.ID, next.Email)
+		state, err := readAccountState(ctx, c, by, next)
 		switch {
 		case err != nil:
 			return err
@@ -114,8 +120,8 @@ func (s *Store) UpdateUser(ctx context.Context, by domain.Actor, next, old domai
 			return domain.ErrNotFound
 		case state.version != old.Version:
 			return domain.ErrStale
-		case emailChanged && state.emailTaken:
-			return domain.ErrEmailTaken
+		case state.conflict() != nil:
+			return state.conflict()
 		case demotes && !state.anotherSuperuser:
 			return domain.ErrLastSuperuser
 		}
@@ -138,13 +144,13 @@ func andPassword(st session.Statement, hash string) session.Statement {
 	}
 }
 
-// DeleteUser implements [ports.UserStore]. Foreign keys delete the password hash and the items.
+// DeleteUser implements [ports.UserStore]. Foreign keys delete the password hash, the items and the credentials.
 func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVersion domain.Versions) error {
 	st := andVersion(session.Statement{SQL: "DELETE FROM users\nWHERE id = ?", Args: []any{key(id)}}, ifVersion).
 		And("(NOT (is_active AND is_superuser) OR "+anotherSuperuser+")", key(id)).
 		And(signedIn, actorArgs(by)...)
 	return s.write(ctx, underLock(st), func(ctx context.Context, c session.Conn) error {
-		state, err := readAccountState(ctx, c, by, id, domain.Email{})
+		state, err := readAccountState(ctx, c, by, domain.User{ID: id})
 		switch {
 		case err != nil:
 			return err
@@ -161,12 +167,22 @@ func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVe
 
 // UserForSignIn implements [ports.SignInStore].
 func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
+	return s.userForSignIn(ctx, "u.email = ?", email.String())
+}
+
+// UserForSnowflakeSignIn implements [ports.SignInStore].
+func (s *Store) UserForSnowflakeSignIn(ctx context.Context, user domain.SnowflakeUser) (domain.User, error) {
+	return s.userForSignIn(ctx, "u.snowflake_user = ?", user.String())
+}
+
+// userForSignIn returns the account that meets the condition on value. Errors: ErrNotFound.
+func (s *Store) userForSignIn(ctx context.Context, condition, value string) (domain.User, error) {
 	st := session.Statement{
 		SQL: `SELECT c.password_hash, ` + users.List("u") + `
 			FROM users u
 			JOIN credentials c ON c.user_id = u.id
-			WHERE u.email = ?`,
-		Args: []any{email.String()},
+			WHERE ` + condition,
+		Args: []any{value},
 	}
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.User, error) {
 		var hash string
@@ -174,6 +190,12 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 		u.PasswordHash = hash
 		return u, err
 	})
+}
+
+// CreateUserForSnowflakeSignIn implements [ports.SignInStore].
+func (s *Store) CreateUserForSnowflakeSignIn(ctx context.Context, u domain.User) error {
+	_, err := s.changed(ctx, insertUser(session.Statement{}, u, "WHERE TRUE"))
+	return err
 }
 
 // RehashForSignIn implements [ports.SignInStore].
@@ -185,37 +207,62 @@ func (s *Store) RehashForSignIn(ctx context.Context, userID, old, fresh string) 
 			AND password_hash = ?`,
 		Args: []any{fresh, key(userID), old},
 	}
-	return s.write(ctx, statement(st), func(context.Context, session.Conn) error { return errDone })
+	_, err := s.changed(ctx, st)
+	return err
+}
+
+// The conditions that an account other than one has an e-mail, or a user of Snowflake, which may be NULL.
+const (
+	emailTaken         = "EXISTS (SELECT FROM users WHERE email = ? AND id <> ?)"
+	snowflakeUserTaken = "EXISTS (SELECT FROM users WHERE snowflake_user = ? AND id <> ?)"
+)
+
+// snowflakeUser returns the value of the column snowflake_user for u.
+func snowflakeUser(u domain.User) sql.NullString {
+	user, linked := u.SnowflakeUser.Get()
+	return sql.NullString{String: user.String(), Valid: linked}
 }
 
 // accountState is what decides whether a change of an account is refused.
 type accountState struct {
-	found            bool
-	version          int64
-	activeSuperuser  bool
-	emailTaken       bool // another account has that e-mail
-	anotherSuperuser bool // another account is an active superuser
+	found              bool
+	version            int64
+	activeSuperuser    bool
+	emailTaken         bool // another account has that e-mail
+	snowflakeUserTaken bool // another account has that user of Snowflake
+	anotherSuperuser   bool // another account is an active superuser
 }
 
-// readAccountState reads the state of the account with this id, and whether another account has this e-mail. Errors:
-// those of queryAs.
-func readAccountState(ctx context.Context, c session.Conn, by domain.Actor, id string,
-	email domain.Email) (accountState, error) {
-	id = key(id)
+// conflict returns ErrEmailTaken or ErrSnowflakeUserTaken if another account has what the account should have.
+func (s accountState) conflict() error {
+	switch {
+	case s.emailTaken:
+		return domain.ErrEmailTaken
+	case s.snowflakeUserTaken:
+		return domain.ErrSnowflakeUserTaken
+	}
+	return nil
+}
+
+// readAccountState reads the state of the account with the ID of u, and whether another account has the e-mail or the
+// user of Snowflake of u. Errors: those of queryAs.
+func readAccountState(ctx context.Context, c session.Conn, by domain.Actor, u domain.User) (accountState, error) {
+	id := key(u.ID)
 	st := session.Statement{
 		SQL: `SELECT ` + actor + `, u.version, u.is_active AND u.is_superuser,
-				EXISTS (SELECT FROM users WHERE email = ? AND id <> ?),
+				` + emailTaken + `,
+				` + snowflakeUserTaken + `,
 				` + anotherSuperuser + `
 			FROM users a
 			LEFT JOIN users u ON u.id = ?
 			WHERE a.id = ?`,
-		Args: []any{email.String(), id, id, id, key(by.ID)},
+		Args: []any{u.Email.String(), id, snowflakeUser(u), id, id, id, key(by.ID)},
 	}
 	var state accountState
 	err := queryAs(ctx, c, by, st, func(scan func(...any) error) error {
 		var version sql.NullInt64
 		var activeSuperuser sql.NullBool
-		err := scan(&version, &activeSuperuser, &state.emailTaken, &state.anotherSuperuser)
+		err := scan(&version, &activeSuperuser, &state.emailTaken, &state.snowflakeUserTaken, &state.anotherSuperuser)
 		state.found, state.version, state.activeSuperuser = version.Valid, version.Int64, activeSuperuser.Bool
 		return err
 	})

@@ -68,8 +68,11 @@ const (
 	// MaxTokenLifetime limits the lifetime of every token, also of one that another instance signed.
 	MaxTokenLifetime = 24 * time.Hour
 
-	issuer        = "echo-in-snowflake" // also the audience: the service issues tokens to itself
-	tokenType     = "at+jwt"            // RFC 9068 §2.1
+	issuer = "echo-in-snowflake" // also the audience: the service issues tokens to itself
+	// readAudience is the audience of tokens for safe methods only. Versions of the service that do not know them
+	// refuse them, instead of giving them all rights.
+	readAudience  = issuer + "/read"
+	tokenType     = "at+jwt" // RFC 9068 §2.1
 	maxTokenBytes = 2048
 	maxRemembered = 4096 // verified tokens, a few MiB in two generations
 
@@ -94,7 +97,7 @@ func NewTokenIssuer(
 			jwt.WithExpirationRequired(),
 			jwt.WithIssuedAt(),
 			jwt.WithIssuer(issuer),
-			jwt.WithAudience(issuer),
+			jwt.WithAudience(issuer, readAudience),
 			jwt.WithLeeway(clockSkew),
 			jwt.WithTimeFunc(now),
 		),
@@ -149,7 +152,7 @@ func keyID(key []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:8])
 }
 
-// claims holds the claims of RFC 9068 §2.2 that this service needs, and two of its own. Times are whole
+// claims holds the claims of RFC 9068 §2.2 that this service needs, and some of its own. Times are whole
 // seconds since 1970. This is stricter than RFC 7519: a fraction or an exponent does not parse.
 type claims struct {
 	Issuer    string `json:"iss"`
@@ -161,6 +164,8 @@ type claims struct {
 	ID        string `json:"jti"`
 	Epoch     int64  `json:"ver"` // of the account when the token was issued
 	Superuser bool   `json:"sup"`
+	SessionID string `json:"sid,omitempty"`       // OpenID Connect Front-Channel Logout §3
+	AuthTime  int64  `json:"auth_time,omitempty"` // RFC 9068 §2.2.1
 }
 
 func (c *claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
@@ -216,6 +221,13 @@ func (i *TokenIssuer) Issue(a domain.Actor) (domain.Token, error) {
 		ID:        rand.Text(),
 		Epoch:     a.Epoch,
 		Superuser: a.Superuser,
+		SessionID: a.SessionID,
+	}
+	if a.ReadOnly {
+		c.Audience = readAudience
+	}
+	if !a.AuthTime.IsZero() {
+		c.AuthTime = a.AuthTime.Unix()
 	}
 	if err := c.Validate(); err != nil {
 		return domain.Token{}, err
@@ -249,7 +261,18 @@ func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
 	} else if !i.now().Before(time.Unix(c.ExpiresAt, 0).Add(clockSkew)) {
 		return domain.Actor{}, domain.ErrInvalidToken.WithCause(jwt.ErrTokenExpired)
 	}
-	return domain.Actor{ID: c.Subject, Epoch: c.Epoch, Superuser: c.Superuser, TokenID: c.ID}, nil
+	return c.actor(), nil
+}
+
+func (c *claims) actor() domain.Actor {
+	a := domain.Actor{
+		ID: c.Subject, Epoch: c.Epoch, Superuser: c.Superuser,
+		TokenID: c.ID, SessionID: c.SessionID, ReadOnly: c.Audience == readAudience,
+	}
+	if c.AuthTime != 0 {
+		a.AuthTime = time.Unix(c.AuthTime, 0).UTC()
+	}
+	return a
 }
 
 // keyOf implements [jwt.Keyfunc].

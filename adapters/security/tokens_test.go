@@ -105,6 +105,30 @@ func TestATokenHasTheDocumentedClaimsAndNoOthers(t *testing.T) {
 		"iat": float64(noon.Unix()), "exp": float64(noon.Add(time.Hour).Unix()), "jti": claims["jti"],
 	}, claims)
 	assert.NotEmpty(t, claims["jti"])
+
+	actor := someone
+	actor.SessionID, actor.AuthTime, actor.ReadOnly = "0193f2c7-5d1e-7c3a-8f00-9a6b1c2d3e4f", noon.Add(-time.Minute), true
+	token, err := i.Issue(actor)
+	require.NoError(t, err)
+	_, more := parsed(t, token.Value)
+	claims = with(claims, "jti", more["jti"])
+	claims = with(claims, "aud", "echo-in-snowflake/read")
+	claims = with(claims, "sid", actor.SessionID)
+	assert.Equal(t, with(claims, "auth_time", float64(actor.AuthTime.Unix())), more)
+}
+
+// Versions of the service that do not know tokens for safe methods only ask for the audience of all other tokens.
+func TestAnEarlierVersionRefusesAReadOnlyToken(t *testing.T) {
+	i := newIssuer(t, key)
+	for readOnly, want := range map[bool]error{false: nil, true: jwt.ErrTokenInvalidAudience} {
+		actor := someone
+		actor.ReadOnly = readOnly
+		token, err := i.Issue(actor)
+		require.NoError(t, err)
+		_, err = jwt.Parse(token.Value, func(*jwt.Token) (any, error) { return key, nil },
+			jwt.WithAudience("echo-in-snowflake"), jwt.WithTimeFunc(func() time.Time { return noon }))
+		assert.ErrorIs(t, err, want)
+	}
 }
 
 func TestATokenIsIssuedOnlyForAnActorThatCanExist(t *testing.T) {
@@ -237,6 +261,10 @@ func TestForgeriesAreRefused(t *testing.T) {
 		"ver that is text":          claimed("ver", "3"),
 		"sup that is text":          claimed("sup", "true"),
 		"sup that is a number":      claimed("sup", 1),
+		"sid that is a number":      claimed("sid", 1),
+		"auth_time that is text":    claimed("auth_time", "1"),
+		"auth_time with a fraction": claimed("auth_time", 1.5),
+		"aud of another suffix":     claimed("aud", "echo-in-snowflake/write"),
 		"an expired exp after a good one": raw(marshal(header),
 			strings.TrimSuffix(marshal(claims), "}")+fmt.Sprintf(`,"exp":%d}`, at(-time.Hour))),
 

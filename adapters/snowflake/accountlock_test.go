@@ -28,6 +28,13 @@ func holdLock(t *testing.T, f *fixture) (release func()) {
 // hold executes a write in a transaction of another client, which does not end it.
 func hold(t *testing.T, server *snowflaketest.Server, write string) (release func()) {
 	t.Helper()
+	tx := begin(t, server, write)
+	return func() { _ = tx.Rollback() }
+}
+
+// begin executes a write in a transaction of another client, and returns the transaction.
+func begin(t *testing.T, server *snowflaketest.Server, write string, args ...any) *sql.Tx {
+	t.Helper()
 	db := sql.OpenDB(sf.NewConnector(sf.SnowflakeDriver{}, sf.Config{
 		Account: "fake", Host: server.Host(), Port: server.Port(), Protocol: "http", User: "other", Password: "p",
 		Database: "d", Schema: "s",
@@ -35,9 +42,9 @@ func hold(t *testing.T, server *snowflaketest.Server, write string) (release fun
 	t.Cleanup(func() { _ = db.Close() })
 	tx, err := db.BeginTx(context.Background(), nil)
 	require.NoError(t, err)
-	_, err = tx.ExecContext(context.Background(), write)
+	_, err = tx.ExecContext(context.Background(), write, args...)
 	require.NoError(t, err)
-	return func() { _ = tx.Rollback() }
+	return tx
 }
 
 func TestAKilledClientThatHoldsTheLockBlocksOnlyWritesThatNeedIt(t *testing.T) {
@@ -152,18 +159,24 @@ func TestATransactionWhoseStatementTookEffectBeforeIsCommitted(t *testing.T) {
 	assert.Empty(t, f.server.Exec("SELECT id FROM items").Rows)
 }
 
-func TestAnAccountIsDeletedWithItsItemsOrNotAtAll(t *testing.T) {
+func TestAnAccountIsDeletedWithAllThatItOwnsOrNotAtAll(t *testing.T) {
 	f := newFixture(t)
-	f.server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
-		if strings.HasPrefix(r.SQL, "DELETE FROM items") {
-			return &snowflaketest.Fault{Code: "1003"}
-		}
-		return nil
-	})
-	require.Error(t, f.DeleteUser(t.Context(), f.admin.Actor(), f.ann.ID, domain.Versions{}))
+	require.NoError(t, f.CreateSession(t.Context(), f.ann.Actor(), domaintest.Session(f.ann)))
+	require.NoError(t, f.CreateClient(t.Context(), f.ann.Actor(), domaintest.Client(f.ann)))
+	for _, table := range owned {
+		f.server.Intercept(func(r *snowflaketest.Request) *snowflaketest.Fault {
+			if strings.HasPrefix(r.SQL, "DELETE FROM "+table) {
+				return &snowflaketest.Fault{Code: "1003"}
+			}
+			return nil
+		})
+		require.Error(t, f.DeleteUser(t.Context(), f.admin.Actor(), f.ann.ID, domain.Versions{}), table)
+		assert.Equal(t, 2, f.users())
+	}
 	f.server.Intercept(nil)
-	assert.Equal(t, 2, f.users())
 	require.NoError(t, f.DeleteUser(t.Context(), f.admin.Actor(), f.ann.ID, domain.Versions{}))
 	assert.Equal(t, 1, f.users())
-	assert.Empty(t, f.server.Exec("SELECT id FROM items").Rows)
+	for _, table := range owned {
+		assert.Empty(t, f.server.Exec("SELECT id FROM "+table).Rows, table)
+	}
 }

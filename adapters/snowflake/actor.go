@@ -22,12 +22,17 @@ const (
 // actorArgs returns the values for isSignedIn and signedIn.
 func actorArgs(by domain.Actor) []any { return []any{by.ID, by.Epoch} }
 
+// maybeBehind is the result of an operation that an earlier state of the tables could explain.
+type maybeBehind struct{ error }
+
+func (m maybeBehind) Unwrap() error { return m.error }
+
 // Under READ_CONSISTENCY_MODE = SESSION an open session may not see the latest commits; a new one does.
 var (
 	// A token carries an Epoch that was committed. A session that reads an earlier one is behind.
 	errEarlierEpoch = fmt.Errorf("%w: the session sees an earlier epoch than the token's", domain.ErrSignedOut)
 	// An account that is not found was deleted, or is too new for this session.
-	errNotSeen = fmt.Errorf("%w: the session does not see the account", domain.ErrSignedOut)
+	errNotSeen = maybeBehind{fmt.Errorf("%w: the session does not see the account", domain.ErrSignedOut)}
 )
 
 // queryAs executes a read that selects the columns of actor first, and calls row for each row of the

@@ -76,7 +76,8 @@ func TestAnExaminationFindsWhatIsWrongInSnowflake(t *testing.T) {
 		},
 		"a missing privilege": {
 			rules: engine.Rules{Granted: []string{"SELECT", "INSERT", "UPDATE"}},
-			want:  found{"grants", ports.CheckWarning, "ECHO_ROLE itself: DELETE on account_lock, DELETE on items, DELETE on users", "setup.sql"},
+			want: found{"grants", ports.CheckWarning, "ECHO_ROLE itself: DELETE on account_lock, DELETE on clients, DELETE on items, " +
+				"DELETE on sessions, DELETE on users", "setup.sql"},
 		},
 		"a weak consistency": {
 			rules: engine.Rules{StaleSessions: true},

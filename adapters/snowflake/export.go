@@ -33,10 +33,17 @@ var faultQueries = []struct{ what, found string }{
 		found AS (SELECT id FROM users WHERE email IN (SELECT email FROM shared))`},
 	{"accounts with an e-mail that is not in lower case", `
 		found AS (SELECT id FROM users WHERE email <> LOWER(email))`},
+	{"accounts with the user in Snowflake of another account", `
+		shared AS (SELECT snowflake_user FROM users GROUP BY snowflake_user HAVING COUNT(*) > 1),
+		found AS (SELECT id FROM users WHERE snowflake_user IN (SELECT snowflake_user FROM shared))`},
 	{"items with the id of another item", `
 		found AS (SELECT id FROM items GROUP BY id HAVING COUNT(*) > 1)`},
 	{"items without an owner", `
 		found AS (SELECT i.id AS id FROM items i LEFT JOIN users o ON o.id = i.owner_id WHERE o.id IS NULL)`},
+	{"sessions with the id of another session", `
+		found AS (SELECT id FROM sessions GROUP BY id HAVING COUNT(*) > 1)`},
+	{"clients with the id of another client", `
+		found AS (SELECT id FROM clients GROUP BY id HAVING COUNT(*) > 1)`},
 }
 
 // Faults returns the kinds of faults that the tables have.
@@ -93,23 +100,37 @@ type Part[E any] struct {
 
 // ExportUsers calls each with all accounts in the order of their ids, some thousands at a time.
 func (s *Store) ExportUsers(ctx context.Context, each func(Part[domain.User]) error) error {
-	return export(ctx, s, users, each)
+	return export(ctx, s, users, "", each)
 }
 
 // ExportItems calls each with all items in the order of their ids, some thousands at a time. It includes items without
 // an owner.
 func (s *Store) ExportItems(ctx context.Context, each func(Part[domain.Item]) error) error {
-	return export(ctx, s, items, each)
+	return export(ctx, s, items, "", each)
 }
+
+// ExportSessions calls each with the sessions that have the epoch of their account, in the order of their ids, some
+// thousands at a time. All others have ended.
+func (s *Store) ExportSessions(ctx context.Context, each func(Part[domain.Session]) error) error {
+	return export(ctx, s, sessions, joinEpoch, each)
+}
+
+// ExportClients is ExportSessions for clients.
+func (s *Store) ExportClients(ctx context.Context, each func(Part[domain.Client]) error) error {
+	return export(ctx, s, clients, joinEpoch, each)
+}
+
+const joinEpoch = "JOIN users o ON o.id = t.owner_id AND o.epoch = t.epoch\n"
 
 // exportRows is how many rows a statement reads. With the longest texts, an item has 20 KB.
 const exportRows = 2000
 
-func export[E any](ctx context.Context, s *Store, t table[E], each func(Part[E]) error) error {
+// export calls each with the rows that join, which may be empty, keeps.
+func export[E any](ctx context.Context, s *Store, t table[E], join string, each func(Part[E]) error) error {
 	after, args := "", []any(nil)
 	for {
 		st := session.Statement{
-			SQL: "SELECT t.id AS id, " + t.List("t") + "\nFROM " + t.Name + " t\n" + after +
+			SQL: "SELECT t.id AS id, " + t.List("t") + "\nFROM " + t.Name + " t\n" + join + after +
 				"ORDER BY t.id\nLIMIT " + fmt.Sprint(exportRows),
 			Args: args,
 		}

@@ -45,6 +45,30 @@ func TestAnExportHasEveryRowOnceInTheOrderOfIds(t *testing.T) {
 	assert.ElementsMatch(t, []domain.User{f.admin, f.ann}, accounts, "with their password hashes")
 }
 
+func TestAnExportOmitsSessionsAndClientsThatHaveEnded(t *testing.T) {
+	f := newFixture(t)
+	var wantSessions []domain.Session
+	var wantClients []domain.Client
+	for range 3 {
+		s, c := domaintest.Session(f.ann), domaintest.Client(f.ann)
+		wantSessions, wantClients = append(wantSessions, s), append(wantClients, c)
+		addRow(f.server, sessions, s)
+		addRow(f.server, clients, c)
+		addRow(f.server, sessions, domaintest.Session(f.ann, func(s *domain.Session) { s.Epoch = 0 }))
+		addRow(f.server, clients, domaintest.Client(f.ann, func(c *domain.Client) { c.Epoch = 0 }))
+		addRow(f.server, sessions, domaintest.Session(domaintest.User()))
+		addRow(f.server, clients, domaintest.Client(domaintest.User()))
+	}
+	require.NoError(t, f.ExportSessions(t.Context(), func(p Part[domain.Session]) error {
+		assert.Equal(t, Part[domain.Session]{Rows: wantSessions}, p)
+		return nil
+	}))
+	require.NoError(t, f.ExportClients(t.Context(), func(p Part[domain.Client]) error {
+		assert.Equal(t, Part[domain.Client]{Rows: wantClients}, p)
+		return nil
+	}))
+}
+
 func TestAnExportEndsWithTheErrorOfItsUser(t *testing.T) {
 	f := newFixture(t)
 	failed := fmt.Errorf("the disk is full")

@@ -22,6 +22,12 @@ func forEachInsert(t *testing.T, test func(t *testing.T, f *fixture, table strin
 			func(ctx context.Context) error { return f.CreateItem(ctx, f.ann.Actor(), domaintest.Item(f.ann)) },
 			func() int { return len(f.server.Exec("SELECT id FROM items").Rows) })
 	})
+	t.Run("of a session", func(t *testing.T) {
+		f := newFixture(t)
+		test(t, f, "sessions",
+			func(ctx context.Context) error { return f.CreateSession(ctx, f.ann.Actor(), domaintest.Session(f.ann)) },
+			func() int { return len(f.server.Exec("SELECT id FROM sessions").Rows) })
+	})
 	t.Run("of an account, on hybrid tables", func(t *testing.T) {
 		f := newFixtureWith(t, hybrid)
 		test(t, f, "users", f.createUser, f.users)

@@ -2,7 +2,6 @@ package snowflake
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
@@ -58,19 +57,7 @@ func (s *Store) Items(ctx context.Context, by domain.Actor, ownerID string,
 // CreateItem implements [ports.ItemStore].
 func (s *Store) CreateItem(ctx context.Context, by domain.Actor, i domain.Item) error {
 	i.OwnerID = by.ID
-	st := items.insert(i, "FROM users\nWHERE "+isSignedIn, actorArgs(by)...).
-		// Ids grow with time, so this reads little.
-		And("(SELECT COUNT(*) FROM items WHERE id = ?) = 0", i.ID)
-	return s.insert(ctx, items.Name, i.ID, st, func(ctx context.Context, c session.Conn) error {
-		_, err := readItem(ctx, c, by, domain.OwnedBy(by.ID), i.ID)
-		switch {
-		case err == nil:
-			return errDone // its id is new: an earlier try of this statement took effect
-		case errors.Is(err, domain.ErrNotFound):
-			return nil
-		}
-		return err
-	})
+	return add(ctx, s, items, by, i.ID, i)
 }
 
 // UpdateItem implements [ports.ItemStore].

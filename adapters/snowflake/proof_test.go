@@ -1,8 +1,10 @@
 package snowflake
 
 import (
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -146,31 +148,29 @@ func (p *proof) advance(s *state, i int, w writer) (*state, bool) {
 	return next, true
 }
 
-// recorded returns what the adapter sends for each call, each made on a fresh copy of the same
-// accounts.
-func recorded(t *testing.T, accounts []domain.User, bootstrapped bool, calls map[string]func(*Store) error) (*engine.DB, []writer) {
+// recorded returns what the adapter sends for each call of a theme, each made on a fresh copy of its rows.
+func recorded(t *testing.T, th theme) (*engine.DB, []writer) {
 	t.Helper()
 	var db *engine.DB
 	var writers []writer
-	names := make([]string, 0, len(calls))
-	for name := range calls {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(th.calls)) {
 		server := newServer(t, engine.Rules{})
-		for _, u := range accounts {
-			st := insertUser(u)
-			st.Args[2] = nil // full_name, as the protocol sends its sql.NullString
-			server.Exec(st.SQL, st.Args...)
+		for _, u := range th.accounts {
+			addRow(server, users, u)
 		}
-		if bootstrapped {
+		for _, e := range th.sessions {
+			addRow(server, sessions, e)
+		}
+		for _, c := range th.clients {
+			addRow(server, clients, c)
+		}
+		if th.bootstrapped {
 			server.Exec("UPDATE account_lock SET bootstrapped_at = ?", domaintest.Created)
 		}
 		db = server.Snapshot()
 		s := open(t, options(server))
 		server.Reset()
-		require.NoError(t, calls[name](s), name)
+		require.NoError(t, th.calls[name](s), name)
 		w := writer{name: name}
 		for _, r := range server.Requests() {
 			if r.Path == snowflaketest.QueryPath && !strings.HasPrefix(r.SQL, "SELECT") {
@@ -186,11 +186,36 @@ func recorded(t *testing.T, accounts []domain.User, bootstrapped bool, calls map
 	return db, writers
 }
 
+// addRow adds a row, in a session of its own.
+func addRow[E any](server *snowflaketest.Server, t table[E], e E) {
+	st := t.insert(e, "WHERE TRUE")
+	for i, v := range st.Args {
+		if valuer, ok := v.(driver.Valuer); ok { // as the protocol sends it
+			st.Args[i], _ = valuer.Value()
+		}
+	}
+	server.Exec(st.SQL, st.Args...)
+}
+
 // account returns an account with this id and with the e-mail name@example.com.
 func account(id, name string, superuser bool) domain.User {
 	return domaintest.User(func(u *domain.User) {
 		u.ID, u.Email, u.Superuser = id, domaintest.Email(name+"@example.com"), superuser
 	})
+}
+
+// linked gives an account the contested user of Snowflake.
+func linked(u *domain.User) {
+	u.SnowflakeUser = domain.Some(domaintest.Must(domain.ParseSnowflakeUser("CONTESTED")))
+}
+
+// clientsOf returns n clients of an account.
+func clientsOf(owner domain.User, n int) []domain.Client {
+	all := make([]domain.Client, n)
+	for i := range all {
+		all[i] = domaintest.Client(owner)
+	}
+	return all
 }
 
 // rows reads in a session of its own, which sees what is committed.
@@ -200,13 +225,34 @@ func rows(s *state, sql string) [][]any {
 	return result.Rows
 }
 
-func oneAccountPerEmail(s *state) string {
+func oneAccountPerEmail(s *state) string { return onePerValue(s, "SELECT email FROM users") }
+
+func oneAccountPerSnowflakeUser(s *state) string {
+	return onePerValue(s, "SELECT snowflake_user FROM users WHERE NOT snowflake_user IS NULL")
+}
+
+func onePerValue(s *state, query string) string {
 	seen := map[any]bool{}
-	for _, row := range rows(s, "SELECT email FROM users") {
+	for _, row := range rows(s, query) {
 		if seen[row[0]] {
 			return fmt.Sprint("two accounts have ", row[0])
 		}
 		seen[row[0]] = true
+	}
+	return ""
+}
+
+func notTooManyClients(s *state) string {
+	if n := len(rows(s, "SELECT id FROM clients")); n > domain.MaxClients {
+		return fmt.Sprint("an account has ", n, " clients")
+	}
+	return ""
+}
+
+// oneIsDone is the rule of a compare-and-set.
+func oneIsDone(s *state) string {
+	if n := len(slices.DeleteFunc(slices.Clone(s.ended), func(e string) bool { return e != "done" })); n != 1 {
+		return fmt.Sprint(n, " calls succeeded")
 	}
 	return ""
 }
@@ -232,6 +278,8 @@ type theme struct {
 	calls        map[string]func(*Store) error
 	rule         func(*state) string
 	somebodyWins bool // unless one is killed
+	sessions     []domain.Session
+	clients      []domain.Client
 }
 
 func themes(t *testing.T) map[string]theme {
@@ -253,36 +301,59 @@ func themes(t *testing.T) map[string]theme {
 	operator := func(id, email string) func(*Store) error {
 		return func(s *Store) error { return s.CreateSuperuserForOperator(t.Context(), account(id, email, true)) }
 	}
+	signIn := func(id string) func(*Store) error {
+		return func(s *Store) error {
+			u := account(id, id, false)
+			linked(&u)
+			return s.CreateUserForSnowflakeSignIn(t.Context(), u)
+		}
+	}
+	link := func(u domain.User) func(*Store) error {
+		next := domaintest.RevisedUser(u, linked)
+		return func(s *Store) error { return s.UpdateUserForOperator(t.Context(), next, u.Version) }
+	}
+	client := func(by domain.User) func(*Store) error {
+		return func(s *Store) error { return s.CreateClient(t.Context(), by.Actor(), domaintest.Client(by)) }
+	}
 	moves := func(u *domain.User) { u.Email = domaintest.Email("contested@example.com") }
 	demoted := func(u *domain.User) { u.Superuser = false }
 	deactivated := func(u *domain.User) { u.Active = false }
 	a, b, c, ann, ben := account("a", "a", true), account("b", "b", true), account("c", "c", true), account("ann", "ann", false), account("ben", "ben", false)
 
 	return map[string]theme{
-		"two create an account with one e-mail": {[]domain.User{a}, true, map[string]func(*Store) error{
+		"two create an account with one e-mail": {accounts: []domain.User{a}, bootstrapped: true, calls: map[string]func(*Store) error{
 			"one": create(a, "x", "contested"), "two": create(a, "y", "contested"),
-		}, oneAccountPerEmail, true},
-		"three come to one e-mail, by creation, change and an operator": {[]domain.User{a, ann}, true, map[string]func(*Store) error{
+		}, rule: oneAccountPerEmail, somebodyWins: true},
+		"three come to one e-mail, by creation, change and an operator": {accounts: []domain.User{a, ann}, bootstrapped: true, calls: map[string]func(*Store) error{
 			"one": create(a, "x", "contested"), "two": change(ann, ann, moves), "three": operator("z", "contested"),
-		}, oneAccountPerEmail, true},
-		"two change to one e-mail": {[]domain.User{a, ann, ben}, true, map[string]func(*Store) error{
+		}, rule: oneAccountPerEmail, somebodyWins: true},
+		"two change to one e-mail": {accounts: []domain.User{a, ann, ben}, bootstrapped: true, calls: map[string]func(*Store) error{
 			"one": change(ann, ann, moves), "two": change(ben, ben, moves),
-		}, oneAccountPerEmail, true},
-		"the last two superusers step down": {[]domain.User{a, b}, true, map[string]func(*Store) error{
+		}, rule: oneAccountPerEmail, somebodyWins: true},
+		"the last two superusers step down": {accounts: []domain.User{a, b}, bootstrapped: true, calls: map[string]func(*Store) error{
 			"one": change(a, a, demoted), "two": change(b, b, deactivated),
-		}, aSuperuserRemains, true},
-		"the last two superusers remove each other": {[]domain.User{a, b}, true, map[string]func(*Store) error{
+		}, rule: aSuperuserRemains, somebodyWins: true},
+		"the last two superusers remove each other": {accounts: []domain.User{a, b}, bootstrapped: true, calls: map[string]func(*Store) error{
 			"one": remove(a, b), "two": change(b, a, demoted),
-		}, aSuperuserRemains, true},
-		"the last three superusers go": {[]domain.User{a, b, c}, true, map[string]func(*Store) error{
+		}, rule: aSuperuserRemains, somebodyWins: true},
+		"the last three superusers go": {accounts: []domain.User{a, b, c}, bootstrapped: true, calls: map[string]func(*Store) error{
 			"one": change(a, a, demoted), "two": change(b, b, deactivated), "three": remove(c, c),
-		}, aSuperuserRemains, true},
-		"two instances start for the first time": {nil, false, map[string]func(*Store) error{
+		}, rule: aSuperuserRemains, somebodyWins: true},
+		"two sign in with one user of Snowflake": {accounts: []domain.User{a}, bootstrapped: true, calls: map[string]func(*Store) error{
+			"one": signIn("x"), "two": signIn("y"),
+		}, rule: oneAccountPerSnowflakeUser, somebodyWins: true},
+		"three come to one user of Snowflake, by sign-in, change and an operator": {accounts: []domain.User{a, ann, ben}, bootstrapped: true, calls: map[string]func(*Store) error{
+			"one": signIn("x"), "two": change(a, ann, linked), "three": link(ben),
+		}, rule: oneAccountPerSnowflakeUser, somebodyWins: true},
+		"two create the last client": {accounts: []domain.User{a}, bootstrapped: true, calls: map[string]func(*Store) error{
+			"one": client(a), "two": client(a),
+		}, rule: notTooManyClients, somebodyWins: true, clients: clientsOf(a, domain.MaxClients-1)},
+		"two instances start for the first time": {calls: map[string]func(*Store) error{
 			"one": first("x"), "two": first("y"),
-		}, oneFirstSuperuser, true},
-		"three instances start for the first time": {nil, false, map[string]func(*Store) error{
+		}, rule: oneFirstSuperuser, somebodyWins: true},
+		"three instances start for the first time": {calls: map[string]func(*Store) error{
 			"one": first("x"), "two": first("y"), "three": first("z"),
-		}, oneFirstSuperuser, true},
+		}, rule: oneFirstSuperuser, somebodyWins: true},
 	}
 }
 
@@ -291,7 +362,7 @@ func TestNoOrderOfStatementsBreaksARule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, kills := range []int{0, 1} {
 				for _, rules := range []engine.Rules{{}, {SnapshotSubqueries: true}} {
-					db, writers := recorded(t, th.accounts, th.bootstrapped, th.calls)
+					db, writers := recorded(t, th)
 					p := proof{writers: writers, kills: kills, rule: func(s *state) string {
 						if th.somebodyWins && s.killed == 0 && !slices.Contains(s.ended, "done") {
 							return "nobody succeeds"
@@ -345,7 +416,7 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 				if strings.Contains(theme, "for the first time") {
 					continue // there the lock is itself what is looked at
 				}
-				db, writers := recorded(t, th.accounts, th.bootstrapped, th.calls)
+				db, writers := recorded(t, th)
 				p := proof{writers: wrong.spoil(writers), rule: th.rule}
 				p.run(t, db.Under(wrong.rules))
 				assert.NotEmpty(t, p.found, theme)
@@ -354,7 +425,7 @@ func TestTheProofFindsWhatIsWrong(t *testing.T) {
 	}
 	t.Run("a first superuser without a look at the marker", func(t *testing.T) {
 		th := themes(t)["two instances start for the first time"]
-		db, writers := recorded(t, th.accounts, th.bootstrapped, th.calls)
+		db, writers := recorded(t, th)
 		for i := range writers {
 			writers[i].steps[1].sql = strings.Replace(writers[i].steps[1].sql, "WHERE bootstrapped_at IS NULL", "", 1)
 		}
@@ -371,13 +442,43 @@ func TestOfTwoUpdatesOfOneVersionOneWins(t *testing.T) {
 		next.PasswordHash, next.Version, next.Epoch = hash, 2, 2
 		return func(s *Store) error { return s.UpdateUser(t.Context(), ann.Actor(), next, ann) }
 	}
-	db, writers := recorded(t, []domain.User{ann}, true, map[string]func(*Store) error{"one": update("x"), "two": update("y")})
-	p := proof{writers: writers, rule: func(s *state) string {
-		if n := len(slices.DeleteFunc(slices.Clone(s.ended), func(e string) bool { return e != "done" })); n != 1 {
-			return fmt.Sprint(n, " updates of one version succeeded")
+	provesThatOneWins(t, theme{accounts: []domain.User{ann}, bootstrapped: true, calls: map[string]func(*Store) error{
+		"one": update("x"), "two": update("y"),
+	}})
+}
+
+func TestOfTwoRefreshesOfOneSecretOneWins(t *testing.T) {
+	ann := account("ann", "ann", false)
+	session := domaintest.Session(ann)
+	refresh := func(secret string) func(*Store) error {
+		return func(s *Store) error {
+			return s.RefreshSession(t.Context(), session.Refreshed(secret, domaintest.Later))
 		}
-		return ""
-	}}
+	}
+	provesThatOneWins(t, theme{
+		accounts: []domain.User{ann}, sessions: []domain.Session{session}, bootstrapped: true,
+		calls: map[string]func(*Store) error{"one": refresh("x"), "two": refresh("y")},
+	})
+}
+
+func TestOfTwoFirstUsesOfAClientOneIsTheFirst(t *testing.T) {
+	ann := account("ann", "ann", false)
+	client := domaintest.Client(ann)
+	use := func(s *Store) error {
+		_, err := s.UseClientForSignIn(t.Context(), client.ID, domaintest.Later)
+		return err
+	}
+	provesThatOneWins(t, theme{
+		accounts: []domain.User{ann}, clients: []domain.Client{client}, bootstrapped: true,
+		calls: map[string]func(*Store) error{"one": use, "two": use},
+	})
+}
+
+func provesThatOneWins(t *testing.T, th theme) {
+	t.Helper()
+	db, writers := recorded(t, th)
+	p := proof{writers: writers, rule: oneIsDone}
 	p.run(t, db)
 	assert.Empty(t, p.found)
+	assert.Greater(t, p.ends, 1, "there is more than one way to end")
 }

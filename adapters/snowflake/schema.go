@@ -19,6 +19,8 @@ const runSetup = "run setup.sql"
 var needed = map[string][]string{
 	users.Name:     users.Names(),
 	items.Name:     items.Names(),
+	sessions.Name:  sessions.Names(),
+	clients.Name:   clients.Names(),
 	"account_lock": {"n", "bootstrapped_at"},
 }
 

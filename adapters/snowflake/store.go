@@ -4,7 +4,8 @@
 //
 // Read items.go first: a table is one value, and each method has its statement beside it. table.go makes
 // statements from such a value. actor.go has the check that is part of every statement. accountlock.go
-// keeps the rules that depend on other rows. setup.sql in the module's root creates the tables.
+// keeps the rules that depend on other rows. credentials.go has what sessions and clients share. setup.sql in
+// the module's root creates the tables.
 package snowflake
 
 import (
@@ -43,7 +44,7 @@ func Open(o session.Options) (*Store, error) {
 		// from reads.
 		locking: guard.NewLimiter(1, waiting, o.RequestTimeout/2),
 	}
-	for _, table := range []string{users.Name, items.Name} {
+	for _, table := range append(owned, users.Name) {
 		s.changes[table] = guard.NewLimiter(changesPerTable, waiting, o.RequestTimeout/2)
 	}
 	o.RetryFresh, o.MissingHint = s.mayBeBehind, runSetup
@@ -57,7 +58,7 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // mayBeBehind reports whether the session that returned err may not see the latest commits.
 func (s *Store) mayBeBehind(err error) bool {
-	return errors.Is(err, errEarlierEpoch) || errors.Is(err, errNotSeen) && !s.global.Load()
+	return errors.Is(err, errEarlierEpoch) || errors.As(err, new(maybeBehind)) && !s.global.Load()
 }
 
 // diagnosis finds out why a write touched no row. It returns the refusal, errDone if there is nothing to
@@ -107,6 +108,23 @@ func (s *Store) insert(ctx context.Context, table, id string, st session.Stateme
 		return nil
 	}
 	return err
+}
+
+// add inserts e, a new row of t that belongs to the actor.
+func add[E any](ctx context.Context, s *Store, t table[E], by domain.Actor, id string, e E) error {
+	st := t.insert(e, "FROM users\nWHERE "+isSignedIn, actorArgs(by)...).
+		// Ids grow with time, so this reads little.
+		And("(SELECT COUNT(*) FROM "+t.Name+" WHERE id = ?) = 0", id)
+	return s.insert(ctx, t.Name, id, st, func(ctx context.Context, c session.Conn) error {
+		_, err := t.one(ctx, c, by, t.selectOwned(by, id))
+		switch {
+		case err == nil:
+			return errDone // its id is new: an earlier try of this statement took effect
+		case errors.Is(err, domain.ErrNotFound):
+			return nil
+		}
+		return err
+	})
 }
 
 // appears reports whether the row with this id is in the table, or comes into it before ctx ends.

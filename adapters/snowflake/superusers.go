@@ -2,6 +2,7 @@ package snowflake
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
@@ -54,29 +55,38 @@ func (s *Store) CreateSuperuserForOperator(ctx context.Context, u domain.User) e
 
 // addUser adds u in a transaction that holds the account lock.
 func addUser(ctx context.Context, tx session.Conn, u domain.User) error {
-	n, err := tx.Exec(ctx, insertUser(u))
-	if err == nil && n == 0 {
-		err = domain.ErrEmailTaken
-	}
-	return emailTaken(err)
+	return emailTaken(execOrDiagnose(ctx, tx, insertUser(u), diagnoseTaken(u)))
 }
 
-// ResetPasswordForOperator implements [ports.OperatorStore].
-func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {
+// UpdateUserForOperator implements [ports.OperatorStore].
+func (s *Store) UpdateUserForOperator(ctx context.Context, next domain.User, version int64) error {
+	user, links := next.SnowflakeUser.Get() // perhaps a new one
 	st := session.Statement{
 		SQL: `UPDATE users
-			SET password_hash = ?, version = ?, epoch = ?, updated_at = ?
+			SET password_hash = ?, snowflake_user = ?, version = ?, epoch = ?, updated_at = ?
 			WHERE id = ?
 			AND version = ?`,
-		Args: []any{next.PasswordHash, next.Version, next.Epoch, next.UpdatedAt, next.ID, version},
+		Args: []any{
+			next.PasswordHash, sql.NullString{String: user.String(), Valid: links}, next.Version, next.Epoch,
+			next.UpdatedAt, next.ID, version,
+		},
 	}
-	return s.change(ctx, users.Name, st, func(ctx context.Context, c session.Conn) error {
+	if links {
+		st = st.And(snowflakeUserHolders+" = 0", user.String(), next.ID)
+	}
+	return s.writeAccount(ctx, links, st, nil, func(ctx context.Context, c session.Conn) error {
 		var current int64
 		found := false
-		st := session.Statement{SQL: "SELECT version\nFROM users\nWHERE id = ?", Args: []any{next.ID}}
+		var h holders
+		st := session.Statement{
+			SQL: `SELECT version, ` + snowflakeUserHolders + `
+				FROM users
+				WHERE id = ?`,
+			Args: []any{user.String(), next.ID, next.ID},
+		}
 		err := c.Query(ctx, st, func(scan func(...any) error) error {
 			found = true
-			return scan(&current)
+			return scan(&current, &h.snowflakeUser)
 		})
 		switch {
 		case err != nil:
@@ -86,6 +96,6 @@ func (s *Store) ResetPasswordForOperator(ctx context.Context, next domain.User, 
 		case current != version:
 			return domain.ErrStale
 		}
-		return nil
+		return h.taken()
 	})
 }

@@ -29,6 +29,14 @@ func (t table[E]) update(e E) session.Statement {
 	return session.Statement{SQL: text, Args: args}
 }
 
+// selectOwned returns a SELECT of the actor's row with this id, of a table whose rows belong to accounts.
+func (t table[E]) selectOwned(by domain.Actor, id string) session.Statement {
+	return session.Statement{
+		SQL:  "SELECT " + t.List("t") + "\nFROM " + t.Name + " t\nWHERE t.id = ?\nAND t.owner_id = ?",
+		Args: []any{id, by.ID},
+	}
+}
+
 // one reads the entity that rows, a SELECT of the table's columns, finds for the actor.
 // Errors: those of queryAs, then ErrNotFound.
 func (t table[E]) one(ctx context.Context, c session.Conn, by domain.Actor, rows session.Statement) (E, error) {

@@ -51,6 +51,12 @@ var importRules = []importRule{
 		why:  "use cases decide; they reach everything else through ports",
 	},
 	{
+		pkg:  "domain/credentials",
+		ours: []string{"domain", "ports"},
+		not:  outside,
+		why:  "use cases decide; they reach everything else through ports",
+	},
+	{
 		pkg:  "domain/users",
 		ours: []string{"domain", "ports"},
 		not:  outside,
@@ -302,7 +308,7 @@ var importRules = []importRule{
 			"adapters/httpapi", "adapters/logbuffer", "adapters/memory", "adapters/postgres", "adapters/postgres/session",
 			"adapters/requestinfo", "adapters/security",
 			"adapters/snowflake", "adapters/snowflake/session", "adapters/telemetry", "adapters/terminal",
-			"config", "domain", "domain/auth", "domain/items", "domain/users", "ports", "static",
+			"config", "domain", "domain/auth", "domain/credentials", "domain/items", "domain/users", "ports", "static",
 		},
 		others: []string{
 			"github.com/cenkalti/backoff/v5",
@@ -332,6 +338,10 @@ var importRules = []importRule{
 	},
 	{
 		pkg: "cmd/server/clientstest",
+		why: "it holds tests of the built program only",
+	},
+	{
+		pkg: "cmd/server/schemathesistest",
 		why: "it holds tests of the built program only",
 	},
 }

@@ -19,6 +19,7 @@ var refusals = map[string]bool{
 	domain.EventPasswordHashUnreadable: true,
 	domain.EventPasswordCheckFailed:    true,
 	domain.EventPasswordCheckThrottled: true,
+	domain.EventClientSignInFailed:     true,
 }
 
 const (
@@ -111,7 +112,8 @@ func (a *auditLog) write(e domain.Event, requestID string, count int) {
 		zap.String("event", e.Name),
 		zap.String("actor_id", e.ActorID),
 		zap.String("subject_id", e.SubjectID),
-		zap.String("object_id", cmp.Or(e.ItemID, e.SubjectID)),
+		zap.String("object_id", cmp.Or(e.ObjectID, e.SubjectID)),
+		zap.String("kind", string(e.Kind)),
 		zap.String("source", e.Source),
 		zap.Int("count", count),
 		zap.String("request_id", requestID))

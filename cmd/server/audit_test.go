@@ -22,14 +22,14 @@ func TestAnAuditEventIsALogLineWithEverythingThatIsKnown(t *testing.T) {
 	audit := newAuditLog(zap.New(core))
 	ctx := requestinfo.NewContext(t.Context(), &requestinfo.Info{RequestID: "the-id"})
 	audit.record(ctx, domain.Event{Name: domain.EventUserDeleted, ActorID: "a", SubjectID: "b", Source: "192.0.2.1"})
-	audit.record(ctx, domain.Event{Name: domain.EventItemRead, ActorID: "a", SubjectID: "b", ItemID: "i", Source: "ANN"})
+	audit.record(ctx, domain.Event{Name: domain.EventItemRead, ActorID: "a", SubjectID: "b", ObjectID: "i", Source: "ANN"})
 	require.Equal(t, 2, logs.Len())
 	assert.Equal(t, map[string]any{
-		"event": "user_deleted", "actor_id": "a", "subject_id": "b", "object_id": "b", "source": "192.0.2.1",
+		"event": "user_deleted", "actor_id": "a", "subject_id": "b", "object_id": "b", "kind": "", "source": "192.0.2.1",
 		"count": int64(1), "request_id": "the-id",
 	}, logs.All()[0].ContextMap())
 	assert.Equal(t, map[string]any{
-		"event": "item_read", "actor_id": "a", "subject_id": "b", "object_id": "i", "source": "ANN",
+		"event": "item_read", "actor_id": "a", "subject_id": "b", "object_id": "i", "kind": "", "source": "ANN",
 		"count": int64(1), "request_id": "the-id",
 	}, logs.All()[1].ContextMap())
 }

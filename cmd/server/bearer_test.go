@@ -109,7 +109,7 @@ func TestAllTokensOfAnAccountEndImmediately(t *testing.T) {
 				}
 				for _, token := range []client{one, two} {
 					// The middleware cannot know it; every use case must learn it from the store.
-					r := token.request(o.method, strings.Replace(o.path, "{id}", id, 1), o.body(email))
+					r := token.request(o.method, strings.Replace(o.path, "{id}", id, 1), o.body(account{email: email}))
 					r.refused(http.StatusUnauthorized, "signed_out")
 					assert.Equal(t, `Bearer error="invalid_token"`, r.header.Get("WWW-Authenticate"))
 				}

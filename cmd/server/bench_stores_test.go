@@ -185,7 +185,7 @@ func newBenchService(b *testing.B, flags ...string) benchService {
 	b.Cleanup(func() { closeLog(lines) })
 	svc, err := wire(cfg, store, telemetry.None(), log, cheapSignInCost())
 	require.NoError(b, err)
-	_, err = svc.operator.EnsureFirstSuperuser(b.Context(), svc.first.email, svc.first.password)
+	_, err = svc.operator.EnsureFirstSuperuser(b.Context(), svc.first.email, svc.first.snowflakeUser, svc.first.password)
 	require.NoError(b, err)
 	s := benchService{cfg: cfg, store: store, origin: serveOn(b, svc.http.HTTPServer())}
 	s.admin, err = store.UserForSignIn(b.Context(), svc.first.email)

@@ -169,12 +169,14 @@ func TestTheSignInFormIsReadStrictly(t *testing.T) {
 		r.refused(http.StatusBadRequest, "malformed")
 		assert.NotContains(t, string(r.body), "hunter2")
 	}
-	for _, grant := range []string{"client_credentials", "refresh_token", "PASSWORD", "password "} {
+	for _, grant := range []string{"implicit", "authorization_code", "PASSWORD", "password "} {
 		post(good+"&grant_type="+url.QueryEscape(grant)).refused(http.StatusBadRequest, "unsupported_grant_type")
 	}
 	post("").faulted("body.username", "body.password")
 	post("username=&password=").faulted("body.username", "body.password")
 	post("username=x&password=&nonsense=1").faulted("body.password")
+	post(good + "&grant_type=refresh_token").faulted("body.refresh_token")
+	post(good+"&grant_type=client_credentials").refused(http.StatusUnauthorized, "invalid_client")
 }
 
 func TestEveryProblemOfTheTokenEndpointIsAnErrorForOAuthLibraries(t *testing.T) {
@@ -189,6 +191,18 @@ func TestEveryProblemOfTheTokenEndpointIsAnErrorForOAuthLibraries(t *testing.T) 
 		"a wrong password": {func() reply {
 			return c.request("POST", "/auth/login", signInForm(adminEmail, "wrong"))
 		}, http.StatusUnauthorized, "invalid_grant"},
+		"a wrong refresh token": {func() reply { return c.refresh("wrong") }, http.StatusBadRequest, "invalid_grant"},
+		"a wrong client secret": {func() reply {
+			return c.request("POST", "/auth/login", program{newID(), "wrong"}.form())
+		}, http.StatusUnauthorized, "invalid_client"},
+		"no client secret": {func() reply {
+			return c.request("POST", "/auth/login", program{newID(), ""}.form())
+		}, http.StatusUnauthorized, "invalid_client"},
+		"a missing refresh token": {func() reply { return c.refresh("") }, http.StatusUnprocessableEntity, "invalid_request"},
+		"a refresh token in JSON": {func() reply { return c.request("POST", "/auth/refresh", fields{}) }, http.StatusUnsupportedMediaType, "invalid_request"},
+		"a page of another site": {func() reply {
+			return c.request("POST", "/auth/refresh", refreshForm("x"), "Sec-Fetch-Site", "cross-site")
+		}, http.StatusForbidden, "invalid_request"},
 		"another grant": {func() reply {
 			return c.request("POST", "/auth/login", url.Values{"username": {"x"}, "password": {"x"}, "grant_type": {"implicit"}})
 		}, http.StatusBadRequest, "unsupported_grant_type"},
@@ -209,6 +223,11 @@ func TestEveryProblemOfTheTokenEndpointIsAnErrorForOAuthLibraries(t *testing.T) 
 		})
 	}
 	assert.Contains(t, c.request("POST", "/auth/login", url.Values{}).text("error_description"), "body.username is missing")
-	other := c.request("GET", "/users/me", nil).is(http.StatusUnauthorized)
-	assert.NotContains(t, string(other.body), `"error"`)
+	for _, other := range []reply{
+		c.request("GET", "/users/me", nil).is(http.StatusUnauthorized),
+		c.request("POST", "/auth/logout", nil).is(http.StatusUnprocessableEntity),
+		c.signInAs("ANN").is(http.StatusNotFound),
+	} {
+		assert.NotContains(t, string(other.body), `"error"`)
+	}
 }

@@ -116,14 +116,10 @@ type accountAction = func(*users.Operator, context.Context, domain.Email, domain
 
 // superuserCommand returns the commands that restore access when no superuser can sign in.
 func superuserCommand() *cobra.Command {
-	var email string
-	subcommand := func(use, short string, do accountAction) *cobra.Command {
-		run := func(cmd *cobra.Command, cfg config.Config) error {
-			if cfg.Storage == config.StorageMemory {
-				return configError{errors.New("STORAGE=memory keeps its data in the process that serves, " +
-					"and this command cannot reach it: set STORAGE to another store")}
-			}
-			address, password, err := credentials(
+	var email, snowflakeUser string
+	withPassword := func(use, short string, do accountAction) *cobra.Command {
+		return operatorCommand(use, short, func(cmd *cobra.Command, cfg config.Config) error {
+			address, password, err := readCredentials(
 				cmd.Context(), email, cmd.InOrStdin(), cmd.ErrOrStderr(), cfg.ProjectName)
 			if err != nil {
 				return err
@@ -131,16 +127,36 @@ func superuserCommand() *cobra.Command {
 			return operate(cmd, cfg, func(ctx context.Context, o *users.Operator) error {
 				return do(o, ctx, address, password)
 			})
-		}
-		return command(use, short, withConfig(run, config.StorageKeys, config.LoggingKeys))
+		})
 	}
-	cmd := group("superuser", "Create a superuser or reset a password, which comes from a prompt or standard input",
-		subcommand("create", "Create a superuser", createSuperuser),
-		subcommand("reset-password", "Give a superuser a new password, and end the account's tokens",
+	link := operatorCommand("link", "Let a user in Snowflake sign in as a superuser",
+		func(cmd *cobra.Command, cfg config.Config) error {
+			return operate(cmd, cfg, func(ctx context.Context, o *users.Operator) error {
+				return linkSuperuser(ctx, o, email, snowflakeUser)
+			})
+		})
+	link.Flags().StringVar(&snowflakeUser, "snowflake-user", "",
+		"name of the user as CURRENT_USER() shows it, mostly in upper case (required)")
+	cmd := group("superuser", "Create a superuser, or give one a new way to sign in",
+		withPassword("create", "Create a superuser; asks for the password, or reads it from standard input",
+			createSuperuser),
+		withPassword("reset-password", "Give a superuser a new password, and end the account's tokens",
 			(*users.Operator).ResetPassword),
+		link,
 	)
 	cmd.PersistentFlags().StringVar(&email, "email", "", "e-mail of the account (required)")
 	return cmd
+}
+
+// operatorCommand returns a command that changes a store of this configuration.
+func operatorCommand(use, short string, do func(*cobra.Command, config.Config) error) *cobra.Command {
+	return command(use, short, withConfig(func(cmd *cobra.Command, cfg config.Config) error {
+		if cfg.Storage == config.StorageMemory {
+			return configError{errors.New("STORAGE=memory keeps its data in the process that serves, " +
+				"and this command cannot reach it: set STORAGE to another store")}
+		}
+		return do(cmd, cfg)
+	}, config.StorageKeys, config.LoggingKeys))
 }
 
 // operate opens the store, and calls do with the time limit of a request.
@@ -162,9 +178,31 @@ func createSuperuser(o *users.Operator, ctx context.Context, email domain.Email,
 	return err
 }
 
-// credentials parses the e-mail, and the first line of in as the password of that account. If in is a terminal,
+// linkSuperuser returns errors that say what the operator can do.
+func linkSuperuser(ctx context.Context, o *users.Operator, email, snowflakeUser string) error {
+	address, err := domain.ParseEmail(email)
+	if err != nil {
+		return configError{fmt.Errorf("--email %w", err)}
+	}
+	user, err := domain.ParseSnowflakeUser(snowflakeUser)
+	if err != nil {
+		return configError{fmt.Errorf("--snowflake-user %w", err)}
+	}
+	err = o.LinkSnowflakeUser(ctx, address, user)
+	switch {
+	case errors.Is(err, domain.ErrNotFound):
+		return fmt.Errorf("no superuser has the e-mail %s: give that of another account, "+
+			"or create one with superuser create", address)
+	case errors.Is(err, domain.ErrSnowflakeUserTaken):
+		return fmt.Errorf("the Snowflake user %s signs in to another account: give another user, or sign in as %s "+
+			"and delete that account (DELETE /users/me)", user, user)
+	}
+	return err
+}
+
+// readCredentials parses the e-mail, and the first line of in as the password of that account. If in is a terminal,
 // it asks on out.
-func credentials(ctx context.Context, email string, in io.Reader, out io.Writer, serviceName string) (
+func readCredentials(ctx context.Context, email string, in io.Reader, out io.Writer, serviceName string) (
 	domain.Email, domain.Password, error,
 ) {
 	address, err := domain.ParseEmail(email)

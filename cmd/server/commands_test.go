@@ -199,7 +199,7 @@ func TestEachCommandChecksOnlyTheKeysThatItUses(t *testing.T) {
 	})
 	t.Run("superuser checks the store and the log", func(t *testing.T) {
 		spoil(t)
-		for _, verb := range []string{"create", "reset-password"} {
+		for _, verb := range []string{"create", "reset-password", "link"} {
 			x := execute(goodPassword, "superuser", verb, "--email=ann@example.com", "--storage=snowflake")
 			assert.Equal(t, exitBadConfig, x.code)
 			assert.Equal(t, []string{"REQUEST_TIMEOUT", "SNOWFLAKE_PORT", "LOG_LEVEL", "SNOWFLAKE_ACCOUNT"}, x.problemKeys(t))
@@ -233,7 +233,7 @@ func TestEachCommandChecksOnlyTheKeysThatItUses(t *testing.T) {
 		server := fakeSnowflake(t, engine.Rules{})
 		spoil(t, "REQUEST_TIMEOUT", "SNOWFLAKE_PORT", "LOG_LEVEL")
 		t.Setenv("SNOWFLAKE_PASSWORD", snowflakePassword)
-		for _, verb := range []string{"create", "reset-password"} {
+		for _, verb := range []string{"create", "reset-password", "link"} {
 			x := executeUntil(t.Context(), goodPassword, "superuser", verb, "--email=ann@example.com",
 				"--storage=snowflake", "--snowflake-account=test", "--snowflake-auth-type=password", "--snowflake-user=u",
 				"--snowflake-protocol=http", "--snowflake-host="+server.Host(), "--snowflake-port="+strconv.Itoa(server.Port()))
@@ -402,7 +402,7 @@ func TestHealthcheckUsesLocalhostIfTheServiceListensOnEveryInterface(t *testing.
 }
 
 func TestTheSuperuserCommandsRefuseTheMemoryStore(t *testing.T) {
-	for _, verb := range []string{"create", "reset-password"} {
+	for _, verb := range []string{"create", "reset-password", "link"} {
 		x := execute(goodPassword, "superuser", verb, "--email=ann@example.com")
 		assert.Equal(t, exitBadConfig, x.code)
 		assert.Equal(t, "STORAGE=memory keeps its data in the process that serves, and this command cannot reach it: set STORAGE to another store\n", x.stderr)
@@ -412,7 +412,7 @@ func TestTheSuperuserCommandsRefuseTheMemoryStore(t *testing.T) {
 func TestASuperuserThatTheOperatorCreatesIsTheFirst(t *testing.T) {
 	store := memory.New()
 	operator := newOperator(store, security.NewPasswordHasher(), newAuditLog(zap.NewNop()).record)
-	address, password, err := credentials(t.Context(), "Operator@example.com", strings.NewReader(goodPassword+"\n"), io.Discard, "Echo in Snowflake")
+	address, password, err := readCredentials(t.Context(), "Operator@example.com", strings.NewReader(goodPassword+"\n"), io.Discard, "Echo in Snowflake")
 	require.NoError(t, err)
 	require.NoError(t, createSuperuser(operator, t.Context(), address, password))
 	assert.ErrorIs(t, createSuperuser(operator, t.Context(), address, password), domain.ErrEmailTaken)
@@ -433,14 +433,14 @@ func TestAnOperatorCanResetAPassword(t *testing.T) {
 	operator := newOperator(store, security.NewPasswordHasher(), newAuditLog(zap.NewNop()).record)
 	reset := (*users.Operator).ResetPassword
 
-	address, password, err := credentials(t.Context(), adminEmail, strings.NewReader("a password of the operator's"), io.Discard, "Echo in Snowflake")
+	address, password, err := readCredentials(t.Context(), adminEmail, strings.NewReader("a password of the operator's"), io.Discard, "Echo in Snowflake")
 	require.NoError(t, err)
 	require.NoError(t, reset(operator, t.Context(), address, password))
 	before.request("GET", "/users/me", nil).refused(401, "signed_out")
 	r.client(t).signIn(adminEmail, "a password of the operator's")
 
 	for _, email := range []string{"ann@example.com", "nobody@example.com"} {
-		address, password, err := credentials(t.Context(), email, strings.NewReader(goodPassword), io.Discard, "Echo in Snowflake")
+		address, password, err := readCredentials(t.Context(), email, strings.NewReader(goodPassword), io.Discard, "Echo in Snowflake")
 		require.NoError(t, err)
 		assert.ErrorIs(t, reset(operator, t.Context(), address, password), domain.ErrNotFound, email)
 	}
@@ -455,7 +455,7 @@ func TestCredentialsAreAnEmailAndTheFirstLineOfStandardInput(t *testing.T) {
 		" " + goodPassword + " \n": " " + goodPassword + " ",
 		"pässwörter sind lang\r\n": "pässwörter sind lang",
 	} {
-		email, password, err := credentials(t.Context(), "Ann@Example.com", strings.NewReader(in), io.Discard, "Echo in Snowflake")
+		email, password, err := readCredentials(t.Context(), "Ann@Example.com", strings.NewReader(in), io.Discard, "Echo in Snowflake")
 		require.NoError(t, err, "%q", in)
 		assert.Equal(t, "ann@example.com", email.String())
 		assert.Equal(t, want, password.Reveal())
@@ -470,7 +470,7 @@ func TestCredentialsAreAnEmailAndTheFirstLineOfStandardInput(t *testing.T) {
 		"a wrong e-mail":      {"ann", goodPassword, "--email must be a plain address like name@example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := credentials(t.Context(), c.email, strings.NewReader(c.in), io.Discard, "Echo in Snowflake")
+			_, _, err := readCredentials(t.Context(), c.email, strings.NewReader(c.in), io.Discard, "Echo in Snowflake")
 			assert.EqualError(t, err, c.want)
 			assert.ErrorAs(t, err, new(configError))
 		})
@@ -481,7 +481,7 @@ func TestAnErrorOfStandardInputIsNotAnErrorOfTheConfiguration(t *testing.T) {
 	broken := errors.New("broken pipe")
 	in, out := io.Pipe()
 	out.CloseWithError(broken)
-	_, _, err := credentials(t.Context(), "ann@example.com", in, io.Discard, "Echo in Snowflake")
+	_, _, err := readCredentials(t.Context(), "ann@example.com", in, io.Discard, "Echo in Snowflake")
 	assert.ErrorIs(t, err, broken)
 	assert.False(t, errors.As(err, new(configError)))
 }

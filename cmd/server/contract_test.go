@@ -34,7 +34,7 @@ type trigger func(*contractFixture) reply
 
 func TestEveryOperationGivesEachOfItsDocumentedReplies(t *testing.T) {
 	t.Parallel()
-	documented, triggers := map[documentedReply]bool{}, maps.Clone(specialTriggers)
+	documented, triggers := map[documentedReply]bool{}, map[documentedReply]trigger{}
 	for _, o := range operations() {
 		for status := range o.Responses.Map() {
 			code, err := strconv.Atoi(status)
@@ -43,15 +43,16 @@ func TestEveryOperationGivesEachOfItsDocumentedReplies(t *testing.T) {
 		}
 		maps.Copy(triggers, o.commonTriggers())
 	}
+	maps.Copy(triggers, specialTriggers)
 	for d := range documented {
-		assert.Contains(t, triggers, d, "no trigger for this documented reply")
+		assert.NotNil(t, triggers[d], "no trigger for the documented reply %v", d)
 	}
 
 	shared := newContractFixture(t)
 	for d, send := range triggers {
 		t.Run(fmt.Sprintf("%s %d", d.operation, d.status), func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, documented, d, "the document lacks this reply")
+			require.True(t, documented[d], "the document lacks this reply")
 			r := send(shared.in(t))
 			assert.Equal(t, d, documentedReply{r.operation, r.status}, "%s: %s", r.call, r.body)
 		})
@@ -66,15 +67,20 @@ type contractFixture struct {
 	slow   client // of a service that does not wait for bodies
 	outage client // of a service whose store is unavailable
 	racy   client // of a service where another superuser is always faster
+	behind client // of a service behind the gateway of Snowflake, without a token
 	account
 }
 
-// account is an ordinary account with an item.
+// account is an ordinary account with an item, a session and a client.
 type account struct {
-	user   client
-	userID string
-	email  string
-	itemID string
+	user         client
+	userID       string
+	email        string
+	itemID       string
+	refreshToken string // of the session
+	sessionID    string
+	clientID     string
+	reader       client // signed in as the client, which is read-only
 }
 
 func newContractFixture(t *testing.T) *contractFixture {
@@ -96,6 +102,7 @@ func newContractFixture(t *testing.T) *contractFixture {
 		slow:   newService(t, "--request-timeout=300ms").unknownAccount(t),
 		outage: outage.admin(t),
 		racy:   racy.admin(t),
+		behind: newServiceBehindGateway(t, true).client(t),
 	}
 	f.account = newAccountWithItem(f.admin)
 	unavailable.Store(true)
@@ -106,13 +113,17 @@ func newAccountWithItem(admin client) account {
 	a := account{email: newID() + "@example.com"}
 	a.user, a.userID = admin.newAccount(a.email)
 	a.itemID = strings.TrimPrefix(a.user.newItem("Snow shovel"), "/items/")
+	a.refreshToken = a.user.request("POST", "/auth/login", signInForm(a.email, goodPassword)).text("refresh_token")
+	a.sessionID = a.user.request("GET", "/users/me/sessions?limit=1", nil).rows()[0]["id"].(string)
+	program := a.user.newClient(fields{"name": "a program", "read_only": true})
+	a.clientID, a.reader = program.id, program.signIn(a.user)
 	return a
 }
 
 // in returns the fixture for a subtest.
 func (f contractFixture) in(t *testing.T) *contractFixture {
 	f.t, f.nobody = t, client{t: t, origin: f.admin.origin}
-	for _, c := range []*client{&f.admin, &f.slow, &f.outage, &f.racy, &f.user} {
+	for _, c := range []*client{&f.admin, &f.slow, &f.outage, &f.racy, &f.behind, &f.user, &f.reader} {
 		*c = c.in(t)
 	}
 	return &f
@@ -126,12 +137,35 @@ var specialTriggers = map[documentedReply]trigger{
 	{"login", 401}: func(f *contractFixture) reply {
 		return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong"))
 	},
-	{"login", 403}: func(f *contractFixture) reply {
-		return f.nobody.request("POST", "/auth/login", signInForm(f.email, goodPassword), "Sec-Fetch-Site", "cross-site")
-	},
 	{"login", 429}: func(f *contractFixture) reply {
 		f.replaceAccount()
 		return repeated(func() reply { return f.nobody.request("POST", "/auth/login", signInForm(f.email, "wrong")) })
+	},
+	{"refresh", 429}: func(f *contractFixture) reply {
+		other := newService(f.t).client(f.t) // the limit is for a source
+		return repeated(func() reply { return other.request("POST", "/auth/refresh", refreshForm("unknown")) })
+	},
+	{"logout", 401}: func(f *contractFixture) reply {
+		return f.nobody.request("POST", "/auth/logout", nil, "Authorization", "Bearer unknown")
+	},
+	{"logout", 429}: func(f *contractFixture) reply {
+		other := newService(f.t).client(f.t)
+		return repeated(func() reply { return other.request("POST", "/auth/logout", url.Values{"token": {"unknown"}}) })
+	},
+	{"signInWithSnowflake", 200}: func(f *contractFixture) reply { return f.behind.signInAs("ANN") },
+	{"signInWithSnowflake", 401}: func(f *contractFixture) reply { return f.behind.signInAs("") },
+	{"signInWithSnowflake", 404}: func(f *contractFixture) reply { return f.nobody.signInAs("ANN") },
+	{"signInWithSnowflake", 429}: func(f *contractFixture) reply {
+		other := newServiceBehindGateway(f.t, true).client(f.t)
+		return repeated(func() reply { return other.signInAs("ANN") })
+	},
+	{"signInWithSnowflake", 503}: func(f *contractFixture) reply { return f.behind.signInAs("away") },
+	{"createClient", 409}: func(f *contractFixture) reply {
+		f.replaceAccount()
+		for range domain.MaxClients - 1 {
+			f.user.newClient(fields{"name": "one more"})
+		}
+		return f.user.request("POST", "/users/me/clients", fields{"name": "one too many"})
 	},
 	{"updateMe", 409}: func(f *contractFixture) reply {
 		return f.user.request("PATCH", "/users/me", fields{"email": adminEmail})
@@ -205,6 +239,9 @@ func operations() []operation {
 
 func (o operation) public() bool { return o.Security != nil }
 
+// signsIn reports whether the operation is one of signing in or out.
+func (o operation) signsIn() bool { return slices.Contains(o.Tags, "auth") }
+
 func (o operation) takes(parameter string) bool {
 	return slices.ContainsFunc(o.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == parameter })
 }
@@ -216,20 +253,27 @@ func (o operation) commonTriggers() map[documentedReply]trigger {
 
 	success, _ := strconv.Atoi(slices.Min(slices.Collect(maps.Keys(o.Responses.Map()))))
 	add(success, func(f *contractFixture) reply { f.replaceAccount(); return o.request(f, f.entitled(o)) })
-	add(400, func(f *contractFixture) reply { return o.requestAt(f.entitled(o), o.pathTo(f)+"?%zz", o.body(f.email)) })
+	add(400, func(f *contractFixture) reply {
+		return o.requestAt(f.entitled(o), o.pathTo(f)+"?%zz", o.body(f.account))
+	})
 	if !o.public() {
 		add(401, func(f *contractFixture) reply { return o.request(f, f.nobody) })
 		add(503, func(f *contractFixture) reply { return o.request(f, f.outage) })
 	}
-	if o.OperationID == "login" {
-		add(503, func(f *contractFixture) reply { return o.request(f, client{t: f.t, origin: f.outage.origin}) })
+	if o.signsIn() {
+		add(503, func(f *contractFixture) reply { return o.request(f, f.outage) })
 	}
-	if slices.Contains(o.Tags, "users") {
+	switch {
+	case o.signsIn():
+		add(403, func(f *contractFixture) reply { return o.request(f, f.entitled(o), "Sec-Fetch-Site", "cross-site") })
+	case slices.Contains(o.Tags, "users"):
 		add(403, func(f *contractFixture) reply { return o.request(f, f.user) })
+	case o.method != http.MethodGet:
+		add(403, func(f *contractFixture) reply { return o.request(f, f.reader) })
 	}
 	if o.takes("id") {
 		add(404, func(f *contractFixture) reply {
-			return o.requestAt(f.entitled(o), strings.Replace(o.path, "{id}", newID(), 1), o.body(f.email))
+			return o.requestAt(f.entitled(o), strings.Replace(o.path, "{id}", newID(), 1), o.body(f.account))
 		})
 	}
 	if o.takes("If-Match") {
@@ -275,18 +319,23 @@ func (f *contractFixture) entitled(o operation) client {
 
 // request sends a valid request for o as the given client, with the given headers.
 func (o operation) request(f *contractFixture, by client, header ...string) reply {
-	return o.requestAt(by, o.pathTo(f), o.body(f.email), header...)
+	return o.requestAt(by, o.pathTo(f), o.body(f.account), header...)
 }
 
 func (o operation) requestAt(by client, path string, body any, header ...string) reply {
 	return by.request(o.method, path, body, header...)
 }
 
-// pathTo returns the path of the fixture's account or item.
+// pathTo returns the path of the fixture's account, or of what that has.
 func (o operation) pathTo(f *contractFixture) string {
 	id := f.userID
-	if slices.Contains(o.Tags, "items") {
+	switch {
+	case slices.Contains(o.Tags, "items"):
 		id = f.itemID
+	case strings.Contains(o.path, "/sessions/"):
+		id = f.sessionID
+	case strings.Contains(o.path, "/clients/"):
+		id = f.clientID
 	}
 	return strings.Replace(o.path, "{id}", id, 1)
 }
@@ -299,12 +348,15 @@ func (o operation) mediaType() string {
 }
 
 // body returns a valid body, or nil if o takes none.
-func (o operation) body(email string) any {
+func (o operation) body(a account) any {
 	if o.RequestBody == nil {
 		return nil
 	}
 	return map[string]any{
-		"login":          signInForm(email, goodPassword),
+		"login":          signInForm(a.email, goodPassword),
+		"refresh":        refreshForm(a.refreshToken),
+		"logout":         url.Values{"token": {a.refreshToken}},
+		"createClient":   fields{"name": "a program"},
 		"updateMe":       fields{"full_name": "Ann"},
 		"changePassword": fields{"current_password": goodPassword, "new_password": goodPassword + "!"},
 		"createUser":     fields{"email": newID() + "@example.com", "password": goodPassword},

@@ -22,7 +22,7 @@ import (
 // copyCommand returns the command that moves the data of an installation to another store.
 func copyCommand() *cobra.Command {
 	var from, to string
-	cmd := command("copy", "Copy all accounts and items from Snowflake tables into empty tables of PostgreSQL",
+	cmd := command("copy", "Copy all accounts and what they own from Snowflake tables into empty tables of PostgreSQL",
 		func(cmd *cobra.Command, _ []string) error {
 			if from != config.StorageSnowflake || to != config.StoragePostgres {
 				return configError{fmt.Errorf("--from=%q and --to=%q are not possible: "+
@@ -77,19 +77,58 @@ func copyStore(cmd *cobra.Command, cfg config.Config) error {
 	default:
 		return fmt.Errorf("nothing was copied: %w", err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "accounts: %v\nitems: %v\ncopied, and both stores have the same\n", c.users, c.items)
+	fmt.Fprintf(cmd.OutOrStdout(), "%scopied, and both stores have the same\n", c.verified.String())
 	return nil
 }
 
 // transfer is one copy of the data in source.
 type transfer struct {
-	source       *snowflake.Store
-	target       *postgres.Import
-	progress     io.Writer
-	reported     time.Time
-	faults       []string  // why rows are refused
-	refused      int       // number of rows that cannot be read
-	users, items *checksum // of what was verified
+	source   *snowflake.Store
+	target   *postgres.Import
+	progress io.Writer
+	reported time.Time
+	faults   []string        // why rows are refused
+	refused  int             // number of rows that cannot be read
+	verified strings.Builder // a line for each kind of rows
+}
+
+// kind is one kind of rows.
+type kind struct {
+	name string
+	copy func(context.Context) error
+	// source and target add all rows of a store to the checksum.
+	source, target func(context.Context, *checksum) error
+}
+
+// kinds returns the kinds of rows in the order in which they are copied: owners come first.
+func (c *transfer) kinds() []kind {
+	return []kind{
+		kindOf(c, "accounts", c.source.ExportUsers, (*postgres.Import).AddUsers, (*postgres.Import).EachUser),
+		kindOf(c, "items", c.source.ExportItems, (*postgres.Import).AddItems, (*postgres.Import).EachItem),
+		kindOf(c, "sessions", c.source.ExportSessions, (*postgres.Import).AddSessions, (*postgres.Import).EachSession),
+		kindOf(c, "clients", c.source.ExportClients, (*postgres.Import).AddClients, (*postgres.Import).EachClient),
+	}
+}
+
+func kindOf[E any](
+	c *transfer, name string,
+	export func(context.Context, func(snowflake.Part[E]) error) error,
+	add func(*postgres.Import, context.Context, []E) error,
+	each func(*postgres.Import, context.Context, func(E)) error,
+) kind {
+	return kind{
+		name: name,
+		copy: func(ctx context.Context) error {
+			done := 0
+			return export(ctx, func(p snowflake.Part[E]) error { return addPart(ctx, c, name, &done, p, add) })
+		},
+		source: func(ctx context.Context, sum *checksum) error {
+			return export(ctx, func(p snowflake.Part[E]) error { return addAll(c, name, sum, p) })
+		},
+		target: func(ctx context.Context, sum *checksum) error {
+			return each(c.target, ctx, func(e E) { sum.add(e) })
+		},
+	}
 }
 
 // run copies everything in one transaction of the target, and reads both sides again before the commit.
@@ -127,19 +166,10 @@ func (c *transfer) findFaults(ctx context.Context) error {
 // copyRows reads all rows and adds them to the target, until it finds one that it has to refuse. Then it only reads,
 // to report all of these together.
 func (c *transfer) copyRows(ctx context.Context) error {
-	done := 0
-	err := c.source.ExportUsers(ctx, func(p snowflake.Part[domain.User]) error {
-		return addPart(ctx, c, "copied accounts", &done, p, c.target.AddUsers)
-	})
-	if err != nil {
-		return err
-	}
-	done = 0
-	err = c.source.ExportItems(ctx, func(p snowflake.Part[domain.Item]) error {
-		return addPart(ctx, c, "copied items", &done, p, c.target.AddItems)
-	})
-	if err != nil {
-		return err
+	for _, k := range c.kinds() {
+		if err := k.copy(ctx); err != nil {
+			return err
+		}
 	}
 	if more := c.refused - snowflake.MaxFaultIDs; more > 0 {
 		c.faults = append(c.faults, fmt.Sprintf("%d more rows with such values", more))
@@ -157,8 +187,8 @@ func (c *transfer) copyRows(ctx context.Context) error {
 	return nil
 }
 
-func addPart[E any](ctx context.Context, c *transfer, what string, done *int, p snowflake.Part[E],
-	add func(context.Context, []E) error) error {
+func addPart[E any](ctx context.Context, c *transfer, name string, done *int, p snowflake.Part[E],
+	add func(*postgres.Import, context.Context, []E) error) error {
 	for _, refusal := range p.Refused {
 		if c.refused++; c.refused <= snowflake.MaxFaultIDs {
 			c.faults = append(c.faults, refusal.Error())
@@ -168,8 +198,8 @@ func addPart[E any](ctx context.Context, c *transfer, what string, done *int, p 
 		return nil
 	}
 	*done += len(p.Rows)
-	c.report(what, *done)
-	return add(ctx, p.Rows)
+	c.report("copied "+name, *done)
+	return add(c.target, ctx, p.Rows)
 }
 
 // errDiffers is the error of a copy that is not the same as its source.
@@ -178,45 +208,30 @@ var errDiffers = errors.New("PostgreSQL does not have what Snowflake has now: " 
 
 // verify reads both stores again and compares all rows.
 func (c *transfer) verify(ctx context.Context) error {
-	users, items, copiedUsers, copiedItems := newChecksum(), newChecksum(), newChecksum(), newChecksum()
-	err := c.source.ExportUsers(ctx, func(p snowflake.Part[domain.User]) error {
-		return addAll(c, "verified accounts", users, p)
-	})
-	if err != nil {
-		return err
-	}
-	err = c.source.ExportItems(ctx, func(p snowflake.Part[domain.Item]) error {
-		return addAll(c, "verified items", items, p)
-	})
-	if err != nil {
-		return err
-	}
-	if err := c.target.EachUser(ctx, func(u domain.User) { copiedUsers.add(u) }); err != nil {
-		return err
-	}
-	if err := c.target.EachItem(ctx, func(i domain.Item) { copiedItems.add(i) }); err != nil {
-		return err
-	}
-	c.users, c.items = users, items
-	for _, sides := range []struct {
-		name         string
-		source, copy *checksum
-	}{{"accounts", users, copiedUsers}, {"items", items, copiedItems}} {
-		if sides.source.String() != sides.copy.String() {
-			return fmt.Errorf("%w: %s: Snowflake %v, PostgreSQL %v", errDiffers, sides.name, sides.source, sides.copy)
+	for _, k := range c.kinds() {
+		source, target := newChecksum(), newChecksum()
+		if err := k.source(ctx, source); err != nil {
+			return err
 		}
+		if err := k.target(ctx, target); err != nil {
+			return err
+		}
+		if source.String() != target.String() {
+			return fmt.Errorf("%w: %s: Snowflake %v, PostgreSQL %v", errDiffers, k.name, source, target)
+		}
+		fmt.Fprintf(&c.verified, "%s: %v\n", k.name, source)
 	}
 	return nil
 }
 
-func addAll[E any](c *transfer, what string, sum *checksum, p snowflake.Part[E]) error {
+func addAll[E any](c *transfer, name string, sum *checksum, p snowflake.Part[E]) error {
 	if len(p.Refused) > 0 {
 		return fmt.Errorf("%w: %w", errDiffers, p.Refused[0])
 	}
 	for _, row := range p.Rows {
 		sum.add(row)
 	}
-	c.report(what, sum.rows)
+	c.report("verified "+name, sum.rows)
 	return nil
 }
 

@@ -33,10 +33,13 @@ var document = sync.OnceValue(func() *openapi3.T {
 })
 
 // operationOf returns the operation of a path below the prefix, or nil. It prefers a path without parameters.
-// A collection may come without its slash.
+// A list may come with or without a slash at its end.
 func operationOf(method, path string) *routers.Route {
-	if path == "/users" || path == "/items" {
+	switch path {
+	case "/users", "/items":
 		path += "/"
+	case "/users/me/sessions/", "/users/me/clients/":
+		path = strings.TrimSuffix(path, "/")
 	}
 	if method == http.MethodHead {
 		method = http.MethodGet

@@ -20,7 +20,7 @@ func TestAReplyToHEADIsThatToGETWithoutTheBody(t *testing.T) {
 	t.Parallel()
 	admin := newService(t).admin(t)
 	paths := slices.Clone(openPaths)
-	for _, path := range []string{"/users/me", "/users/", "/users/" + admin.request("GET", "/users/me", nil).text("id"), "/items/", "/items", admin.newItem("x"), "/health", "/nothing", "/items/nonsense"} {
+	for _, path := range []string{"/users/me", "/users/", "/users/" + admin.request("GET", "/users/me", nil).text("id"), "/users/me/sessions", "/users/me/clients/", "/items/", "/items", admin.newItem("x"), "/health", "/nothing", "/items/nonsense"} {
 		paths = append(paths, "/api/v1"+path)
 	}
 	for _, path := range paths {
@@ -41,17 +41,28 @@ func TestAPathListsItsMethodsForOPTIONSAndWith405(t *testing.T) {
 	for path, methods := range map[string]string{
 		"/api/v1/auth/login":        "OPTIONS POST",
 		"/api/v1/users/me":          "DELETE GET HEAD OPTIONS PATCH",
+		"/api/v1/auth/refresh":      "OPTIONS POST",
+		"/api/v1/auth/logout":       "OPTIONS POST",
+		"/api/v1/auth/logout-all":   "OPTIONS POST",
+		"/api/v1/auth/snowflake":    "OPTIONS POST",
 		"/api/v1/users/me/password": "OPTIONS PATCH",
+		"/api/v1/users/me/sessions": "GET HEAD OPTIONS", // although DELETE /users/{id}/sessions exists
+		"/api/v1/users/me/clients":  "GET HEAD OPTIONS POST",
+		"/api/v1/users/me/clients/": "GET HEAD OPTIONS POST",
 		"/api/v1/users/":            "GET HEAD OPTIONS POST",
 		"/api/v1/users":             "GET HEAD OPTIONS POST",
 		"/api/v1/users/" + id:       "DELETE GET HEAD OPTIONS PATCH",
-		"/api/v1/items/":            "GET HEAD OPTIONS POST",
-		"/api/v1/items":             "GET HEAD OPTIONS POST",
-		"/api/v1/items/" + id:       "DELETE GET HEAD OPTIONS PATCH",
-		"/api/v1/health":            "GET HEAD OPTIONS",
-		"/api/v1/openapi.json":      "GET HEAD OPTIONS",
-		"/livez":                    "GET HEAD OPTIONS",
-		"/":                         "GET HEAD OPTIONS",
+
+		"/api/v1/users/" + id + "/sessions": "DELETE OPTIONS",
+		"/api/v1/users/me/sessions/" + id:   "DELETE OPTIONS",
+		"/api/v1/users/me/clients/" + id:    "DELETE OPTIONS",
+		"/api/v1/items/":                    "GET HEAD OPTIONS POST",
+		"/api/v1/items":                     "GET HEAD OPTIONS POST",
+		"/api/v1/items/" + id:               "DELETE GET HEAD OPTIONS PATCH",
+		"/api/v1/health":                    "GET HEAD OPTIONS",
+		"/api/v1/openapi.json":              "GET HEAD OPTIONS",
+		"/livez":                            "GET HEAD OPTIONS",
+		"/":                                 "GET HEAD OPTIONS",
 	} {
 		for _, c := range []client{admin, r.client(t)} { // a token is not needed
 			r := c.requestAt("OPTIONS", path, nil).is(http.StatusNoContent)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -90,4 +91,52 @@ func (s faultyStore) DeleteItem(
 		return err
 	}
 	return s.Store.DeleteItem(ctx, by, scope, id, ifVersion)
+}
+
+func (s faultyStore) SessionForRefresh(
+	ctx context.Context, lookup, secret string,
+) (domain.Session, domain.User, error) {
+	if err := s.before(ctx, "SessionForRefresh"); err != nil {
+		return domain.Session{}, domain.User{}, err
+	}
+	return s.Store.SessionForRefresh(ctx, lookup, secret)
+}
+
+func (s faultyStore) Sessions(
+	ctx context.Context, by domain.Actor, now time.Time, page domain.PageRequest,
+) (domain.Page[domain.Session], error) {
+	if err := s.before(ctx, "Sessions"); err != nil {
+		return domain.Page[domain.Session]{}, err
+	}
+	return s.Store.Sessions(ctx, by, now, page)
+}
+
+func (s faultyStore) DeleteSession(ctx context.Context, by domain.Actor, id string) error {
+	if err := s.before(ctx, "DeleteSession"); err != nil {
+		return err
+	}
+	return s.Store.DeleteSession(ctx, by, id)
+}
+
+func (s faultyStore) Clients(
+	ctx context.Context, by domain.Actor, now time.Time, page domain.PageRequest,
+) (domain.Page[domain.Client], error) {
+	if err := s.before(ctx, "Clients"); err != nil {
+		return domain.Page[domain.Client]{}, err
+	}
+	return s.Store.Clients(ctx, by, now, page)
+}
+
+func (s faultyStore) CreateClient(ctx context.Context, by domain.Actor, c domain.Client) error {
+	if err := s.before(ctx, "CreateClient"); err != nil {
+		return err
+	}
+	return s.Store.CreateClient(ctx, by, c)
+}
+
+func (s faultyStore) DeleteClient(ctx context.Context, by domain.Actor, id string) error {
+	if err := s.before(ctx, "DeleteClient"); err != nil {
+		return err
+	}
+	return s.Store.DeleteClient(ctx, by, id)
 }

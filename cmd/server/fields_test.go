@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 func TestTextIsReturnedExactlyAsItWasSent(t *testing.T) {
@@ -25,6 +27,31 @@ func TestTextIsReturnedExactlyAsItWasSent(t *testing.T) {
 		assert.Equal(t, text, admin.request("GET", "/items/?limit=1", nil).rows()[0]["title"])
 	}
 	assert.Equal(t, "😀", admin.request("POST", "/items/", `{"title":"\ud83d\ude00"}`).is(http.StatusCreated).text("title"))
+}
+
+func TestASuperuserLinksAccountsToUsersOfSnowflake(t *testing.T) {
+	t.Parallel()
+	admin := newService(t).admin(t)
+	ann, annID := admin.newAccount("ann@example.com")
+	link := func(id string, user any) reply {
+		return admin.request("PATCH", "/users/"+id, fields{"snowflake_user": user})
+	}
+	assert.Equal(t, "ANN", link(annID, "ANN").is(http.StatusOK).text("snowflake_user"))
+	assert.Equal(t, "ANN", ann.request("GET", "/users/me", nil).is(http.StatusOK).text("snowflake_user"), "the token does not end")
+	bob := fields{"email": "bob@example.com", "password": goodPassword, "snowflake_user": "ANN"}
+	admin.request("POST", "/users/", bob).refused(http.StatusConflict, "snowflake_user_taken")
+	bob["email"] = "ann@example.com"
+	admin.request("POST", "/users/", bob).refused(http.StatusConflict, "email_taken")
+	bob["email"], bob["snowflake_user"] = "bob@example.com", "ann" // names in quotes distinguish letter case
+	bobID := admin.request("POST", "/users/", bob).is(http.StatusCreated).text("id")
+	link(bobID, "ANN").refused(http.StatusConflict, "snowflake_user_taken")
+	link(annID, strings.Repeat("😀", domain.MaxSnowflakeUser)).is(http.StatusOK)
+	for _, bad := range []any{"", strings.Repeat("😀", domain.MaxSnowflakeUser+1), "a\x00b", 7} {
+		link(annID, bad).faulted("body.snowflake_user")
+	}
+	assert.Nil(t, link(annID, nil).is(http.StatusOK).field("snowflake_user"))
+	link(bobID, "ANN").is(http.StatusOK)
+	ann.request("PATCH", "/users/me", fields{"snowflake_user": "ANN"}).faulted("body.snowflake_user")
 }
 
 func TestLengthsAreCountedInCodePoints(t *testing.T) {

@@ -106,6 +106,14 @@ func cheapSignInCost() signInCost {
 // startServiceWith is startService with the given cost of sign-ins. A nil store means an empty one.
 func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ...string) *testService {
 	t.Helper()
+	return startChangedService(t, store, cost, func(*service) {}, flags...)
+}
+
+// startChangedService is startServiceWith, and calls change before the service serves.
+func startChangedService(
+	t testing.TB, store ports.Store, cost signInCost, change func(*service), flags ...string,
+) *testService {
+	t.Helper()
 	cfg := loadFlags(t, flags...)
 	core, logs := observer.New(zapcore.InfoLevel)
 	log := zap.New(core)
@@ -117,6 +125,7 @@ func startServiceWith(t testing.TB, store ports.Store, cost signInCost, flags ..
 	}
 	svc, err := wire(cfg, opened, sink, loggers{log, log}, cost)
 	require.NoError(t, err)
+	change(svc)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 
@@ -213,7 +222,7 @@ func (r *testService) unknownAccount(t testing.TB) client {
 	t.Helper()
 	tokens, err := newTokens(r.cfg)
 	require.NoError(t, err)
-	token, err := tokens.Issue(domain.Actor{ID: newID(), Epoch: 1, Superuser: true})
+	token, err := tokens.Issue(domain.Actor{ID: newID(), Epoch: 1, Superuser: true, AuthTime: now()})
 	require.NoError(t, err)
 	return client{t, r.origin, token.Value}
 }
@@ -225,6 +234,8 @@ func (c client) signIn(email, password string) client {
 	c.token = reply.text("access_token")
 	return c
 }
+
+func refreshForm(token string) url.Values { return url.Values{"refresh_token": {token}} }
 
 func signInForm(email, password string) url.Values {
 	return url.Values{"username": {email}, "password": {password}}

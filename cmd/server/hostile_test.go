@@ -39,7 +39,7 @@ func hostileJSON() *rapid.Generator[string] {
 		var b strings.Builder
 		b.WriteString("{")
 		for i, name := range rapid.SliceOfN(rapid.SampledFrom([]string{
-			"title", "description", "email", "password", "full_name", "is_active", "is_superuser", "current_password", "new_password", "id", "TITLE", "",
+			"title", "description", "email", "password", "full_name", "is_active", "is_superuser", "current_password", "new_password", "snowflake_user", "name", "read_only", "expires_at", "id", "TITLE", "",
 		}), 0, 5).Draw(t, "names") {
 			if i > 0 {
 				b.WriteString(",")
@@ -58,9 +58,11 @@ func TestNoRequestCausesAnInternalError(t *testing.T) {
 	// A request that succeeds on the own account could end the token, so the target is another account.
 	user, _ := admin.newAccount("ann@example.com", "is_superuser")
 	_, other := admin.newAccount("bob@example.com")
-	paths := append(slices.Clone(openPaths), "/api/v1/auth/login", "/api/v1/users/me", "/api/v1/users/me/password", "/api/v1/users/", "/api/v1/items/", "/api/v1/items",
+	paths := append(slices.Clone(openPaths), "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/logout", "/api/v1/auth/snowflake", "/api/v1/users/me/sessions", "/api/v1/users/me/clients",
+		"/api/v1/users/me/sessions/"+other, "/api/v1/users/me/clients/"+other, "/api/v1/users/me", "/api/v1/users/me/password", "/api/v1/users/", "/api/v1/items/", "/api/v1/items",
 		"/api/v1/users/"+other, "/api/v1"+user.newItem("x"), "/api/v1/items/"+newID(), "/api/v1/health", "/api/v1/", "/nothing")
-	contents := rapid.OneOf(hostileJSON(), rapid.SampledFrom(hostile), rapid.String(), rapid.Just(signInForm(adminEmail, "wrong").Encode()))
+	contents := rapid.OneOf(hostileJSON(), rapid.SampledFrom(hostile), rapid.String(), rapid.Just(signInForm(adminEmail, "wrong").Encode()),
+		rapid.SampledFrom([]string{"grant_type=client_credentials", "grant_type=client_credentials&client_id=%00&client_secret=x", "refresh_token=echo_rt_x.y", "token=%00"}))
 	words := rapid.OneOf(rapid.SampledFrom(hostile), rapid.String())
 
 	send := func(t *rapid.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,9 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	ann.request("GET", "/users/me", nil).is(http.StatusUnauthorized)
 	r.client(t).request("POST", "/auth/login", signInForm(email, "wrong secret")).is(http.StatusUnauthorized)
 	client{t, r.origin, "secret.made.up"}.request("GET", "/users/me", nil).is(http.StatusUnauthorized)
+	for _, path := range []string{"/auth/snowflake", "/users/me", "/health", "/nowhere"} {
+		r.client(t).request("POST", path, nil, "Sf-Context-Current-User-Token", "secret.of.the.caller")
+	}
 
 	written := strings.ToLower(r.written(t))
 	require.Contains(t, written, `"route":"/api/v1/items/:id"`)
@@ -63,6 +67,35 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		strings.ToLower(ann.token), strings.ToLower(ann.token[strings.LastIndexByte(ann.token, '.'):]), "argon2id", "bearer",
 	} {
 		assert.NotContains(t, written, secret)
+	}
+}
+
+func TestNoSecretOfASessionOrAClientIsLogged(t *testing.T) {
+	t.Parallel()
+	r := newServiceBehindGateway(t, true)
+	ann, _ := r.admin(t).newAccount("ann@example.com")
+	first := ann.signInFully("ann@example.com")
+	second := grantOf(ann.refresh(first.refresh))
+	third := grantOf(ann.refresh(second.refresh))
+	ann.refresh(first.refresh).is(http.StatusBadRequest)
+	ann.refresh(third.refresh + "x").is(http.StatusBadRequest)
+	ann.request("POST", "/auth/logout", url.Values{"token": {third.refresh}}).is(http.StatusNoContent)
+	p := ann.newClient(fields{"name": "of-the-client"})
+	p.signIn(ann)
+	wrong := basicAuth(p.id, "echo_cs_wrong")
+	ann.request("POST", "/auth/login", url.Values{"grant_type": {"client_credentials"}}, "Authorization", wrong).is(http.StatusUnauthorized)
+	ann.request("POST", "/auth/login", p.form(), "Authorization", basicAuth(p.id, p.secret), "User-Agent", "of-the-agent").is(http.StatusBadRequest)
+	ann.signInAs("of-the-caller").is(http.StatusOK)
+	ann.signInAs("forged").is(http.StatusUnauthorized)
+
+	written := strings.ToLower(r.written(t))
+	require.Contains(t, written, `"event":"refresh_token_reused"`)
+	require.Contains(t, written, `"event":"client_sign_in_failed"`)
+	lookup, newest, _ := strings.Cut(strings.TrimPrefix(third.refresh, "echo_rt_"), ".")
+	for _, secret := range []string{
+		"echo_rt_", "echo_cs_", lookup, newest, first.access, third.access, p.secret, "basic", wrong, "of-the-", "forged",
+	} {
+		assert.NotContains(t, written, strings.ToLower(secret))
 	}
 }
 

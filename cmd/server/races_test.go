@@ -77,7 +77,9 @@ func (f fixture) account(email string, changes ...func(*domain.User)) (client, s
 	require.NoError(f.t, f.store.CreateSuperuserForOperator(f.t.Context(), u))
 	tokens, err := newTokens(f.cfg)
 	require.NoError(f.t, err)
-	token, err := tokens.Issue(u.Actor())
+	actor := u.Actor()
+	actor.AuthTime = now()
+	token, err := tokens.Issue(actor)
 	require.NoError(f.t, err)
 	c := f.client(f.t)
 	c.token = token.Value

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -40,6 +41,44 @@ func (readOnlyStore) DeleteItem(context.Context, domain.Actor, domain.ItemScope,
 	return domain.ErrReadOnly
 }
 
+// CreateSession has the consequence that a sign-in returns no refresh token.
+func (readOnlyStore) CreateSession(context.Context, domain.Actor, domain.Session) error {
+	return domain.ErrReadOnly
+}
+
+func (readOnlyStore) DeleteSession(context.Context, domain.Actor, string) error {
+	return domain.ErrReadOnly
+}
+
+func (readOnlyStore) RefreshSession(context.Context, domain.Session) error {
+	return domain.ErrReadOnly
+}
+
+func (readOnlyStore) EndSessionForRefresh(context.Context, string) (bool, error) {
+	return false, domain.ErrReadOnly
+}
+
+func (readOnlyStore) CreateClient(context.Context, domain.Actor, domain.Client) error {
+	return domain.ErrReadOnly
+}
+
+func (readOnlyStore) DeleteClient(context.Context, domain.Actor, string) error {
+	return domain.ErrReadOnly
+}
+
+// UseClientForSignIn has no consequence for the sign-in, which ignores its error.
+func (readOnlyStore) UseClientForSignIn(context.Context, string, time.Time) (bool, error) {
+	return false, domain.ErrReadOnly
+}
+
+func (readOnlyStore) CleanUp(context.Context, time.Time) error {
+	return domain.ErrReadOnly
+}
+
+func (readOnlyStore) CreateUserForSnowflakeSignIn(context.Context, domain.User) error {
+	return domain.ErrReadOnly
+}
+
 // RehashForSignIn has no consequence for the sign-in, which ignores its error.
 func (readOnlyStore) RehashForSignIn(context.Context, string, string, string) error {
 	return domain.ErrReadOnly
@@ -55,6 +94,6 @@ func (readOnlyStore) CreateSuperuserForOperator(context.Context, domain.User) er
 	return domain.ErrReadOnly
 }
 
-func (readOnlyStore) ResetPasswordForOperator(context.Context, domain.User, int64) error {
+func (readOnlyStore) UpdateUserForOperator(context.Context, domain.User, int64) error {
 	return domain.ErrReadOnly
 }

@@ -20,7 +20,10 @@ import (
 
 // A method that is added to the port passes to the store inside, which is nil here, until someone decides.
 func TestAReadOnlyStoreRefusesEveryMethodThatWrites(t *testing.T) {
-	reads := []string{"User", "Users", "Item", "Items", "UserForSignIn", "HadFirstSuperuser"}
+	reads := []string{
+		"User", "Users", "Item", "Items", "Sessions", "Clients", "UserForSignIn", "UserForSnowflakeSignIn",
+		"SessionForRefresh", "ClientForSignIn", "HadFirstSuperuser",
+	}
 	store := reflect.ValueOf(readOnlyStore{})
 	port := reflect.TypeFor[ports.Store]()
 	for i := range port.NumMethod() {
@@ -63,7 +66,14 @@ func TestWithREAD_ONLYEveryChangeIsRefusedAndEveryReadSucceeds(t *testing.T) {
 	for _, o := range operations() {
 		t.Run(o.OperationID, func(t *testing.T) {
 			got := o.request(f, f.entitled(o))
-			if o.method == http.MethodGet || o.OperationID == "login" {
+			switch {
+			case o.OperationID == "signInWithSnowflake":
+				got.refused(http.StatusNotFound, "snowflake_sign_in_off")
+				return
+			case o.OperationID == "login":
+				assert.NotContains(t, string(got.body), "refresh_token", "no session can be stored")
+				fallthrough
+			case o.method == http.MethodGet:
 				got.is2xx()
 				return
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 )
@@ -79,6 +81,9 @@ func (s *service) serve(ctx context.Context, cfg config.Config, listener net.Lis
 			welcome(cfg, url, log)
 		}
 	})
+	if !cfg.ReadOnly {
+		start.Go(func() { s.cleanUp(starting, log) })
+	}
 
 	var err error
 	select {
@@ -101,7 +106,7 @@ func welcome(cfg config.Config, url string, log *zap.Logger) {
 	if cfg.Docs {
 		log.Info("API documentation: " + url + cfg.APIV1Prefix + "/docs")
 	}
-	if cfg.FirstSuperuser == config.DefaultSuperuser && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword {
+	if cfg.FirstSuperuser == config.DefaultSuperuser && cfg.UsesDefaultPassword() {
 		log.Info("sign in as " + config.DefaultSuperuser + " with the password " + config.DefaultPassword)
 	}
 }
@@ -128,7 +133,7 @@ func (s *service) start(ctx context.Context, log *zap.Logger) error {
 			if err := s.storage.ready(ctx, log); err != nil {
 				return false, err
 			}
-			created, err := s.operator.EnsureFirstSuperuser(ctx, s.first.email, s.first.password)
+			created, err := s.operator.EnsureFirstSuperuser(ctx, s.first.email, s.first.snowflakeUser, s.first.password)
 			if errors.As(err, new(configError)) {
 				err = backoff.Permanent(badConfig(err))
 			}
@@ -147,6 +152,46 @@ func (s *service) start(ctx context.Context, log *zap.Logger) error {
 	s.http.SetState(httpapi.Ready)
 	log.Info("ready")
 	return nil
+}
+
+const (
+	// cleanupInterval is the time between two cleanups, and before the first one. Jitter adds up to as much, so that
+	// instances do not clean up at the same time, and a service that starts often does no work that can wait.
+	cleanupInterval = time.Hour
+	// cleanupTimeout limits one cleanup. The next one removes what is left.
+	cleanupTimeout = time.Minute
+)
+
+// cleanUp removes again and again the sessions and clients that no longer work, until ctx ends. It logs an error that
+// repeats once.
+func (s *service) cleanUp(ctx context.Context, log *zap.Logger) {
+	var logged string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(cleanupInterval + rand.N(cleanupInterval)):
+		}
+		err := s.cleanUpOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		failed := ""
+		if err != nil {
+			failed = err.Error()
+		}
+		if err != nil && failed != logged {
+			log.Warn("ended sessions and clients could not be removed", zap.Error(err))
+		}
+		logged = failed
+	}
+}
+
+func (s *service) cleanUpOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	// Query tags show the name in the place of a route.
+	return s.storage.CleanUp(requestinfo.NewContext(ctx, &requestinfo.Info{Route: "cleanup"}), now())
 }
 
 func (s *service) drain(server *http.Server, cfg config.Config, log *zap.Logger) error {

@@ -154,7 +154,7 @@ func TestAStopMakesTheServiceUnreadyImmediatelyAndEndsItAfterTheDelay(t *testing
 func inProduction(password string) config.Config {
 	return config.Config{
 		Storage: config.StorageSnowflake, HTTPAddr: ":8000", APIV1Prefix: "/api/v1", RequestTimeout: time.Second,
-		JWTSecretKey: config.NewSecret(randomKey), AccessTokenLifetime: time.Hour,
+		JWTSecretKey: config.NewSecret(randomKey), AccessTokenLifetime: time.Hour, PasswordSignIn: true,
 		FirstSuperuser: adminEmail, FirstSuperuserPassword: config.NewSecret(password),
 	}
 }
@@ -197,7 +197,7 @@ func TestInDevelopmentTheLogNamesTheDocumentationAndTheDefaultSignIn(t *testing.
 	const docs = "API documentation: http://127.0.0.1:8000/v9/docs"
 	const signIn = "sign in as admin@example.com with the password changethis"
 	development := config.Config{
-		Docs:    true,
+		Docs: true, PasswordSignIn: true,
 		Storage: config.StorageMemory, HTTPAddr: "127.0.0.1:8000", APIV1Prefix: "/v9",
 		FirstSuperuser: config.DefaultSuperuser, FirstSuperuserPassword: config.NewSecret(config.DefaultPassword),
 	}

@@ -12,10 +12,12 @@ import (
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/httpapi"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/security"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/telemetry"
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/auth"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain/credentials"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/items"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/users"
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
@@ -67,11 +69,18 @@ func wire(
 		return nil, err
 	}
 	options := httpOptions(cfg, sink, log.ordinary)
-	options.Auth = newAuth(store, cost, tokens, audit)
+	signIn := newAuth(store, cost, tokens, audit)
+	if err := chooseSignIn(signIn, cfg, sink); err != nil {
+		return nil, err
+	}
+	options.Auth = signIn
 	options.Users = &users.Service{
 		Store: store, Hasher: hasher, ServiceName: cfg.ProjectName, Audit: audit, NewID: newID, Now: now,
 		EmailAttempts:    security.NewAttemptLimiter(10, 6*time.Minute, time.Now),
 		PasswordAttempts: security.NewAttemptLimiter(10, 6*time.Second, time.Now),
+	}
+	options.Credentials = &credentials.Service{
+		Store: store, NewSecret: auth.NewClientSecret, Audit: audit, NewID: newID, Now: now,
 	}
 	options.Items = &items.Service{Store: store, Audit: audit, NewID: newID, Now: now}
 	server, err := httpapi.New(options)
@@ -101,20 +110,41 @@ func httpOptions(cfg config.Config, sink *telemetry.Telemetry, log *zap.Logger) 
 		SourceHeader:   cfg.SourceHeader,
 		SourceHops:     cfg.SourceHops,
 		ServerTiming:   cfg.ServerTiming,
-		OnlyLoopback:   cfg.Development() && cfg.FirstSuperuserPassword.Reveal() == config.DefaultPassword,
+		OnlyLoopback:   cfg.Development() && cfg.UsesDefaultPassword(),
+
+		SnowflakeSignIn: cfg.OffersSnowflakeSignIn(),
 	}
 }
 
 func newAuth(
-	store ports.SignInStore, cost signInCost, tokens ports.TokenIssuer, audit func(context.Context, domain.Event),
+	store auth.Store, cost signInCost, tokens ports.TokenIssuer, audit func(context.Context, domain.Event),
 ) *auth.Service {
 	return &auth.Service{
-		Store: store, Hasher: cost.hasher, Tokens: tokens, Audit: audit, Now: time.Now,
+		Store: store, Hasher: cost.hasher, Tokens: tokens, Audit: audit, NewID: newID, Now: now,
 		FailureFloor:    cost.failureFloor,
 		PairAttempts:    security.NewAttemptLimiter(10, 6*time.Second, time.Now),
 		SourceAttempts:  security.NewAttemptLimiter(30, time.Second, time.Now),
 		AccountAttempts: security.NewAttemptLimiter(100, time.Minute, time.Now), // NIST SP 800-63B §5.2.2
 	}
+}
+
+// chooseSignIn sets how accounts can sign in.
+func chooseSignIn(s *auth.Service, cfg config.Config, sink *telemetry.Telemetry) error {
+	s.NoPasswords = !cfg.PasswordSignIn
+	if !cfg.OffersSnowflakeSignIn() {
+		return nil
+	}
+	service, err := snowflakeAuth(cfg)
+	if err != nil {
+		return configError{err}
+	}
+	callers, err := session.NewCallerIdentity(snowflakeOptions(cfg, service, sink))
+	if err != nil {
+		return err
+	}
+	s.Callers, s.CreateAccounts = callers, cfg.SnowflakeSignIn == config.SignInCreate
+	s.CallerAttempts = security.NewAttemptLimiter(10, 6*time.Second, time.Now)
+	return nil
 }
 
 // validate returns the problems of the configuration that only the user of a value finds. It checks
@@ -163,22 +193,37 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 // firstSuperuser is the account that the first start of an installation creates. Later starts do not
 // use the password, so that it need not stay valid.
 type firstSuperuser struct {
-	email       domain.Email
-	configured  string // the password
-	serviceName string
+	email         domain.Email
+	snowflakeUser domain.Optional[domain.SnowflakeUser]
+	noPassword    bool
+	configured    string // the password
+	serviceName   string
 }
 
 func newFirstSuperuser(cfg config.Config) (firstSuperuser, error) {
-	email, err := domain.ParseEmail(cfg.FirstSuperuser)
-	if err != nil {
-		err = fmt.Errorf("FIRST_SUPERUSER: %w", err)
+	f := firstSuperuser{
+		noPassword: !cfg.PasswordSignIn, configured: cfg.FirstSuperuserPassword.Reveal(), serviceName: cfg.ProjectName,
 	}
-	return firstSuperuser{email, cfg.FirstSuperuserPassword.Reveal(), cfg.ProjectName}, err
+	var errs [2]error
+	if f.email, errs[0] = domain.ParseEmail(cfg.FirstSuperuser); errs[0] != nil {
+		errs[0] = fmt.Errorf("FIRST_SUPERUSER: %w", errs[0])
+	}
+	if name := cfg.FirstSuperuserSnowflakeUser; name != "" {
+		user, err := domain.ParseSnowflakeUser(name)
+		if err != nil {
+			errs[1] = fmt.Errorf("FIRST_SUPERUSER_SNOWFLAKE_USER: %w", err)
+		}
+		f.snowflakeUser = domain.Some(user)
+	}
+	return f, errors.Join(errs[:]...)
 }
 
 // password returns the password, or a configError if no account may have it. It allows the default:
-// config refuses that where it must not be used.
+// config refuses that where it must not be used. It is empty if the account has none.
 func (f firstSuperuser) password() (string, error) {
+	if f.noPassword {
+		return "", nil
+	}
 	if f.configured == config.DefaultPassword {
 		return f.configured, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/memory"
@@ -49,7 +50,7 @@ func account(email string, changes ...func(*domain.User)) domain.User {
 type fixture struct {
 	*auth.Service
 	store  *memory.Store
-	faulty *faultyStore // what the service uses of store
+	faulty *faultyStore // what the service uses: store with faults
 	hasher *domaintest.Hasher
 	mu     sync.Mutex
 	events []domain.Event
@@ -58,11 +59,12 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	s := &fixture{store: memory.New(), hasher: &domaintest.Hasher{Duration: hashTime}}
-	s.faulty = &faultyStore{SignInStore: s.store}
+	s.faulty = &faultyStore{Store: s.store}
 	tokens, err := security.NewTokenIssuer(time.Hour, time.Now, []byte(rand.Text()+rand.Text()))
 	require.NoError(t, err)
 	s.Service = &auth.Service{
-		Store: s.faulty, Hasher: s.hasher, Tokens: tokens, Audit: s.audit, Now: time.Now, FailureFloor: floor,
+		Store: s.faulty, Hasher: s.hasher, Tokens: tokens, Audit: s.audit, FailureFloor: floor,
+		NewID: domaintest.NewID, Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
 		PairAttempts:    security.NewAttemptLimiter(attempts, time.Hour, time.Now),
 		SourceAttempts:  security.NewAttemptLimiter(sourceAttempts, time.Hour, time.Now),
 		AccountAttempts: security.NewAttemptLimiter(accountAttempts, time.Hour, time.Now),
@@ -94,11 +96,41 @@ func (s *fixture) storedAnn(t *testing.T) domain.User {
 	return u
 }
 
+// from returns a requester with this source.
+func from(source string) domain.Requester {
+	return domain.Requester{Source: source, UserAgent: "curl/8.5.0"}
+}
+
+// signInFailed returns the event of a refused password.
+func signInFailed(subject string) domain.Event {
+	return domain.Event{
+		Name: domain.EventSignInFailed, SubjectID: subject, Kind: domain.SessionByPassword, Source: source,
+	}
+}
+
+// assertSignedIn checks that the only event is that Ann signed in, with her only session.
+func (s *fixture) assertSignedIn(t *testing.T, kind domain.SessionKind) {
+	t.Helper()
+	sessions := s.sessions(t)
+	require.Len(t, sessions, 1)
+	assert.Equal(t, []domain.Event{{
+		Name: domain.EventSignedIn, ActorID: ann.ID, SubjectID: ann.ID, ObjectID: sessions[0].ID, Kind: kind, Source: source,
+	}}, s.events)
+}
+
+// sessions returns Ann's sessions that work.
+func (s *fixture) sessions(t *testing.T) []domain.Session {
+	t.Helper()
+	page, err := s.store.Sessions(t.Context(), s.storedAnn(t).Actor(), s.Now(), domain.PageRequest{Limit: 1000})
+	require.NoError(t, err)
+	return page.Rows
+}
+
 // faultyStore returns the errors of a test, and can be slow.
 type faultyStore struct {
-	ports.SignInStore
-	readErr, rehashErr error
-	readTime           time.Duration // time between a read and its result
+	*memory.Store
+	readErr, rehashErr, sessionErr, endErr, useErr, createErr error
+	readTime                                                  time.Duration // time between a read and its result
 }
 
 func (s *faultyStore) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
@@ -106,14 +138,67 @@ func (s *faultyStore) UserForSignIn(ctx context.Context, email domain.Email) (do
 		return domain.User{}, s.readErr
 	}
 	defer time.Sleep(s.readTime)
-	return s.SignInStore.UserForSignIn(ctx, email)
+	return s.Store.UserForSignIn(ctx, email)
 }
 
 func (s *faultyStore) RehashForSignIn(ctx context.Context, userID, old, fresh string) error {
 	if s.rehashErr != nil {
 		return s.rehashErr
 	}
-	return s.SignInStore.RehashForSignIn(ctx, userID, old, fresh)
+	return s.Store.RehashForSignIn(ctx, userID, old, fresh)
+}
+
+func (s *faultyStore) CreateSession(ctx context.Context, by domain.Actor, session domain.Session) error {
+	if s.sessionErr != nil {
+		return s.sessionErr
+	}
+	return s.Store.CreateSession(ctx, by, session)
+}
+
+func (s *faultyStore) SessionForRefresh(
+	ctx context.Context, lookup, secret string,
+) (domain.Session, domain.User, error) {
+	if s.readErr != nil {
+		return domain.Session{}, domain.User{}, s.readErr
+	}
+	defer time.Sleep(s.readTime)
+	return s.Store.SessionForRefresh(ctx, lookup, secret)
+}
+
+func (s *faultyStore) EndSessionForRefresh(ctx context.Context, id string) (bool, error) {
+	if s.endErr != nil {
+		return false, s.endErr
+	}
+	return s.Store.EndSessionForRefresh(ctx, id)
+}
+
+func (s *faultyStore) ClientForSignIn(ctx context.Context, id string) (domain.Client, domain.User, error) {
+	if s.readErr != nil {
+		return domain.Client{}, domain.User{}, s.readErr
+	}
+	return s.Store.ClientForSignIn(ctx, id)
+}
+
+func (s *faultyStore) UseClientForSignIn(ctx context.Context, id string, at time.Time) (bool, error) {
+	if s.useErr != nil {
+		return false, s.useErr
+	}
+	return s.Store.UseClientForSignIn(ctx, id, at)
+}
+
+func (s *faultyStore) UserForSnowflakeSignIn(ctx context.Context, user domain.SnowflakeUser) (domain.User, error) {
+	if s.readErr != nil {
+		return domain.User{}, s.readErr
+	}
+	defer time.Sleep(s.readTime)
+	return s.Store.UserForSnowflakeSignIn(ctx, user)
+}
+
+func (s *faultyStore) CreateUserForSnowflakeSignIn(ctx context.Context, u domain.User) error {
+	if s.createErr != nil {
+		return s.createErr
+	}
+	return s.Store.CreateUserForSnowflakeSignIn(ctx, u)
 }
 
 // faultyIssuer cannot issue tokens.

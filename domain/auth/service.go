@@ -1,5 +1,6 @@
-// Package auth holds the use cases of signing in: it turns an e-mail and a password into a token, and a
-// token into an actor. Ports hide how hashes and tokens are made and where accounts are kept.
+// Package auth holds the use cases of signing in: it turns a credential into tokens, and a token into an actor.
+// service.go has passwords, refresh.go sessions and their refresh tokens, client.go programs, and snowflake.go users
+// whom Snowflake proves. Ports hide how password hashes and bearer tokens are made and where accounts are kept.
 package auth
 
 import (
@@ -12,16 +13,30 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/ports"
 )
 
-// Service implements [ports.Auth]. All exported fields are required.
+// Store is what the service needs of a store.
+type Store interface {
+	ports.SignInStore
+	ports.SessionStore
+	ports.ClientStore
+}
+
+// Service implements [ports.Auth]. All exported fields are required, except where a comment says otherwise.
 type Service struct {
-	Store  ports.SignInStore
+	Store  Store
 	Hasher ports.PasswordHasher
 	Tokens ports.TokenIssuer
 	// These three limit failed sign-ins: for each pair of account and source, for each source, and for each
 	// account over all sources that it has not signed in from.
 	PairAttempts, SourceAttempts, AccountAttempts ports.AttemptLimiter
-	Audit                                         func(context.Context, domain.Event)
-	Now                                           func() time.Time
+	// NoPasswords switches off to sign in with a password.
+	NoPasswords bool
+	Callers     ports.CallerIdentity // optional: switches on to sign in with Snowflake
+	// CallerAttempts limits the attempts to sign in with Snowflake, for each source. It is required with Callers.
+	CallerAttempts ports.AttemptLimiter
+	CreateAccounts bool // for a user in Snowflake that has no account
+	Audit          func(context.Context, domain.Event)
+	NewID          func() string    // a UUIDv7
+	Now            func() time.Time // UTC, in whole microseconds
 	// FailureFloor is the shortest time that a refused sign-in takes. It hides how much work was done,
 	// and so whether the account exists.
 	FailureFloor time.Duration
@@ -33,7 +48,13 @@ type Service struct {
 var _ ports.Auth = (*Service)(nil)
 
 // SignIn implements [ports.Auth].
-func (s *Service) SignIn(ctx context.Context, email, password, source string) (domain.Token, error) {
+func (s *Service) SignIn(
+	ctx context.Context, email, password string, from domain.Requester,
+) (domain.Grant, error) {
+	if s.NoPasswords {
+		return domain.Grant{}, domain.ErrPasswordSignInOff
+	}
+	source := from.Source
 	floor := s.Now().Add(s.FailureFloor)
 	address, syntaxErr := domain.ParseEmail(email)
 	account := email
@@ -45,7 +66,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 		s.Audit(ctx, domain.Event{
 			Name: domain.EventSignInThrottled, SubjectID: s.ids.of(account), Source: source,
 		})
-		return domain.Token{}, err
+		return domain.Grant{}, err
 	}
 
 	var u domain.User
@@ -53,7 +74,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 		u, err = s.Store.UserForSignIn(ctx, address)
 		if err != nil && !errors.Is(err, domain.ErrNotFound) {
 			taken.refund()
-			return domain.Token{}, err
+			return domain.Grant{}, err
 		}
 	}
 	if u.ID != "" {
@@ -62,24 +83,19 @@ func (s *Service) SignIn(ctx context.Context, email, password, source string) (d
 	refusal, err := s.check(ctx, u, password, source)
 	if err != nil {
 		taken.refund()
-		return domain.Token{}, err
+		return domain.Grant{}, err
 	}
 	if refusal != "" {
-		s.Audit(ctx, domain.Event{Name: refusal, SubjectID: u.ID, Source: source})
+		s.Audit(ctx, domain.Event{Name: refusal, SubjectID: u.ID, Kind: domain.SessionByPassword, Source: source})
 		pause(ctx, floor.Sub(s.Now()))
-		return domain.Token{}, domain.ErrBadCredentials
+		return domain.Grant{}, domain.ErrBadCredentials
 	}
 
 	taken.refund()
 	s.PairAttempts.Reset(pairKey(account, source))
 	s.known.add(account, source)
 	s.rehash(ctx, u, password, source)
-	token, err := s.Tokens.Issue(u.Actor())
-	if err != nil {
-		return domain.Token{}, err
-	}
-	s.Audit(ctx, domain.Event{Name: domain.EventSignedIn, ActorID: u.ID, SubjectID: u.ID, Source: source})
-	return token, nil
+	return s.grant(ctx, u, domain.SessionByPassword, from)
 }
 
 // check returns why u may not sign in with that password, as the name of an event, or "" if it may. u is the
@@ -151,6 +167,14 @@ func (s *Service) rehash(ctx context.Context, u domain.User, password, source st
 
 // Authenticate implements [ports.Auth].
 func (s *Service) Authenticate(token string) (domain.Actor, error) { return s.Tokens.Verify(token) }
+
+// RequireFresh implements [ports.Auth].
+func (s *Service) RequireFresh(by domain.Actor) error {
+	if !by.Fresh(s.Now()) {
+		return domain.ErrAuthTooOld
+	}
+	return nil
+}
 
 // pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {

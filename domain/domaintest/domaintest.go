@@ -3,6 +3,8 @@
 package domaintest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"github.com/google/uuid"
@@ -118,4 +120,47 @@ func WithTitle(title string) func(*domain.Item) {
 // WithDescription returns a change that gives the item this description.
 func WithDescription(text string) func(*domain.Item) {
 	return func(i *domain.Item) { i.Description = Description(text) }
+}
+
+// WithSnowflakeUser returns a change that gives the account this user in Snowflake.
+func WithSnowflakeUser(name string) func(*domain.User) {
+	return func(u *domain.User) { u.SnowflakeUser = domain.Some(SnowflakeUser(name)) }
+}
+
+// SnowflakeUser returns s as the name of a user in Snowflake.
+func SnowflakeUser(s string) domain.SnowflakeUser { return Must(domain.ParseSnowflakeUser(s)) }
+
+// ClientName returns s as the name of a client.
+func ClientName(s string) domain.ClientName { return Must(domain.ParseClientName(s)) }
+
+// Hash returns a new text of the form of a SHA-256 in hexadecimal.
+func Hash() string {
+	sum := sha256.Sum256([]byte(NewID()))
+	return hex.EncodeToString(sum[:])
+}
+
+// Session returns a session of owner after changes. Its ID, its hashes and its seed are new.
+func Session(owner domain.User, changes ...func(*domain.Session)) domain.Session {
+	s := domain.Session{
+		ID: NewID(), OwnerID: owner.ID, Epoch: owner.Epoch, Kind: domain.SessionByPassword,
+		Lookup: Hash(), Secret: Hash(), Seed: Hash(), UserAgent: "curl/8.5.0",
+		CreatedAt: Created, RefreshedAt: Created, ExpiresAt: Created.Add(domain.SessionIdle),
+	}
+	for _, change := range changes {
+		change(&s)
+	}
+	return s
+}
+
+// Client returns a client of owner after changes. Its ID and its secret are new.
+func Client(owner domain.User, changes ...func(*domain.Client)) domain.Client {
+	c := domain.Client{
+		ID: NewID(), OwnerID: owner.ID, Epoch: owner.Epoch, Secret: Hash(),
+		NewClient: domain.NewClient{Name: ClientName("a client"), ExpiresAt: Created.Add(domain.DefaultClientLife)},
+		CreatedAt: Created,
+	}
+	for _, change := range changes {
+		change(&c)
+	}
+	return c
 }

@@ -104,7 +104,7 @@ func (s *Service) Delete(ctx context.Context, by domain.Actor, id string, ifVers
 func (s *Service) audit(ctx context.Context, by domain.Actor, event string, i domain.Item) {
 	if i.OwnerID != by.ID {
 		s.Audit(ctx, domain.Event{
-			Name: event, ActorID: by.ID, SubjectID: i.OwnerID, ItemID: i.ID, Source: by.Source,
+			Name: event, ActorID: by.ID, SubjectID: i.OwnerID, ObjectID: i.ID, Source: by.Source,
 		})
 	}
 }

@@ -115,7 +115,7 @@ func TestAudit(t *testing.T) {
 			by.Source = "192.0.2.1"
 			require.NoError(t, callsOnItem[name](t.Context(), s, by, anyVersion))
 			assert.Equal(t, []domain.Event{{
-				Name: event, ActorID: s.root.ID, SubjectID: s.ann.ID, ItemID: s.annItem.ID, Source: "192.0.2.1",
+				Name: event, ActorID: s.root.ID, SubjectID: s.ann.ID, ObjectID: s.annItem.ID, Source: "192.0.2.1",
 			}}, s.events)
 		})
 		run(t, name+" of the actor's own item is no event, nor is a refusal", func(t *testing.T, s *fixture) {

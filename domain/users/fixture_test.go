@@ -33,7 +33,9 @@ var (
 	anyVersion  domain.Versions
 	all         = domain.PageRequest{Limit: 1000}
 	noName      domain.Optional[domain.FullName]
+	noUser      domain.Optional[domain.SnowflakeUser]
 	annEmail    = domaintest.Email("ann@example.com")
+	annUser     = domaintest.SnowflakeUser("ANN")
 	newName     = domaintest.FullName("New Name")
 	newEmail    = domaintest.Email("new@example.com")
 	newPassword = domaintest.Password("the new password")
@@ -236,7 +238,7 @@ func (s *interleavedStore) UpdateUser(ctx context.Context, by domain.Actor, next
 	return s.UserStore.UpdateUser(ctx, by, next, old)
 }
 
-func (s *interleavedStore) ResetPasswordForOperator(ctx context.Context, next domain.User, version int64) error {
+func (s *interleavedStore) UpdateUserForOperator(ctx context.Context, next domain.User, version int64) error {
 	s.updates.Add(1)
-	return s.OperatorStore.ResetPasswordForOperator(ctx, next, version)
+	return s.OperatorStore.UpdateUserForOperator(ctx, next, version)
 }

@@ -28,9 +28,10 @@ var operatorWork = domain.Work{Authenticated: true}
 // nothing if the installation ever had one, even if that account was renamed or deleted since. It calls
 // password, and hashes the result, only if there was no first superuser yet, so that a password that is
 // no longer used need not be valid. The result is not a [domain.Password], because the configuration may
-// allow a default that no account may choose.
+// allow a default that no account may choose. If it is empty, the account has no password.
 func (o *Operator) EnsureFirstSuperuser(
-	ctx context.Context, email domain.Email, password func() (string, error),
+	ctx context.Context, email domain.Email, snowflakeUser domain.Optional[domain.SnowflakeUser],
+	password func() (string, error),
 ) (bool, error) {
 	if had, err := o.Store.HadFirstSuperuser(ctx); err != nil || had {
 		return false, err
@@ -43,6 +44,7 @@ func (o *Operator) EnsureFirstSuperuser(
 	if err != nil {
 		return false, err
 	}
+	u.SnowflakeUser = snowflakeUser
 	created, err := o.Store.CreateFirstSuperuser(ctx, u)
 	if created {
 		o.Audit(ctx, domain.Event{Name: domain.EventFirstSuperuserCreated, SubjectID: u.ID})
@@ -72,6 +74,19 @@ func (o *Operator) ResetPassword(ctx context.Context, email domain.Email, passwo
 	if err != nil {
 		return err
 	}
+	return o.update(ctx, email, domain.EventPasswordChanged, func(u *domain.User) { u.PasswordHash = hash })
+}
+
+// LinkSnowflakeUser makes a user in Snowflake the one that signs in to the account of a superuser. Errors: ErrNotFound,
+// also if the account is not a superuser; ErrSnowflakeUserTaken.
+func (o *Operator) LinkSnowflakeUser(ctx context.Context, email domain.Email, user domain.SnowflakeUser) error {
+	return o.update(ctx, email, domain.EventSnowflakeUserChanged, func(u *domain.User) {
+		u.SnowflakeUser = domain.Some(user)
+	})
+}
+
+// update changes the account of a superuser and records event.
+func (o *Operator) update(ctx context.Context, email domain.Email, event string, change func(*domain.User)) error {
 	return domain.RetryStale(ctx, func() error {
 		old, err := o.Accounts.UserForSignIn(ctx, email)
 		if err != nil {
@@ -81,20 +96,27 @@ func (o *Operator) ResetPassword(ctx context.Context, email domain.Email, passwo
 			return fmt.Errorf("%w: the account is not a superuser", domain.ErrNotFound)
 		}
 		next := old
-		next.PasswordHash = hash
-		next, _ = old.Revise(next, o.Now())
-		if err := o.Store.ResetPasswordForOperator(ctx, next, old.Version); err != nil {
+		change(&next)
+		next, differs := old.Revise(next, o.Now())
+		if !differs {
+			return nil
+		}
+		if err := o.Store.UpdateUserForOperator(ctx, next, old.Version); err != nil {
 			return err
 		}
-		o.Audit(ctx, domain.Event{Name: domain.EventPasswordChanged, SubjectID: next.ID})
+		o.Audit(ctx, domain.Event{Name: event, SubjectID: next.ID})
 		return nil
 	})
 }
 
+// newSuperuser returns a new superuser, without a password if that is empty.
 func (o *Operator) newSuperuser(ctx context.Context, email domain.Email, password string) (domain.User, error) {
-	hash, err := o.Hasher.Hash(ctx, operatorWork, password)
-	if err != nil {
-		return domain.User{}, err
+	var hash string
+	if password != "" {
+		var err error
+		if hash, err = o.Hasher.Hash(ctx, operatorWork, password); err != nil {
+			return domain.User{}, err
+		}
 	}
 	u := newUser(o.NewID(), o.Now(), email, hash)
 	u.Superuser = true

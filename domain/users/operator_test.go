@@ -17,7 +17,7 @@ func TestFirstSuperuser(t *testing.T) {
 	password := func() (string, error) { return configured, nil }
 	ensure := func(t *testing.T, s *fixture) bool {
 		t.Helper()
-		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, password)
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, noUser, password)
 		require.NoError(t, err)
 		return created
 	}
@@ -37,7 +37,7 @@ func TestFirstSuperuser(t *testing.T) {
 	runEmpty(t, "is created by one of several concurrent starts", func(t *testing.T, s *fixture) {
 		created := make([]bool, 8)
 		for _, err := range s.concurrently(len(created), func(i int) (err error) {
-			created[i], err = s.EnsureFirstSuperuser(t.Context(), newEmail, password)
+			created[i], err = s.EnsureFirstSuperuser(t.Context(), newEmail, noUser, password)
 			return err
 		}) {
 			assert.NoError(t, err)
@@ -64,12 +64,12 @@ func TestFirstSuperuser(t *testing.T) {
 	})
 	runEmpty(t, "is created by the next start if the hasher or the store failed", func(t *testing.T, s *fixture) {
 		s.hasher.HashErr = domain.ErrBusy
-		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, password)
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, noUser, password)
 		assert.Equal(t, domain.ErrBusy, err)
 		assert.False(t, created)
 
 		s.hasher.HashErr = nil
-		created, err = s.EnsureFirstSuperuser(ended(t), newEmail, password)
+		created, err = s.EnsureFirstSuperuser(ended(t), newEmail, noUser, password)
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.False(t, created)
 		assert.Empty(t, s.events)
@@ -78,11 +78,25 @@ func TestFirstSuperuser(t *testing.T) {
 	})
 }
 
+func TestTheFirstSuperuserCanHaveASnowflakeUserAndNoPassword(t *testing.T) {
+	runEmpty(t, "the hasher is not used", func(t *testing.T, s *fixture) {
+		user := domain.Some(domaintest.SnowflakeUser("ANN"))
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, user, func() (string, error) { return "", nil })
+		require.NoError(t, err)
+		assert.True(t, created)
+		u := s.stored(t, newEmail)
+		want := newSuperuser(u)
+		want.PasswordHash, want.SnowflakeUser = "", user
+		assert.Equal(t, want, u)
+		assert.Zero(t, s.hasher.Hashed.Load())
+	})
+}
+
 func TestThePasswordOfTheFirstSuperuserIsCheckedOnlyIfItIsUsed(t *testing.T) {
 	notAllowed := errors.New("not allowed")
 	refuse := func() (string, error) { return "", notAllowed }
 	runEmpty(t, "an error of the password creates no account", func(t *testing.T, s *fixture) {
-		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, refuse)
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, noUser, refuse)
 		assert.Equal(t, notAllowed, err)
 		assert.False(t, created)
 		_, err = s.store.UserForSignIn(t.Context(), newEmail)
@@ -90,7 +104,7 @@ func TestThePasswordOfTheFirstSuperuserIsCheckedOnlyIfItIsUsed(t *testing.T) {
 		assert.Empty(t, s.events)
 	})
 	run(t, "a later start does not ask for the password", func(t *testing.T, s *fixture) {
-		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, refuse)
+		created, err := s.EnsureFirstSuperuser(t.Context(), newEmail, noUser, refuse)
 		assert.NoError(t, err)
 		assert.False(t, created)
 	})
@@ -169,5 +183,29 @@ func TestResetPassword(t *testing.T) {
 		assert.Equal(t, domain.ErrBusy, s.ResetPassword(t.Context(), s.sue.Email, newPassword))
 		s.assertStored(t, s.sue)
 		assert.Empty(t, s.events)
+	})
+}
+
+func TestLinkSnowflakeUser(t *testing.T) {
+	user := domaintest.SnowflakeUser("SUE")
+	run(t, "links a user in Snowflake to a superuser and keeps the tokens of the account", func(t *testing.T, s *fixture) {
+		for range 2 { // the second time changes nothing
+			require.NoError(t, s.LinkSnowflakeUser(t.Context(), s.sue.Email, user))
+		}
+		assert.Equal(t, []domain.Event{{Name: domain.EventSnowflakeUserChanged, SubjectID: s.sue.ID}}, s.events)
+		want := s.sue
+		want.SnowflakeUser, want.Version, want.UpdatedAt = domain.Some(user), version+1, now
+		s.assertStored(t, want)
+		_, err := s.Self(t.Context(), s.sue.Actor())
+		assert.NoError(t, err)
+	})
+	run(t, "refuses a user who has an account, and accounts that are not superusers", func(t *testing.T, s *fixture) {
+		require.NoError(t, s.LinkSnowflakeUser(t.Context(), s.sue.Email, user))
+		assert.ErrorIs(t, s.LinkSnowflakeUser(t.Context(), s.root.Email, user), domain.ErrSnowflakeUserTaken)
+		assert.ErrorIs(t, s.LinkSnowflakeUser(t.Context(), s.ann.Email, user), domain.ErrNotFound)
+		assert.ErrorIs(t, s.LinkSnowflakeUser(t.Context(), newEmail, user), domain.ErrNotFound)
+		s.assertStored(t, s.root)
+		s.assertStored(t, s.ann)
+		assert.Len(t, s.events, 1)
 	})
 }

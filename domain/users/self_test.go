@@ -265,6 +265,38 @@ func TestDeleteSelf(t *testing.T) {
 	})
 }
 
+func TestSignOutEverywhere(t *testing.T) {
+	signOuts := map[string]func(*testing.T, *fixture) (domain.User, error){
+		"the account itself": func(t *testing.T, s *fixture) (domain.User, error) {
+			return s.ann, s.SignOutSelf(t.Context(), s.ann.Actor())
+		},
+		"a superuser": func(t *testing.T, s *fixture) (domain.User, error) {
+			return s.root, s.SignOut(t.Context(), s.root.Actor(), s.ann.ID)
+		},
+	}
+	for name, signOut := range signOuts {
+		run(t, name+" ends all tokens, and changes nothing but the counters", func(t *testing.T, s *fixture) {
+			by, err := signOut(t, s)
+			require.NoError(t, err)
+			want := s.ann
+			want.Version, want.Epoch, want.UpdatedAt = version+1, epoch+1, now
+			s.assertStored(t, want)
+			s.assertEvents(t, by, s.ann, domain.EventSignedOutEverywhere)
+			_, err = s.Self(t.Context(), s.ann.Actor())
+			assert.Equal(t, domain.ErrSignedOut, err)
+		})
+	}
+	run(t, "an unknown account is not found", func(t *testing.T, s *fixture) {
+		assert.ErrorIs(t, s.SignOut(t.Context(), s.root.Actor(), "unknown"), domain.ErrNotFound)
+		assert.Empty(t, s.events)
+	})
+	run(t, "a signed-out account is refused", func(t *testing.T, s *fixture) {
+		assert.ErrorIs(t, s.SignOutSelf(t.Context(), signedOut(s.ann)), domain.ErrSignedOut)
+		s.assertStored(t, s.ann)
+		assert.Empty(t, s.events)
+	})
+}
+
 func TestASignedOutActorIsSignedOutEvenIfNoAttemptIsLeft(t *testing.T) {
 	run(t, "for both limits", func(t *testing.T, s *fixture) {
 		for range attempts {

@@ -93,6 +93,30 @@ func (s *Service) ChangePassword(
 	return err
 }
 
+// SignOutSelf implements [ports.Users]. It asks for no password, so that the limit on wrong passwords cannot stop the
+// owner of the account.
+func (s *Service) SignOutSelf(ctx context.Context, by domain.Actor) error {
+	return s.signOut(ctx, by, by.ID)
+}
+
+// SignOut implements [ports.Users].
+func (s *Service) SignOut(ctx context.Context, by domain.Actor, id string) error {
+	if !by.Superuser {
+		return s.refuse(ctx, by, domain.ErrSuperuserRequired)
+	}
+	return s.signOut(ctx, by, id)
+}
+
+func (s *Service) signOut(ctx context.Context, by domain.Actor, id string) error {
+	_, err := s.update(ctx, by, id, domain.Versions{}, func(u domain.User) (domain.User, error) {
+		return u.SignedOut(), nil
+	})
+	if err == nil {
+		s.audit(ctx, by, domain.EventSignedOutEverywhere, id)
+	}
+	return err
+}
+
 // DeleteSelf implements [ports.Users].
 func (s *Service) DeleteSelf(ctx context.Context, by domain.Actor, ifVersion domain.Versions) error {
 	if by.Superuser {
@@ -132,11 +156,14 @@ func (s *Service) Create(ctx context.Context, by domain.Actor, in domain.NewUser
 		return domain.User{}, err
 	}
 	u := newUser(s.NewID(), s.Now(), in.Email, hash)
-	u.FullName, u.Active, u.Superuser = in.FullName, in.Active, in.Superuser
+	u.FullName, u.Active, u.Superuser, u.SnowflakeUser = in.FullName, in.Active, in.Superuser, in.SnowflakeUser
 	if err := s.Store.CreateUser(ctx, by, u); err != nil {
 		return domain.User{}, err
 	}
 	s.audit(ctx, by, domain.EventUserCreated, u.ID)
+	if _, linked := u.SnowflakeUser.Get(); linked {
+		s.audit(ctx, by, domain.EventSnowflakeUserChanged, u.ID)
+	}
 	return u, nil
 }
 
@@ -245,6 +272,7 @@ func (s *Service) auditChanges(ctx context.Context, by domain.Actor, old, next d
 		{domain.EventPasswordChanged, old.PasswordHash != next.PasswordHash},
 		{domain.EventRoleChanged, old.Superuser != next.Superuser},
 		{domain.EventActivationChanged, old.Active != next.Active},
+		{domain.EventSnowflakeUserChanged, old.SnowflakeUser != next.SnowflakeUser},
 	} {
 		if c.changed {
 			s.audit(ctx, by, c.event, next.ID)

@@ -47,6 +47,9 @@ var superuserCalls = map[string]func(context.Context, *fixture, domain.Actor) er
 		_, err := s.Update(ctx, by, s.ann.ID, setPassword, anyVersion)
 		return err
 	},
+	"SignOut": func(ctx context.Context, s *fixture, by domain.Actor) error {
+		return s.SignOut(ctx, by, s.ann.ID)
+	},
 	"Delete": func(ctx context.Context, s *fixture, by domain.Actor) error {
 		return s.Delete(ctx, by, s.ann.ID, anyVersion)
 	},
@@ -134,6 +137,19 @@ func TestCreate(t *testing.T) {
 			s.assertEvents(t, s.root, u, domain.EventUserCreated)
 		})
 	}
+	run(t, "a superuser creates an account with a Snowflake user", func(t *testing.T, s *fixture) {
+		in := newUser
+		in.SnowflakeUser = domain.Some(annUser)
+		u, err := s.Create(t.Context(), s.root.Actor(), in)
+		require.NoError(t, err)
+		assert.Equal(t, in.SnowflakeUser, u.SnowflakeUser)
+		s.assertStored(t, u)
+		s.assertEvents(t, s.root, u, domain.EventUserCreated, domain.EventSnowflakeUserChanged)
+
+		in.Email = domaintest.Email("another@example.com")
+		_, err = s.Create(t.Context(), s.root.Actor(), in)
+		assert.ErrorIs(t, err, domain.ErrSnowflakeUserTaken)
+	})
 	run(t, "a taken e-mail or a busy hasher creates nothing", func(t *testing.T, s *fixture) {
 		in := newUser
 		in.Email = s.ann.Email
@@ -185,6 +201,14 @@ func TestUpdate(t *testing.T) {
 		"a new activation": {
 			deactivate,
 			func(u *domain.User) { u.Active = false }, 1, []string{domain.EventActivationChanged},
+		},
+		"a Snowflake user": {
+			domain.UserPatch{SnowflakeUser: domain.Some(domain.Some(annUser))},
+			func(u *domain.User) { u.SnowflakeUser = domain.Some(annUser) }, 0,
+			[]string{domain.EventSnowflakeUserChanged},
+		},
+		"no Snowflake user, as before": {
+			domain.UserPatch{SnowflakeUser: domain.Some(noUser)}, func(*domain.User) {}, 0, nil,
 		},
 		"new values for all fields": {
 			domain.UserPatch{

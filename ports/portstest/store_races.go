@@ -102,6 +102,9 @@ func testRaces(t *testing.T, open opener) {
 	testUpdateRaces(t, open)
 	testDeleteRaces(t, open)
 	testLastSuperuserRaces(t, open)
+	testSnowflakeUserRaces(t, open)
+	testSessionRaces(t, open)
+	testClientRaces(t, open)
 }
 
 func testCreateRaces(t *testing.T, open opener) {

@@ -25,6 +25,7 @@ type call struct {
 func (s *fixture) callsWithActor() []call {
 	changed, deleted, owner, created := s.addUser(), s.addUser(), s.addUser(), domaintest.User()
 	readItem, changedItem, deletedItem := s.addItem(owner), s.addItem(owner), s.addItem(owner)
+	session, client := s.addSession(s.admin), s.addClient(s.admin)
 	return []call{
 		{"User", func(ctx context.Context, by domain.Actor) error {
 			_, err := s.User(ctx, by, s.admin.ID)
@@ -59,6 +60,24 @@ func (s *fixture) callsWithActor() []call {
 		{"DeleteItem", func(ctx context.Context, by domain.Actor) error {
 			return s.DeleteItem(ctx, by, domain.AllItems(), deletedItem.ID, anyVersion)
 		}},
+		{"CreateSession", func(ctx context.Context, by domain.Actor) error {
+			return s.CreateSession(ctx, by, domaintest.Session(domain.User{ID: by.ID}))
+		}},
+		{"Sessions", func(ctx context.Context, by domain.Actor) error {
+			return errorOf(s.Sessions(ctx, by, now, all))
+		}},
+		{"DeleteSession", func(ctx context.Context, by domain.Actor) error {
+			return s.DeleteSession(ctx, by, session.ID)
+		}},
+		{"CreateClient", func(ctx context.Context, by domain.Actor) error {
+			return s.CreateClient(ctx, by, domaintest.Client(domain.User{ID: by.ID}))
+		}},
+		{"Clients", func(ctx context.Context, by domain.Actor) error {
+			return errorOf(s.Clients(ctx, by, now, all))
+		}},
+		{"DeleteClient", func(ctx context.Context, by domain.Actor) error {
+			return s.DeleteClient(ctx, by, client.ID)
+		}},
 	}
 }
 
@@ -66,7 +85,35 @@ func (s *fixture) callsWithActor() []call {
 // an empty store. testEndedContext fails if a method is missing.
 func (s *fixture) callsWithoutActor() []call {
 	rehashed, reset, created := s.addUser(), s.addUser(), domaintest.User(domaintest.Superuser)
+	linked, caller := s.addUser(domaintest.WithSnowflakeUser("LINKED")), domaintest.User()
+	kept, ended, client := s.addSession(linked), s.addSession(linked), s.addClient(linked)
 	return []call{
+		{"UserForSnowflakeSignIn", func(ctx context.Context, _ domain.Actor) error {
+			return errorOf(s.UserForSnowflakeSignIn(ctx, domaintest.SnowflakeUser("LINKED")))
+		}},
+		{"CreateUserForSnowflakeSignIn", func(ctx context.Context, _ domain.Actor) error {
+			return s.CreateUserForSnowflakeSignIn(ctx, caller)
+		}},
+		{"SessionForRefresh", func(ctx context.Context, _ domain.Actor) error {
+			_, _, err := s.SessionForRefresh(ctx, kept.Lookup, kept.Secret)
+			return err
+		}},
+		{"RefreshSession", func(ctx context.Context, _ domain.Actor) error {
+			return s.RefreshSession(ctx, refreshed(kept))
+		}},
+		{"EndSessionForRefresh", func(ctx context.Context, _ domain.Actor) error {
+			return errorOf(s.EndSessionForRefresh(ctx, ended.ID))
+		}},
+		{"ClientForSignIn", func(ctx context.Context, _ domain.Actor) error {
+			_, _, err := s.ClientForSignIn(ctx, client.ID)
+			return err
+		}},
+		{"UseClientForSignIn", func(ctx context.Context, _ domain.Actor) error {
+			return errorOf(s.UseClientForSignIn(ctx, client.ID, domaintest.Later))
+		}},
+		{"CleanUp", func(ctx context.Context, _ domain.Actor) error {
+			return s.CleanUp(ctx, domaintest.Created)
+		}},
 		{"HadFirstSuperuser", func(ctx context.Context, _ domain.Actor) error {
 			_, err := s.HadFirstSuperuser(ctx)
 			return err
@@ -81,9 +128,9 @@ func (s *fixture) callsWithoutActor() []call {
 		{"CreateSuperuserForOperator", func(ctx context.Context, _ domain.Actor) error {
 			return s.CreateSuperuserForOperator(ctx, created)
 		}},
-		{"ResetPasswordForOperator", func(ctx context.Context, _ domain.Actor) error {
+		{"UpdateUserForOperator", func(ctx context.Context, _ domain.Actor) error {
 			next := domaintest.RevisedUser(reset, domaintest.WithPasswordHash("reset"))
-			return s.ResetPasswordForOperator(ctx, next, reset.Version)
+			return s.UpdateUserForOperator(ctx, next, reset.Version)
 		}},
 	}
 }
@@ -122,7 +169,7 @@ func testSignedOut(t *testing.T, open opener) {
 			},
 			"password reset": func(u domain.User) error {
 				next := domaintest.RevisedUser(u, domaintest.WithPasswordHash("next"))
-				return s.ResetPasswordForOperator(t.Context(), next, u.Version)
+				return s.UpdateUserForOperator(t.Context(), next, u.Version)
 			},
 		} {
 			u := s.addUser()
@@ -200,7 +247,7 @@ func testEndedContext(t *testing.T, open opener) {
 
 func testOrderOfRefusals(t *testing.T, open opener) {
 	s := newFixture(t, open)
-	u, other := s.addUser(), s.addUser()
+	u, other := s.addUser(), s.addUser(domaintest.WithSnowflakeUser("TAKEN"))
 	item := s.addItem(u)
 	ctx, admin, unknown := t.Context(), s.admin, domaintest.User()
 	signedIn, signedOut := admin.Actor(), domain.Actor{ID: u.ID, Epoch: u.Epoch + 1}
@@ -209,6 +256,9 @@ func testOrderOfRefusals(t *testing.T, open opener) {
 	takenEmail := domaintest.WithEmail(other.Email)
 	taken := domaintest.RevisedUser(u, takenEmail)
 	last := domaintest.RevisedUser(admin, domaintest.Inactive)
+	takenUser := domaintest.WithSnowflakeUser("TAKEN")
+	bothTaken := domaintest.RevisedUser(u, takenEmail, takenUser)
+	lastAndUserTaken := domaintest.RevisedUser(admin, domaintest.Inactive, takenUser)
 	lastAndTaken := domaintest.RevisedUser(admin, domaintest.Inactive, takenEmail)
 
 	for _, group := range []struct {
@@ -228,6 +278,8 @@ func testOrderOfRefusals(t *testing.T, open opener) {
 			"stale: DeleteItem":          s.DeleteItem(ctx, signedOut, everyItem, item.ID, stale),
 			"email taken: CreateUser":    s.CreateUser(ctx, signedOut, domaintest.User(takenEmail)),
 			"email taken: UpdateUser":    s.UpdateUser(ctx, signedOut, taken, u),
+			"user taken: CreateUser":     s.CreateUser(ctx, signedOut, domaintest.User(takenUser)),
+			"user taken: UpdateUser":     s.UpdateUser(ctx, signedOut, domaintest.RevisedUser(u, takenUser), u),
 			"last superuser: UpdateUser": s.UpdateUser(ctx, signedOut, last, admin),
 			"last superuser: DeleteUser": s.DeleteUser(ctx, signedOut, admin.ID, anyVersion),
 		}},
@@ -238,11 +290,17 @@ func testOrderOfRefusals(t *testing.T, open opener) {
 		}},
 		{domain.ErrStale, map[string]error{
 			"email taken: UpdateUser":    s.UpdateUser(ctx, signedIn, taken, at(u, 2)),
+			"user taken: UpdateUser":     s.UpdateUser(ctx, signedIn, domaintest.RevisedUser(u, takenUser), at(u, 2)),
 			"last superuser: UpdateUser": s.UpdateUser(ctx, signedIn, last, at(admin, 2)),
 			"last superuser: DeleteUser": s.DeleteUser(ctx, signedIn, admin.ID, stale),
 		}},
 		{domain.ErrEmailTaken, map[string]error{
 			"last superuser: UpdateUser": s.UpdateUser(ctx, signedIn, lastAndTaken, admin),
+			"user taken: CreateUser":     s.CreateUser(ctx, signedIn, domaintest.User(takenEmail, takenUser)),
+			"user taken: UpdateUser":     s.UpdateUser(ctx, signedIn, bothTaken, u),
+		}},
+		{domain.ErrSnowflakeUserTaken, map[string]error{
+			"last superuser: UpdateUser": s.UpdateUser(ctx, signedIn, lastAndUserTaken, admin),
 		}},
 	} {
 		for name, err := range group.calls {

@@ -169,6 +169,32 @@ func testFirstSuperuser(t *testing.T, open opener) {
 		assertNotCreated(t, s, first.Email)
 		s.assertUsers()
 	})
+	t.Run("a superuser that is refused is not the first one", func(t *testing.T) {
+		s := &fixture{Store: open(t), t: t, admin: domaintest.User(domaintest.Superuser)}
+		ann := domaintest.User(domaintest.WithSnowflakeUser("ANN"))
+		require.NoError(t, s.CreateUserForSnowflakeSignIn(t.Context(), ann))
+		for _, taken := range []struct {
+			change func(*domain.User)
+			want   error
+		}{
+			{domaintest.WithEmail(ann.Email), domain.ErrEmailTaken},
+			{domaintest.WithSnowflakeUser("ANN"), domain.ErrSnowflakeUserTaken},
+			{func(u *domain.User) { u.Email, u.SnowflakeUser = ann.Email, ann.SnowflakeUser }, domain.ErrEmailTaken},
+		} {
+			u := domaintest.User(domaintest.Superuser, taken.change)
+			created, err := s.CreateFirstSuperuser(t.Context(), u)
+			assert.ErrorIs(t, err, taken.want)
+			assert.False(t, created)
+			assert.ErrorIs(t, s.CreateSuperuserForOperator(t.Context(), u), taken.want)
+			had, err := s.HadFirstSuperuser(t.Context())
+			require.NoError(t, err)
+			assert.False(t, had)
+		}
+		created, err := s.CreateFirstSuperuser(t.Context(), s.admin)
+		require.NoError(t, err)
+		assert.True(t, created)
+		s.assertUsers(ann)
+	})
 	t.Run("no first superuser is created after an operator created one", func(t *testing.T) {
 		s := &fixture{Store: open(t), t: t, admin: domaintest.User(domaintest.Superuser)}
 		require.NoError(t, s.CreateSuperuserForOperator(t.Context(), s.admin))
@@ -192,28 +218,30 @@ func testOperator(t *testing.T, open opener) {
 		assert.ErrorIs(t, err, domain.ErrEmailTaken)
 		s.assertUsers(u)
 	})
-	t.Run("a password reset changes the hash, the counters and UpdatedAt, and nothing else", func(t *testing.T) {
+	t.Run("an operator changes hash, Snowflake user, counters and UpdatedAt, and nothing else", func(t *testing.T) {
 		s := newFixture(t, open)
 		u, bystander := s.addUser(domaintest.Inactive), s.addUser()
 		next := domaintest.User(domaintest.Superuser)
 		next.ID, next.FullName, next.CreatedAt = u.ID, domaintest.FullName("another"), domaintest.Later
 		next.PasswordHash, next.Version, next.Epoch, next.UpdatedAt = "reset", 7, 9, domaintest.Later
-		require.NoError(t, s.ResetPasswordForOperator(t.Context(), next, u.Version))
+		next.SnowflakeUser = domain.Some(domaintest.SnowflakeUser("ANN"))
+		require.NoError(t, s.UpdateUserForOperator(t.Context(), next, u.Version))
 		u.PasswordHash, u.Version, u.Epoch, u.UpdatedAt = "reset", 7, 9, domaintest.Later
+		u.SnowflakeUser = next.SnowflakeUser
 		s.assertUsers(u, bystander)
 	})
-	t.Run("a password reset of another version is stale and changes nothing", func(t *testing.T) {
+	t.Run("an operator's change of another version is stale and changes nothing", func(t *testing.T) {
 		s := newFixture(t, open)
 		u := s.addUser(withVersion(5))
 		next := domaintest.RevisedUser(u, domaintest.WithPasswordHash("reset"))
 		for _, version := range []int64{4, 6} {
-			assert.ErrorIs(t, s.ResetPasswordForOperator(t.Context(), next, version), domain.ErrStale)
+			assert.ErrorIs(t, s.UpdateUserForOperator(t.Context(), next, version), domain.ErrStale)
 		}
 		s.assertUsers(u)
 	})
-	t.Run("a password reset of an unknown account is not found", func(t *testing.T) {
+	t.Run("an operator's change of an unknown account is not found", func(t *testing.T) {
 		s := newFixture(t, open)
-		assert.ErrorIs(t, s.ResetPasswordForOperator(t.Context(), domaintest.User(), 1), domain.ErrNotFound)
+		assert.ErrorIs(t, s.UpdateUserForOperator(t.Context(), domaintest.User(), 1), domain.ErrNotFound)
 	})
 }
 
@@ -228,11 +256,15 @@ func accountsOfAllKinds() []domain.User {
 		domaintest.User(domaintest.Inactive, domaintest.WithEmail(special)),
 		domaintest.User(func(u *domain.User) { u.Version, u.Epoch = 1<<40, 1<<41 }),
 		domaintest.User(func(u *domain.User) { u.Version, u.Epoch = 3, 2 }),
+		domaintest.User(domaintest.WithPasswordHash("")),
 		domaintest.User(func(u *domain.User) {
 			u.CreatedAt = time.Date(1999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 			u.UpdatedAt = time.Date(2100, 2, 28, 0, 0, 0, 0, time.UTC)
 		}),
 		domaintest.User(func(u *domain.User) { u.CreatedAt, u.UpdatedAt = beforeGap, afterGap }),
+	}
+	for _, name := range append(awkwardTexts, strings.Repeat("🦆", domain.MaxSnowflakeUser)) {
+		users = append(users, domaintest.User(domaintest.WithSnowflakeUser(name)))
 	}
 	for _, name := range append(awkwardTexts, "", strings.Repeat("🦆", domain.MaxFullName)) {
 		users = append(users, domaintest.User(domaintest.WithFullName(name)))

@@ -28,9 +28,20 @@ func TestTokenIssuer(t *testing.T, open func(t *testing.T, seed []byte, now func
 			{ID: domaintest.NewID(), Epoch: 1},
 			{ID: domaintest.NewID(), Epoch: 2, Superuser: true},
 			{ID: domaintest.NewID(), Epoch: math.MaxInt64},
+			{ID: domaintest.NewID(), Epoch: 1, SessionID: domaintest.NewID(), AuthTime: signedInAt},
+			{ID: domaintest.NewID(), Epoch: 1, AuthTime: signedInAt},
+			{ID: domaintest.NewID(), Epoch: 1, ReadOnly: true},
+			{ID: domaintest.NewID(), Epoch: 1, Superuser: true, ReadOnly: true},
 		} {
 			assertActor(t, i, a, issue(t, i, a).Value)
 		}
+	})
+	t.Run("a token carries the time of the sign-in in whole seconds", func(t *testing.T) {
+		i, _ := newFixture(t)
+		want := domain.Actor{ID: domaintest.NewID(), Epoch: 1, SessionID: domaintest.NewID(), AuthTime: signedInAt}
+		precise := want
+		precise.AuthTime = signedInAt.Add(time.Second - time.Microsecond)
+		assertActor(t, i, want, issue(t, i, precise).Value)
 	})
 	t.Run("a token carries neither the token id nor the source of the actor it was issued for", func(t *testing.T) {
 		i, _ := newFixture(t)
@@ -113,6 +124,9 @@ func TestTokenIssuer(t *testing.T, open func(t *testing.T, seed []byte, now func
 // maxClockSkew is the longest time after its expiry for which an issuer may still accept a token, because the
 // clock of the issuer that made it may be ahead.
 const maxClockSkew = time.Minute
+
+// signedInAt is a time of a sign-in, before the clock starts.
+var signedInAt = domaintest.Created.Add(-time.Hour).Truncate(time.Second)
 
 // clock is a fake clock. Only advance moves it.
 type clock struct{ time time.Time }

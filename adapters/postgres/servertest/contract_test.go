@@ -73,6 +73,12 @@ func TestIdsThatPostgreSQLRefusesAreNotFound(t *testing.T) {
 		assert.ErrorIs(t, s.DeleteUser(t.Context(), admin.Actor(), id, domain.Versions{}), domain.ErrNotFound, "%q", id)
 		err = s.DeleteItem(t.Context(), admin.Actor(), domain.AllItems(), id, domain.Versions{})
 		assert.ErrorIs(t, err, domain.ErrNotFound, "%q", id)
+		assert.ErrorIs(t, s.DeleteSession(t.Context(), admin.Actor(), id), domain.ErrNotFound, "%q", id)
+		assert.ErrorIs(t, s.DeleteClient(t.Context(), admin.Actor(), id), domain.ErrNotFound, "%q", id)
+		_, _, err = s.SessionForRefresh(t.Context(), id, id)
+		assert.ErrorIs(t, err, domain.ErrNotFound, "%q", id)
+		_, _, err = s.ClientForSignIn(t.Context(), id)
+		assert.ErrorIs(t, err, domain.ErrNotFound, "%q", id)
 		_, err = s.User(t.Context(), domain.Actor{ID: id, Epoch: 1}, admin.ID)
 		assert.ErrorIs(t, err, domain.ErrSignedOut, "%q", id)
 		page, err := s.Items(t.Context(), admin.Actor(), id, domain.PageRequest{Limit: 1})
@@ -81,17 +87,27 @@ func TestIdsThatPostgreSQLRefusesAreNotFound(t *testing.T) {
 	}
 }
 
-func TestAnAccountOrItemThatIsCreatedAgainIsTheSame(t *testing.T) {
+func TestWhatIsCreatedAgainIsTheSame(t *testing.T) {
 	s := open(t)
 	admin := newAdmin(t, s)
+	by, page := admin.Actor(), domain.PageRequest{Limit: 10}
 	u, i := domaintest.User(), domaintest.Item(admin)
+	e, c := domaintest.Session(admin), domaintest.Client(admin)
 	for range 2 {
-		require.NoError(t, s.CreateUser(t.Context(), admin.Actor(), u))
-		require.NoError(t, s.CreateItem(t.Context(), admin.Actor(), i))
+		require.NoError(t, s.CreateUser(t.Context(), by, u))
+		require.NoError(t, s.CreateItem(t.Context(), by, i))
+		require.NoError(t, s.CreateSession(t.Context(), by, e))
+		require.NoError(t, s.CreateClient(t.Context(), by, c))
 	}
-	page, err := s.Items(t.Context(), admin.Actor(), admin.ID, domain.PageRequest{Limit: 10})
+	items, err := s.Items(t.Context(), by, admin.ID, page)
 	require.NoError(t, err)
-	assert.Len(t, page.Rows, 1)
+	assert.Equal(t, []domain.Item{i}, items.Rows)
+	sessions, err := s.Sessions(t.Context(), by, domaintest.Created, page)
+	require.NoError(t, err)
+	assert.Equal(t, []domain.Session{e}, sessions.Rows)
+	clients, err := s.Clients(t.Context(), by, domaintest.Created, page)
+	require.NoError(t, err)
+	assert.Equal(t, []domain.Client{c}, clients.Rows)
 }
 
 // The role of the service can neither change the schema nor empty a table.

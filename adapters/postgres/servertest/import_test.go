@@ -16,50 +16,75 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
-// addAll returns a function that fills the tables with an account and an item.
-func addAll(t *testing.T, u domain.User, i domain.Item) func(*postgres.Import) error {
+// installation is one row of each table.
+type installation struct {
+	user    domain.User
+	item    domain.Item
+	session domain.Session
+	client  domain.Client
+}
+
+func newInstallation() installation {
+	u := domaintest.User(domaintest.Superuser, domaintest.WithSnowflakeUser("ANN"))
+	return installation{u, domaintest.Item(u), domaintest.Session(u), domaintest.Client(u)}
+}
+
+// addAll returns a function that fills the tables.
+func (in installation) addAll(t *testing.T) func(*postgres.Import) error {
 	return func(im *postgres.Import) error {
 		return errors.Join(
-			im.AddUsers(t.Context(), []domain.User{u}), im.AddItems(t.Context(), []domain.Item{i}),
-			im.SetFirstSuperuser(t.Context(), u.CreatedAt))
+			im.AddUsers(t.Context(), []domain.User{in.user}), im.AddItems(t.Context(), []domain.Item{in.item}),
+			im.AddSessions(t.Context(), []domain.Session{in.session}),
+			im.AddClients(t.Context(), []domain.Client{in.client}),
+			im.SetFirstSuperuser(t.Context(), in.user.CreatedAt))
 	}
+}
+
+// assertCopied checks what the transaction of an import sees.
+func (in installation) assertCopied(t *testing.T, im *postgres.Import) {
+	t.Helper()
+	var got installation
+	require.NoError(t, errors.Join(
+		im.EachUser(t.Context(), func(u domain.User) { got.user = u }),
+		im.EachItem(t.Context(), func(i domain.Item) { got.item = i }),
+		im.EachSession(t.Context(), func(e domain.Session) { got.session = e }),
+		im.EachClient(t.Context(), func(c domain.Client) { got.client = c })))
+	assert.Equal(t, in, got)
 }
 
 func TestAnImportIsVisibleAsAWholeOrNotAtAll(t *testing.T) {
 	o := newSchema(t)
 	migrate(t, o)
 	s, other := openWith(t, o), connect(t, o)
-	u := domaintest.User(domaintest.Superuser)
-	i := domaintest.Item(u)
+	in := newInstallation()
+	u := in.user
 	failed := errors.New("the source is away")
 	assert.Equal(t, failed, s.Import(t.Context(), func(im *postgres.Import) error {
-		require.NoError(t, addAll(t, u, i)(im))
+		require.NoError(t, in.addAll(t)(im))
 		return failed
 	}))
 	_, err := s.UserForSignIn(t.Context(), u.Email)
 	assert.ErrorIs(t, err, domain.ErrNotFound)
 
 	require.NoError(t, s.Import(t.Context(), func(im *postgres.Import) error {
-		require.NoError(t, addAll(t, u, i)(im))
+		require.NoError(t, in.addAll(t)(im))
 		had, err := s.HadFirstSuperuser(t.Context())
 		assert.NoError(t, err, "others can read")
 		assert.False(t, had)
-		for _, table := range []string{"users", "credentials", "items", "installation"} {
+		for _, table := range []string{"users", "credentials", "items", "sessions", "clients", "installation"} {
 			tx, err := other.Begin(t.Context())
 			require.NoError(t, err)
 			_, err = tx.Exec(t.Context(), "LOCK TABLE "+table+" IN ROW EXCLUSIVE MODE NOWAIT") // as each write does
 			require.NoError(t, tx.Rollback(t.Context()))
 			assert.Equal(t, "55P03", code(err), "others cannot write")
 		}
-		var users []domain.User
-		require.NoError(t, im.EachUser(t.Context(), func(u domain.User) { users = append(users, u) }))
-		assert.Equal(t, []domain.User{u}, users)
-		return im.EachItem(t.Context(), func(got domain.Item) { assert.Equal(t, i, got) })
+		in.assertCopied(t, im)
+		return nil
 	}))
 	got, err := s.UserForSignIn(t.Context(), u.Email)
 	require.NoError(t, err)
 	assert.Equal(t, u, got)
-	assert.ErrorContains(t, s.Import(t.Context(), addAll(t, u, i)), "the tables are not empty: 1 accounts, 1 items, 1 rows")
+	assert.ErrorContains(t, s.Import(t.Context(), in.addAll(t)), "the tables are not empty: 1 accounts, 1 items, 1 rows")
 }
 
 func TestAnImportWithoutAConfirmedCommitHasAnUnknownOutcome(t *testing.T) {
@@ -91,10 +116,19 @@ func TestAnImportWhoseCommitIsRefusedHasCopiedNothing(t *testing.T) {
 
 func TestConstraintsHoldDuringAnImport(t *testing.T) {
 	s := open(t)
-	u := domaintest.User()
+	u := domaintest.User(domaintest.WithSnowflakeUser("ANN"))
 	for name, fill := range map[string]func(*postgres.Import) error{
 		"an e-mail of two accounts": func(im *postgres.Import) error {
 			return im.AddUsers(t.Context(), []domain.User{u, domaintest.User(domaintest.WithEmail(u.Email))})
+		},
+		"a user of Snowflake of two accounts": func(im *postgres.Import) error {
+			return im.AddUsers(t.Context(), []domain.User{u, domaintest.User(domaintest.WithSnowflakeUser("ANN"))})
+		},
+		"a session without an owner": func(im *postgres.Import) error {
+			return im.AddSessions(t.Context(), []domain.Session{domaintest.Session(u)})
+		},
+		"a client without an owner": func(im *postgres.Import) error {
+			return im.AddClients(t.Context(), []domain.Client{domaintest.Client(u)})
 		},
 		"an item without an owner": func(im *postgres.Import) error {
 			return im.AddItems(t.Context(), []domain.Item{domaintest.Item(u)})

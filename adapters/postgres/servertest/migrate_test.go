@@ -50,12 +50,13 @@ func TestADryRunChangesNothing(t *testing.T) {
 	for range 2 {
 		said, err := migrateAs(t, o, migrator, true)
 		require.NoError(t, err)
-		assert.Equal(t, "would apply 001_accounts_and_items.sql\nthe schema has version 0\n", said)
+		assert.Equal(t, "would apply 001_accounts_and_items.sql\nwould apply 002_sessions_and_clients.sql\n"+
+			"the schema has version 0\n", said)
 	}
 	migrate(t, o)
 	said, err := migrateAs(t, o, migrator, true)
 	require.NoError(t, err)
-	assert.Equal(t, "the schema has version 1\n", said)
+	assert.Equal(t, "the schema has version 2\n", said)
 }
 
 func TestAMigrationThatFailsLeavesNothing(t *testing.T) {
@@ -123,11 +124,11 @@ func TestTheServiceAsksForAMigrationUntilTheSchemaIsNewEnough(t *testing.T) {
 
 	migrate(t, o)
 	conn := connect(t, withUser(o, migrator))
-	_, err = conn.Exec(t.Context(), "DELETE FROM schema_version") // as before the first migration
+	_, err = conn.Exec(t.Context(), "DELETE FROM schema_version WHERE version = 2") // as before the last migration
 	require.NoError(t, err)
 	_, err = s.Check(t.Context())
-	assert.ErrorContains(t, err, "the schema has version 0, and this version of the service needs 1: run migrate")
-	_, err = conn.Exec(t.Context(), "INSERT INTO schema_version (version, name) VALUES (1, 'x')")
+	assert.ErrorContains(t, err, "the schema has version 1, and this version of the service needs 2: run migrate")
+	_, err = conn.Exec(t.Context(), "INSERT INTO schema_version (version, name) VALUES (2, 'x')")
 	require.NoError(t, err)
 	_, err = s.Check(t.Context())
 	assert.NoError(t, err)
@@ -136,7 +137,7 @@ func TestTheServiceAsksForAMigrationUntilTheSchemaIsNewEnough(t *testing.T) {
 // withOneMore returns the migrations, and one that only this test knows.
 func withOneMore(t *testing.T) fs.FS {
 	t.Helper()
-	files := fstest.MapFS{"002_only_this_test_knows.sql": &fstest.MapFile{Data: []byte(
+	files := fstest.MapFS{"003_only_this_test_knows.sql": &fstest.MapFile{Data: []byte(
 		"ALTER TABLE items ADD COLUMN colour varchar(20); CREATE TABLE later (id int PRIMARY KEY)")}}
 	names, err := fs.Glob(postgres.Migrations(), "*.sql")
 	require.NoError(t, err)
@@ -157,11 +158,11 @@ func TestANewerSchemaIsFine(t *testing.T) {
 	admin := newAdmin(t, s)
 	var said strings.Builder
 	require.NoError(t, postgres.Migrate(t.Context(), withUser(o, migrator), withOneMore(t), false, &said))
-	assert.Equal(t, "applied 002_only_this_test_knows.sql\nthe schema has version 2\n", said.String())
+	assert.Equal(t, "applied 003_only_this_test_knows.sql\nthe schema has version 3\n", said.String())
 
 	again, err := migrateAs(t, o, migrator, false)
 	require.NoError(t, err)
-	assert.Equal(t, "the schema has version 2, which is newer than this program knows (1): nothing to do\n", again)
+	assert.Equal(t, "the schema has version 3, which is newer than this program knows (2): nothing to do\n", again)
 	_, err = s.Check(t.Context())
 	require.NoError(t, err)
 	_, err = s.User(t.Context(), admin.Actor(), admin.ID)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -179,8 +180,12 @@ func (d *DB) translateReply(err error, reply *pgconn.PgError, lost *domain.Error
 		return &ConstraintError{reply.Code, reply.ConstraintName}
 	case slices.Contains(contended, reply.Code):
 		return domain.ErrContended.WithCause(err)
-	case slices.Contains(ended, reply.Code), reply.Code == codeReadOnly, reply.Code == codeCachedPlan:
-		// After a failover, a new connection finds the primary. After a migration, it has no old plan.
+	case reply.Code == codeReadOnly:
+		// After a failover, a new connection finds the primary.
+		d.replaceConnections()
+		return domain.ErrReadOnly.WithRetryAfter(time.Second).WithCause(again{err})
+	case slices.Contains(ended, reply.Code), reply.Code == codeCachedPlan:
+		// After a migration, a new connection has no old plan.
 		return d.tryAgain(err)
 	case reply.Code == codeSameStatement, reply.Code == codeNoStatement:
 		return domain.ErrUnavailable.WithCause(fmt.Errorf("%w: %s", err, poolerHint))

@@ -240,7 +240,7 @@ const readCommitted = "SET transaction_isolation = 'read committed'"
 
 // ExecLocked executes lock and then st in one transaction and one round trip, and returns how many rows st changed.
 // st sees what was committed before lock got its lock.
-func (c Conn) ExecLocked(ctx context.Context, lock string, st Statement) (n int64, err error) {
+func (c Conn) ExecLocked(ctx context.Context, lock, st Statement) (n int64, err error) {
 	text := st.numbered()
 	ctx, done := c.db.observe(ctx, text)
 	defer func() { done(int(n), err) }()
@@ -248,7 +248,7 @@ func (c Conn) ExecLocked(ctx context.Context, lock string, st Statement) (n int6
 	// (PostgreSQL documentation, "Pipelining").
 	batch := &pgx.Batch{}
 	batch.Queue(readCommitted)
-	batch.Queue(lock)
+	batch.Queue(lock.numbered(), lock.Args...)
 	batch.Queue(text, st.Args...)
 	results := c.pgx.SendBatch(ctx, batch)
 	for range batch.Len() {

@@ -33,6 +33,17 @@ func TestAnExportFromFakesnowHasAllRowsAndFindsTheFaults(t *testing.T) {
 		assert.Equal(t, snowflake.Part[domain.Item]{Rows: []domain.Item{i}}, p)
 		return nil
 	}))
+	e, c := domaintest.Session(admin), domaintest.Client(admin)
+	require.NoError(t, s.CreateSession(t.Context(), admin.Actor(), e))
+	require.NoError(t, s.CreateClient(t.Context(), admin.Actor(), c))
+	require.NoError(t, s.ExportSessions(t.Context(), func(p snowflake.Part[domain.Session]) error {
+		assert.Equal(t, snowflake.Part[domain.Session]{Rows: []domain.Session{e}}, p)
+		return nil
+	}))
+	require.NoError(t, s.ExportClients(t.Context(), func(p snowflake.Part[domain.Client]) error {
+		assert.Equal(t, snowflake.Part[domain.Client]{Rows: []domain.Client{c}}, p)
+		return nil
+	}))
 	at, err := s.FirstSuperuserAt(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, domain.Some(admin.CreatedAt), at)
@@ -44,7 +55,9 @@ func TestAnExportFromFakesnowHasAllRowsAndFindsTheFaults(t *testing.T) {
 		"INSERT INTO items SELECT * FROM items",
 		"INSERT INTO users SELECT * FROM users",
 		"INSERT INTO items SELECT 'orphan', 'gone', title, description, version, created_at, updated_at FROM items LIMIT 1",
-		"UPDATE users SET email = 'Admin@example.com'",
+		"UPDATE users SET email = 'Admin@example.com', snowflake_user = 'ADMIN'",
+		"INSERT INTO sessions SELECT * FROM sessions",
+		"INSERT INTO clients SELECT * FROM clients",
 	} {
 		execute(t, schema, st)
 	}
@@ -54,8 +67,11 @@ func TestAnExportFromFakesnowHasAllRowsAndFindsTheFaults(t *testing.T) {
 		{What: "accounts with the id of another account", Total: 1, IDs: []string{admin.ID}},
 		{What: "accounts with the e-mail of another account", Total: 2, IDs: []string{admin.ID, admin.ID}},
 		{What: "accounts with an e-mail that is not in lower case", Total: 2, IDs: []string{admin.ID, admin.ID}},
+		{What: "accounts with the user in Snowflake of another account", Total: 2, IDs: []string{admin.ID, admin.ID}},
 		{What: "items with the id of another item", Total: 1, IDs: []string{i.ID}},
 		{What: "items without an owner", Total: 1, IDs: []string{"orphan"}},
+		{What: "sessions with the id of another session", Total: 1, IDs: []string{e.ID}},
+		{What: "clients with the id of another client", Total: 1, IDs: []string{c.ID}},
 	}, faults)
 }
 

@@ -41,19 +41,24 @@ func (a Auth) prepare(c *sf.Config) {
 }
 
 // readToken sets the token for one login, if it comes from a file.
-func (a Auth) readToken(c *sf.Config) error {
-	if a.TokenPath == "" {
-		return nil
+func (a Auth) readToken(c *sf.Config) (err error) {
+	if a.TokenPath != "" {
+		c.Token, err = a.tokenInFile()
 	}
+	return err
+}
+
+func (a Auth) tokenInFile() (string, error) {
 	// The driver can read the file too, but it sends a trailing newline.
-	token, err := os.ReadFile(a.TokenPath)
+	content, err := os.ReadFile(a.TokenPath)
 	if err != nil {
-		return fmt.Errorf("the OAuth token: %w", err)
+		return "", fmt.Errorf("the OAuth token: %w", err)
 	}
-	if c.Token = strings.TrimSpace(string(token)); c.Token == "" {
-		return fmt.Errorf("the OAuth token: %s is empty", a.TokenPath)
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return "", fmt.Errorf("the OAuth token: %s is empty", a.TokenPath)
 	}
-	return nil
+	return token, nil
 }
 
 // ParsePrivateKey reads an unencrypted RSA key in PEM, PKCS #8 (RFC 5958). Line breaks may be the two characters

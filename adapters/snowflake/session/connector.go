@@ -64,40 +64,46 @@ func (c *connector) setParameters(more map[string]string) {
 // Driver implements [driver.Connector].
 func (c *connector) Driver() driver.Driver { return sf.SnowflakeDriver{} }
 
-// loginPause is how long Connect waits before it repeats a login that broke.
+// loginPause is how long connect waits before it repeats a login that broke.
 const loginPause = 100 * time.Millisecond
 
-// Connect implements [driver.Connector]. It logs in. It repeats a login that broke, once, unless other calls have
-// failed too. If it fails, the statement that needed the connection was not sent.
-func (c *connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
-	start := time.Now()
-	ctx, span := c.tracer.Start(ctx, "LOGIN", trace.WithSpanKind(trace.SpanKindClient))
-	defer func() {
-		endSpan(span, nil, err)
-		requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)})
-	}()
-	opened, err := c.login(ctx)
-	if err != nil && broke(err) && c.healthy() {
-		select {
-		case <-ctx.Done():
-		case <-time.After(loginPause):
-			opened, err = c.login(ctx)
-		}
-	}
+// Connect implements [driver.Connector]. If it fails, the statement that needed the connection was not sent.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	opened, err := c.connect(ctx, c.auth.readToken)
 	if err != nil {
 		return nil, notSent{fmt.Errorf("log in to Snowflake: %w", err)}
 	}
 	return opened, nil
 }
 
-func (c *connector) login(ctx context.Context) (*conn, error) {
+// connect logs in with the token that setToken sets, if it sets one. It repeats a login that broke, once, unless other
+// calls have failed too.
+func (c *connector) connect(ctx context.Context, setToken func(*sf.Config) error) (_ *conn, err error) {
+	start := time.Now()
+	ctx, span := c.tracer.Start(ctx, "LOGIN", trace.WithSpanKind(trace.SpanKindClient))
+	defer func() {
+		endSpan(span, nil, err)
+		requestinfo.FromContext(ctx).Add(requestinfo.Cost{Waited: time.Since(start)})
+	}()
+	opened, err := c.login(ctx, setToken)
+	if err != nil && broke(err) && c.healthy() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(loginPause):
+			opened, err = c.login(ctx, setToken)
+		}
+	}
+	return opened, err
+}
+
+func (c *connector) login(ctx context.Context, setToken func(*sf.Config) error) (*conn, error) {
 	params := c.params.Load()
 	config := c.config
 	config.Params = map[string]*string{}
 	for name, value := range *params {
 		config.Params[name] = &value
 	}
-	if err := c.auth.readToken(&config); err != nil {
+	if err := setToken(&config); err != nil {
 		return nil, err
 	}
 	inner, err := sf.NewConnector(sf.SnowflakeDriver{}, config).Connect(withCall(ctx, new(call)))
@@ -287,6 +293,11 @@ func queryTag(ctx context.Context, version string) string {
 		Trace   string `json:"trace"`
 	}{"echo-in-snowflake", cut(version, 40), cut(info.Route, 64), cut(info.RequestID, 128), cut(info.TraceID, 32)})
 	return string(tag)
+}
+
+// Background returns a context for work that no request asked for: query tags have its name as the route.
+func Background(ctx context.Context, name string) context.Context {
+	return requestinfo.NewContext(ctx, &requestinfo.Info{Route: name})
 }
 
 // cut limits a part of the tag. JSON escapes make it up to six times as long.

@@ -4,5 +4,6 @@
 // read again for each login, translated errors, and telemetry. It knows no table and no account.
 //
 // Read session.go first. run.go surrounds every operation, transact.go adds transactions. connector.go
-// and transport.go add what the driver lacks. errors.go says what its errors mean.
+// and transport.go add what the driver lacks. errors.go says what its errors mean. caller.go proves who sends a
+// request, with connections of its own.
 package session

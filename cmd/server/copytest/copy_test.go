@@ -16,6 +16,7 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/peertest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/deploy/pgtest"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
 var texts = []any{
@@ -26,14 +27,29 @@ var texts = []any{
 // tables are the queries that return all data, in the source and in the target.
 var tables = []struct{ source, target string }{
 	{
-		`SELECT id, email, full_name, password_hash, is_active, is_superuser, version, epoch, created_at, updated_at
+		`SELECT id, email, full_name, password_hash, is_active, is_superuser, version, epoch, created_at, updated_at,
+				snowflake_user
 			FROM users ORDER BY id`,
-		`SELECT id, email, full_name, password_hash, is_active, is_superuser, version, epoch, created_at, updated_at
+		`SELECT id, email, full_name, password_hash, is_active, is_superuser, version, epoch, created_at, updated_at,
+				snowflake_user
 			FROM users JOIN credentials ON user_id = id ORDER BY id`,
 	},
 	{
 		"SELECT id, owner_id, title, description, version, created_at, updated_at FROM items ORDER BY id",
 		"SELECT id, owner_id, title, description, version, created_at, updated_at FROM items ORDER BY id",
+	},
+	{
+		`SELECT s.id, owner_id, s.epoch, kind, lookup_hash, secret_hash, previous_hash, seed, user_agent,
+				s.created_at, refreshed_at, expires_at
+			FROM sessions s JOIN users u ON u.id = owner_id AND u.epoch = s.epoch ORDER BY s.id`,
+		`SELECT id, owner_id, epoch, kind, lookup_hash, secret_hash, previous_hash, seed, user_agent,
+				created_at, refreshed_at, expires_at
+			FROM sessions ORDER BY id`,
+	},
+	{
+		`SELECT c.id, owner_id, c.epoch, secret_hash, name, read_only, c.created_at, expires_at, used_at
+			FROM clients c JOIN users u ON u.id = owner_id AND u.epoch = c.epoch ORDER BY c.id`,
+		"SELECT id, owner_id, epoch, secret_hash, name, read_only, created_at, expires_at, used_at FROM clients ORDER BY id",
 	},
 	{"SELECT bootstrapped_at FROM account_lock", "SELECT first_superuser_at FROM installation"},
 }
@@ -63,7 +79,11 @@ func TestEverythingArrivesAndAccountsGoOnAsBefore(t *testing.T) {
 	admin := signIn(t, old.URL, adminEmail, goodPassword)
 	for i, text := range texts {
 		f.account(fmt.Sprint("u", i), fmt.Sprintf("u%d@example.com", i), "h")
-		f.source.Exec("UPDATE users SET full_name = ?, is_active = ?, version = ? WHERE id = ?", text, i%2 == 0, i, fmt.Sprint("u", i))
+		owner := fmt.Sprint("u", i)
+		f.source.Exec("UPDATE users SET full_name = ?, is_active = ?, version = ?, snowflake_user = ? WHERE id = ?",
+			text, i%2 == 0, i, text, owner)
+		f.session(fmt.Sprint("s", i), owner, 1, domain.UserAgentOf(text.(string)))
+		f.client(fmt.Sprint("c", i), owner, 1, text)
 		status, item := admin.request("POST", "/items/", map[string]any{"title": text, "description": text})
 		require.Equal(t, 201, status, item)
 	}
@@ -81,13 +101,21 @@ func TestEverythingArrivesAndAccountsGoOnAsBefore(t *testing.T) {
 		map[string]any{"current_password": goodPassword, "new_password": goodPassword + "!"})
 	require.Equal(t, 204, status)
 
+	f.session("ended", "u1", 0, "x")
+	f.client("ended", "u1", 0, "x")
+	f.session("orphan", "gone", 1, "x")
+	f.client("orphan", "gone", 1, "x")
+	f.source.Exec("UPDATE clients SET used_at = sysdate() WHERE id = 'c2'")
+
 	f.beforeRead("items", 1, func() *snowflaketest.Fault { // longer than the role in PostgreSQL may be idle
 		return &snowflaketest.Fault{Delay: 1500 * time.Millisecond}
 	})
 	x := f.copy()
 	require.Zero(t, x.code, x.stderr)
+	const live = 2 // sessions of the administrator and of Ann
 	assert.Regexp(t, fmt.Sprintf(`^accounts: %d, SHA-256 [0-9a-f]{64}\nitems: %d, SHA-256 [0-9a-f]{64}\n`+
-		`copied, and both stores have the same\n$`, len(texts)+3, len(texts)+4), x.stdout)
+		`sessions: %d, SHA-256 [0-9a-f]{64}\nclients: %d, SHA-256 [0-9a-f]{64}\n`+
+		`copied, and both stores have the same\n$`, len(texts)+3, len(texts)+4, len(texts)+live, len(texts)), x.stdout)
 	f.requireSame()
 
 	fresh := peertest.StartServer(t, append([]string{"STORAGE=postgres"}, f.env...)...)
@@ -114,10 +142,15 @@ func TestRowsThatTheTargetCannotHoldAreListedTogetherAndNothingIsCopied(t *testi
 	f.account("u4", "five@example.com", "h")
 	f.account("u5", "no address", "h")
 	f.account("u6", "six@example.com", "nul\x00")
+	f.source.Exec("UPDATE users SET snowflake_user = 'ANN' WHERE id = 'u1' OR id = 'u3'")
 	f.item("i1", "u1", "x", nil)
 	f.item("i1", "u1", "x", nil)
 	f.item("i2", "u1", "", nil)
 	f.item("i3", "u1", "x", "nul\x00")
+	f.session("s1", "u2", 1, "x")
+	f.session("s1", "u2", 1, "x")
+	f.client("c1", "u2", 1, "x")
+	f.client("c1", "u2", 1, "x")
 	for i := range 25 {
 		f.item(fmt.Sprintf("o%02d", i), "gone", "x", nil)
 		f.item(fmt.Sprintf("t%02d", i), "u1", "", nil)
@@ -132,15 +165,18 @@ func TestRowsThatTheTargetCannotHoldAreListedTogetherAndNothingIsCopied(t *testi
 		"accounts with the id of another account (1): u4",
 		"accounts with the e-mail of another account (2): u1, u2",
 		"accounts with an e-mail that is not in lower case (1): u3",
+		"accounts with the user in Snowflake of another account (2): u1, u3",
 		"items with the id of another item (1): i1",
 		"items without an owner (25): o00, o01, o02, o03, o04, o05, o06, o07, o08, o09, o10, o11, o12, o13, o14, o15, o16, o17, o18, o19, …",
+		"sessions with the id of another session (1): s1",
+		"clients with the id of another client (1): c1",
 		"column email of the row u5 of table users: must be a plain address like name@example.com",
 		`column password_hash of the row "u6" of table users: must not contain the character NUL`,
 		"column title of the row i2 of table items: must have 1 to 255 characters, has 0",
 		"column description of the row i3 of table items: must not contain the character NUL",
-	}, lines[:10])
+	}, lines[:13])
 	assert.Equal(t, "9 more rows with such values", lines[len(lines)-1])
-	assert.Len(t, lines, 27)
+	assert.Len(t, lines, 30)
 	f.requireEmpty()
 }
 
@@ -262,6 +298,19 @@ func TestAChangeInSnowflakeDuringTheCopyIsNoticed(t *testing.T) {
 		f.requireEmpty()
 		f.source.Exec("DELETE FROM items")
 		f.item("i1", "u1", "Snow shovel", nil)
+	}
+	f.session("s1", "u1", 1, "x")
+	f.client("c1", "u1", 1, "x")
+	for _, table := range []string{"sessions", "clients"} {
+		f.beforeRead(table, 2, func() *snowflaketest.Fault {
+			f.source.Exec("UPDATE " + table + " SET secret_hash = 'next'")
+			return nil
+		})
+		x := f.copy()
+		assert.Equal(t, 1, x.code, table)
+		assert.Contains(t, x.stderr, "PostgreSQL does not have what Snowflake has now: ", table)
+		assert.Contains(t, x.stderr, table+": Snowflake 1, SHA-256 ")
+		f.requireEmpty()
 	}
 	f.source.Intercept(nil)
 	require.Zero(t, f.copy().code)

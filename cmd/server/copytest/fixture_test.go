@@ -125,7 +125,7 @@ func (f *fixture) target(query string) [][]any {
 func (f *fixture) requireEmpty() {
 	f.t.Helper()
 	const all = `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM credentials) + (SELECT count(*) FROM items) +
-		(SELECT count(*) FROM installation)`
+		(SELECT count(*) FROM sessions) + (SELECT count(*) FROM clients) + (SELECT count(*) FROM installation)`
 	require.Equal(f.t, [][]any{{int64(0)}}, f.target(all))
 }
 
@@ -152,6 +152,20 @@ func (f *fixture) account(id, email, hash string) {
 func (f *fixture) item(id, owner, title string, description any) {
 	f.source.Exec(`INSERT INTO items (id, owner_id, title, description, version, created_at, updated_at)
 		SELECT ?, ?, ?, ?, 1, sysdate(), sysdate()`, id, owner, title, description)
+}
+
+// session adds a session to the source.
+func (f *fixture) session(id, owner string, epoch int, userAgent string) {
+	f.source.Exec(`INSERT INTO sessions (id, owner_id, epoch, kind, lookup_hash, secret_hash, previous_hash, seed,
+			user_agent, created_at, refreshed_at, expires_at)
+		SELECT ?, ?, ?, 'password', ?, 'secret', '', 'seed', ?, sysdate(), sysdate(), sysdate()`,
+		id, owner, epoch, "lookup of "+id, userAgent)
+}
+
+// client adds a client to the source.
+func (f *fixture) client(id, owner string, epoch int, name any) {
+	f.source.Exec(`INSERT INTO clients (id, owner_id, epoch, secret_hash, name, read_only, created_at, expires_at)
+		SELECT ?, ?, ?, 'secret', ?, TRUE, sysdate(), sysdate()`, id, owner, epoch, name)
 }
 
 // client sends requests to a running service as one account.
