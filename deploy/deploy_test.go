@@ -350,6 +350,17 @@ func TestAFirstPasswordThatTheServiceWouldRefuseBecomesNoSecret(t *testing.T) {
 	assert.Zero(t, p.deploy(t.Context(), longest, "", "--digest", platformtest.Digest('a')).Code)
 }
 
+func TestWithoutPasswordsThereIsNoQuestionForOne(t *testing.T) {
+	p := newPrograms(t)
+	variables := map[string]string{
+		"ECHO_SNOWFLAKE_SIGN_IN": "existing", "ECHO_PASSWORD_SIGN_IN": "false", "ECHO_FIRST_SUPERUSER_SNOWFLAKE_USER": "ADA",
+	}
+	deployed := p.deploy(t.Context(), variables, "", "--digest", platformtest.Digest('a'))
+	require.Zero(t, deployed.Code, deployed.Out)
+	assert.NotContains(t, strings.ToLower(deployed.Out), "password of")
+	assert.GreaterOrEqual(t, len(p.platform.Secrets["echo_first_password"]), 43, "random, for a specification that names it")
+}
+
 func TestAPipedFirstPasswordEndsWithItsLineOrWithTheInput(t *testing.T) {
 	const password = "correct horse battery"
 	for _, end := range []string{"\n", "\r\n", "", "\nthe next line\n"} {

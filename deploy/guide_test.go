@@ -164,6 +164,17 @@ func TestTheFiguresOfTheCostFollowFromItsFormulas(t *testing.T) {
 	}
 }
 
+func TestTheFiguresOfRefreshesFollowFromTheirFormula(t *testing.T) {
+	text := strings.ReplaceAll(readFile(t, "cost.md"), ",", "")
+	for label, minutes := range map[string]int{"60 the default": 60, "15": 15} {
+		assert.Contains(t, text, fmt.Sprintf("| %s | %d | %d |\n", label, 3*60*minutes, 10*60*minutes))
+	}
+	short, long := 1-math.Exp(-10.*60/3600), 1-math.Exp(-10.*90/3600)
+	want := fmt.Sprintf("%.2f credits an hour with s = 60 %.2f with s = 90 or %.0f to %.0f credits a month",
+		short, long, 730*short, 730*long)
+	assert.Contains(t, strings.Join(strings.Fields(text), " "), want)
+}
+
 func TestTheCostOfPostgreSQLFollowsFromItsSource(t *testing.T) {
 	text := readFile(t, "cost.md")
 	assert.Contains(t, text, fmt.Sprintf("| 0.0136 | %.1f |\n", 0.0136*730))

@@ -36,6 +36,7 @@ These variables describe an environment; the defaults are in brackets or in spec
   ECHO_MIN_INSTANCES         minimum number of instances (2)
   ECHO_MAX_INSTANCES         maximum number of instances (the minimum)
   ECHO_CORS_ORIGINS          origins whose pages may call the API, separated by commas (none)
+  ECHO_SNOWFLAKE_SIGN_IN     existing or create: users in Snowflake sign in without a password (off)
   ECHO_STORAGE               snowflake, or postgres; then run postgres.sql first (snowflake)
   ECHO_POSTGRES_HOST         postgres: host of the instance
   ECHO_<KEY>                 value of a key below env: in spec.yml or postgres.yml, such as ECHO_LOG_LEVEL

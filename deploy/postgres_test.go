@@ -172,12 +172,14 @@ func TestThePipelinePassesOnEveryVariableThatAMoveToPostgreSQLSets(t *testing.T)
 	}
 }
 
-func TestTheMirrorOfTheGuideLeavesOutPasswordHashes(t *testing.T) {
+func TestTheMirrorOfTheGuideLeavesOutHashes(t *testing.T) {
 	mirror := block(t, "CALL SNOWFLAKE.POSTGRES.CREATE_MIRROR(", "\n);")
 	assert.Contains(t, mirror, "postgres_tables => ['echo.users', 'echo.items']")
-	assert.NotContains(t, mirror, "credentials")
+	for _, table := range []string{"credentials", "sessions", "clients"} {
+		assert.NotContains(t, mirror, table)
+	}
 	assert.NotContains(t, mirror, "postgres_schemas", "a schema would mirror all its tables")
-	assert.Contains(t, readFile(t, guide), "**never `credentials`**")
+	assert.Contains(t, readFile(t, guide), "**never `credentials`, `sessions` or `clients`**")
 }
 
 func TestTheGuideAsksForExpiringAddressesAsTheScriptDoes(t *testing.T) {

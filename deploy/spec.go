@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -46,7 +47,21 @@ func (d *deployment) renderSpec() ([]byte, error) {
 		remove(endpoints.Content[0], "corsSettings")
 		remove(env, "CORS_ORIGINS")
 	}
+	asCaller := find(document, "capabilities", "securityContext", "executeAsCaller")
+	if asCaller == nil {
+		return nil, errors.New("spec.yml lacks executeAsCaller")
+	}
+	// Otherwise the container must not get tokens that it does not need.
+	asCaller.Value = strconv.FormatBool(!strings.EqualFold(setting(document, "SNOWFLAKE_SIGN_IN", "off"), "off"))
 	return encode(document)
+}
+
+// setting returns the value of a key of the service, or otherwise if the specification leaves it out.
+func setting(document *yaml.Node, key, otherwise string) string {
+	if node := find(document, "spec", "containers", "env", key); node != nil && node.Value != "" {
+		return node.Value
+	}
+	return otherwise
 }
 
 // specDocument returns spec.yml with the image, the store and the values of this environment.

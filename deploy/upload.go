@@ -137,15 +137,21 @@ func (d *deployment) upload(ctx context.Context) (version string, err error) {
 	return version, err
 }
 
-// createSecrets returns the statements that create the missing secrets and let the service read all.
+// createSecrets returns the statements that create the missing secrets and let the service read all. Without
+// passwords, nobody ever uses that of the first superuser.
 func (d *deployment) createSecrets(ctx context.Context, existing []row) (statements []string, err error) {
+	document, err := d.specDocument()
+	if err != nil {
+		return nil, err
+	}
+	noPasswords := strings.EqualFold(setting(document, "PASSWORD_SIGN_IN", "true"), "false")
 	for _, secret := range []string{"echo_jwt", "echo_jwt_previous", "echo_first_password"} {
 		if len(named(existing, d.rename(secret))) == 0 {
 			value := random(32)
 			if d.dryRun {
 				value = "…"
-			} else if secret == "echo_first_password" {
-				if value, err = d.choosePassword(ctx); err != nil {
+			} else if secret == "echo_first_password" && !noPasswords {
+				if value, err = d.choosePassword(ctx, document); err != nil {
 					return nil, err
 				}
 			}
@@ -159,7 +165,7 @@ func (d *deployment) createSecrets(ctx context.Context, existing []row) (stateme
 }
 
 // choosePassword returns the first superuser's password. It generates one if the answer is empty.
-func (d *deployment) choosePassword(ctx context.Context) (password string, err error) {
+func (d *deployment) choosePassword(ctx context.Context, document *yaml.Node) (password string, err error) {
 	if password = d.getenv("FIRST_SUPERUSER_PASSWORD"); password == "" {
 		if password, err = d.readPassword(ctx); err != nil {
 			return "", err
@@ -171,31 +177,17 @@ func (d *deployment) choosePassword(ctx context.Context) (password string, err e
 		d.say("The password of the first superuser is %s ; it is not shown again.", password)
 	}
 	// The service would refuse it at its first start, and no later deployment replaces a secret.
-	if err := d.checkPassword(password); err != nil {
+	if err := checkPassword(password, document); err != nil {
 		return "", fmt.Errorf("the password of the first superuser %w", err)
 	}
 	return password, nil
 }
 
-// checkPassword returns an error if the account that spec.yml names may not have that password.
-func (d *deployment) checkPassword(password string) error {
-	rendered, err := d.renderSpec()
-	if err != nil {
-		return err
-	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(rendered, &document); err != nil {
-		return err
-	}
-	value := func(key, otherwise string) string {
-		if node := find(&document, "spec", "containers", "env", key); node != nil {
-			return node.Value
-		}
-		return otherwise
-	}
+// checkPassword returns an error if the account that the specification names may not have that password.
+func checkPassword(password string, document *yaml.Node) error {
 	// The service reports an e-mail that is not valid.
-	email, _ := domain.ParseEmail(value("FIRST_SUPERUSER", defaultSuperuser))
-	_, err = domain.ParsePasswordFor(password, email, value("PROJECT_NAME", defaultName))
+	email, _ := domain.ParseEmail(setting(document, "FIRST_SUPERUSER", defaultSuperuser))
+	_, err := domain.ParsePasswordFor(password, email, setting(document, "PROJECT_NAME", defaultName))
 	return err
 }
 
