@@ -37,9 +37,39 @@ func newClient(token string) *ClientWithResponses {
 }
 
 func signIn(email, password string) *ClientWithResponses {
-	reply := got(newClient("").LoginWithFormdataBodyWithResponse(ctx, LoginFormdataRequestBody{Username: email, Password: password}))
+	return newClient(tokensOf(Login{Username: &email, Password: &password}).AccessToken)
+}
+
+func tokensOf(form Login) *Token {
+	reply := got(newClient("").LoginWithFormdataBodyWithResponse(ctx, form))
 	want(reply.JSON200 != nil, reply.Status())
-	return newClient(reply.JSON200.AccessToken)
+	return reply.JSON200
+}
+
+// useCredentials calls the operations of sessions and clients as an account.
+func useCredentials(email string) {
+	secret := password
+	tokens := tokensOf(Login{Username: &email, Password: &secret})
+	refreshed := got(newClient("").RefreshWithFormdataBodyWithResponse(ctx, Refresh{RefreshToken: *tokens.RefreshToken})).JSON200
+	want(refreshed != nil && *refreshed.RefreshToken != *tokens.RefreshToken, "no other refresh token")
+	person := newClient(refreshed.AccessToken)
+	sessions := got(person.ListSessionsWithResponse(ctx, nil)).JSON200.Data
+	want(len(sessions) > 0 && sessions[0].Kind == SessionKindPassword, "no session")
+
+	readOnly := true
+	created := got(person.CreateClientWithResponse(ctx, NewOAuthClient{Name: "a program", ReadOnly: &readOnly})).JSON201
+	want(created != nil, "no client")
+	grant, id := LoginGrantTypeClientCredentials, created.ClientId.String()
+	program := newClient(tokensOf(Login{GrantType: &grant, ClientId: &id, ClientSecret: &created.ClientSecret}).AccessToken)
+	clients := got(program.ListClientsWithResponse(ctx, nil)).JSON200.Data
+	want(len(clients) == 1 && clients[0].UsedAt != nil, "the client was not used")
+	want(got(program.CreateItemWithResponse(ctx, NewItem{Title: "x"})).ApplicationproblemJSON403 != nil, "it is not read-only")
+	want(got(person.DeleteClientWithResponse(ctx, created.ClientId)).StatusCode() == http.StatusNoContent, "the client stays")
+
+	want(got(newClient("").SignInWithSnowflakeWithResponse(ctx, nil)).ApplicationproblemJSON404 != nil, "it is on")
+	want(got(person.LogoutWithFormdataBodyWithResponse(ctx, Logout{Token: refreshed.RefreshToken})).StatusCode() == http.StatusNoContent, "no logout")
+	want(got(person.DeleteSessionWithResponse(ctx, sessions[0].Id)).ApplicationproblemJSON404 != nil, "the session stays")
+	want(got(person.LogoutAllWithResponse(ctx)).StatusCode() == http.StatusNoContent, "no logout")
 }
 
 func main() {
@@ -53,6 +83,8 @@ func main() {
 	renamed := got(admin.UpdateUserWithResponse(ctx, ann.Id, nil, UserPatch{FullName: &name})).JSON200
 	want(renamed != nil && *renamed.FullName == name, "another name")
 
+	useCredentials("ann@go.example")
+	want(got(admin.SignOutUserWithResponse(ctx, ann.Id)).StatusCode() == http.StatusNoContent, "no logout")
 	client := signIn("ann@go.example", password)
 	want(*got(client.GetMeWithResponse(ctx)).JSON200.FullName == name, "another name of one's own")
 	name = "Ann Example"
