@@ -79,18 +79,21 @@ func benchSchema(b *testing.B) pgsession.Options {
 	return newPostgresSchema(b, fmt.Sprintf("%s:%d", server.Socket, server.Port), 10*time.Second)
 }
 
-// BenchmarkStores compares the stores that can be had on one machine, with 64 clients. Each reply must be a success.
+// benchStores are the stores that can be had on one machine.
+var benchStores = []struct {
+	name   string
+	config func(*testing.B) string // the flag of a configuration file
+}{
+	{"memory", func(b *testing.B) string { return productionConfig(b) }},
+	{"PostgreSQL", func(b *testing.B) string { return postgresConfig(b, benchSchema(b)) }},
+}
+
+// BenchmarkStores compares the stores with 64 clients. Each reply must be a success.
 // With -update it writes the figures into docs/benchmarks.json.
 func BenchmarkStores(b *testing.B) {
 	figures := map[string]map[string]figure{} // by call and store
-	for _, store := range []struct {
-		name   string
-		config func() string
-	}{
-		{"memory", func() string { return productionConfig(b) }},
-		{"PostgreSQL", func() string { return postgresConfig(b, benchSchema(b)) }},
-	} {
-		service := newBenchService(b, store.config())
+	for _, store := range benchStores {
+		service := newBenchService(b, store.config(b))
 		for _, r := range service.requests("/items/?limit=100&count=false") {
 			b.Run(r.name+"/"+store.name, func(b *testing.B) {
 				if figures[r.name] == nil {

@@ -99,7 +99,7 @@ func testSessions(t *testing.T, open opener) {
 		u := s.addUser()
 		session := s.addSession(u)
 		expired := s.addSession(u, func(s *domain.Session) { s.ExpiresAt = domaintest.Created })
-		u = s.signOut(u)
+		s.signOut(u)
 		s.assertSession(session)
 		s.assertSession(expired)
 		for _, secret := range []string{"", session.Lookup, session.Seed} {
