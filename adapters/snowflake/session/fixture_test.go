@@ -1,11 +1,13 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,10 +23,31 @@ func TestMain(m *testing.M) {
 	// For what the driver does before Open has configured it.
 	os.Setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
 	_ = sf.GetLogger().SetLogLevel("OFF")
+	sf.GetLogger().SetOutput(&driverLog)
 	// Parallel tests mostly wait, so more of them run than there are processors.
 	flag.Parse()
 	_ = flag.Set("test.parallel", "16")
 	os.Exit(m.Run())
+}
+
+// driverLog is what the driver has logged in all tests. Its output cannot change while a test runs.
+var driverLog lockedBuffer
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 // fixture is a DB on a fake of Snowflake with a table of notes and a row to lock.
