@@ -2,6 +2,7 @@ package domain_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -85,4 +86,20 @@ func TestUserPatch(t *testing.T) {
 			assert.Equal(t, want, c.patch.ApplyTo(ann))
 		})
 	}
+}
+
+func TestASignOutEverywhereRaisesTheEpochByOne(t *testing.T) {
+	u := domaintest.User(func(u *domain.User) { u.Version, u.Epoch = 7, 5 })
+	next, differs := u.Revise(u.SignedOut(), domaintest.Later)
+	want := u
+	want.Version, want.Epoch, want.UpdatedAt = 8, 6, domaintest.Later
+	assert.True(t, differs)
+	assert.Equal(t, want, next)
+}
+
+func TestTheLimitsOfCredentials(t *testing.T) {
+	const day = 24 * time.Hour
+	assert.Equal(t, []time.Duration{7 * day, 30 * day, 366 * day, 90 * day, 15 * time.Minute}, []time.Duration{
+		domain.SessionIdle, domain.SessionLife, domain.MaxClientLife, domain.DefaultClientLife, domain.MaxAuthAge,
+	})
 }
