@@ -1,13 +1,16 @@
-// The document names its server and its token endpoint by relative addresses. Swagger UI would resolve that of
-// the token endpoint against the root of the host, so it gets both as absolute ones.
+// The document names its server and its token endpoints by relative addresses. Swagger UI would resolve those of
+// the token endpoints against the root of the host, so it gets all of them as absolute ones.
 const absoluteAddresses = () => ({
   statePlugins: {
     spec: {
       wrapActions: {
         updateJsonSpec: (update) => (spec) => {
           const server = new URL(spec.servers[0].url, new URL('openapi.json', document.baseURI))
-          const { password } = spec.components.securitySchemes.password.flows
-          password.tokenUrl = new URL(password.tokenUrl, server).href
+          for (const { flows } of Object.values(spec.components.securitySchemes)) {
+            for (const flow of Object.values(flows ?? {})) {
+              flow.tokenUrl = new URL(flow.tokenUrl, server).href
+            }
+          }
           spec.servers[0].url = server.href.replace(/\/$/, '')
           return update(spec)
         },
@@ -20,6 +23,7 @@ const ui = SwaggerUIBundle({
   dom_id: '#swagger-ui',
   url: 'openapi.json',
   deepLinking: true,
+  showExtensions: true, // x-fresh-sign-in
   persistAuthorization: false, // the browser forgets the token with the page
   validatorUrl: null, // do not send the document to a validator
   plugins: [absoluteAddresses],

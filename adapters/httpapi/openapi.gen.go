@@ -129,7 +129,7 @@ type Token struct {
 	// ExpiresIn The lifetime of the token in seconds.
 	ExpiresIn int `json:"expires_in"`
 
-	// RefreshExpiresIn The seconds until the refresh token ends, unless a refresh replaces it before. Only beside it.
+	// RefreshExpiresIn The lifetime of the refresh token in seconds, unless a refresh replaces it before. Only beside `refresh_token`.
 	RefreshExpiresIn *int `json:"refresh_expires_in,omitempty"`
 
 	// RefreshToken For `/auth/refresh`. Absent for a client, and while the service refuses changes (`read_only`).

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -56,25 +57,60 @@ func TestThePagesInABrowser(t *testing.T) {
 				root = startGateway(t, origin, path)
 			}
 			p := openTab(t, browser, root)
-			p.do(t, chromedp.Navigate(root+path+"/api/v1/docs"),
-				press(".btn.authorize"),
-				chromedp.SendKeys(chromedp.CSS("#oauth_username"), "admin@example.com"),
-				chromedp.SendKeys(chromedp.CSS("#oauth_password"), "changethis"),
-				press(".auth-container:has(#oauth_password) .btn.authorize"),
-				chromedp.WaitVisible(`//button[contains(., "Logout")]`),
-				press(".btn-done"),
-			)
+			p.do(t, chromedp.Navigate(root+path+"/api/v1/docs"), signIn("admin@example.com", "changethis"))
 			const title = "snow in the browser"
-			created := p.try(t, "createItem",
+			created := p.try(t, "items-createItem",
 				retype("#operations-items-createItem textarea", `{"title": "`+title+`"}`))
 			assert.Contains(t, created, "Details\n201")
 			assert.Contains(t, created, title)
-			listed := p.try(t, "listItems")
+			listed := p.try(t, "items-listItems")
 			assert.Contains(t, listed, "Details\n200")
 			assert.Contains(t, listed, title)
 			assert.Empty(t, p.problems())
 		})
 	}
+
+	t.Run("Swagger UI signs in as a client behind another host and path", func(t *testing.T) {
+		root := startGateway(t, origin, "/behind/a/gateway")
+		p := openTab(t, browser, root)
+		p.do(t, chromedp.Navigate(root+"/behind/a/gateway/api/v1/docs"), signIn("admin@example.com", "changethis"))
+		created := p.try(t, "me-createClient") // with the example of the document
+		require.Contains(t, created, "Details\n201")
+		secrets := regexp.MustCompile(`"client_(?:id|secret)": "(.*)"`).FindAllStringSubmatch(created, -1)
+		require.Len(t, secrets, 2)
+
+		p.do(t, chromedp.Navigate(root+"/behind/a/gateway/api/v1/docs"),
+			press(".btn.authorize"),
+			chromedp.SendKeys(chromedp.CSS("#client_id_clientCredentials"), secrets[0][1]),
+			chromedp.SendKeys(chromedp.CSS("#client_secret_clientCredentials"), secrets[1][1]),
+			press(".auth-container:has(#client_id_clientCredentials) .btn.authorize"),
+			chromedp.WaitVisible(chromedp.CSS(signedIn)),
+			press(".btn-done"),
+		)
+		assert.Contains(t, p.try(t, "items-listItems"), "Details\n200")
+		assert.Empty(t, p.problems())
+	})
+
+	t.Run("Swagger UI sends the form of the token endpoint", func(t *testing.T) {
+		p := openTab(t, browser, origin)
+		p.do(t, chromedp.Navigate(origin+"/api/v1/docs"))
+		const field = `#operations-auth-login [data-property-name="password"] input`
+		tokens := p.try(t, "auth-login", retype(field, "changethis"),
+			chromedp.Evaluate[chromedp.Void]("document.activeElement.blur()")) // the field waits for the next key until then
+		assert.Contains(t, tokens, "Details\n200")
+		assert.Contains(t, tokens, `"refresh_token": "`)
+		assert.Empty(t, p.problems())
+	})
+
+	t.Run("Swagger UI and ReDoc show which operations need a fresh sign-in", func(t *testing.T) {
+		p := openTab(t, browser, origin)
+		p.do(t, chromedp.Navigate(origin+"/api/v1/docs"),
+			press("#operations-me-createClient .opblock-summary-control"),
+			chromedp.WaitVisible(`//td[. = "x-fresh-sign-in"]`),
+			chromedp.Navigate(origin+"/api/v1/redoc"),
+			chromedp.WaitVisible(`//span[contains(., "fresh-sign-in:")]`))
+		assert.Empty(t, p.problems())
+	})
 
 	t.Run("the first requests work behind another host and path", func(t *testing.T) {
 		gateway := startGateway(t, origin, "/behind/a/gateway")
@@ -138,11 +174,25 @@ func TestThePagesInABrowser(t *testing.T) {
 	}
 }
 
-// try opens an operation of the items in Swagger UI, executes it, and returns the reply that the page
-// shows, with its status.
+// signedIn selects the button of the dialog that forgets a token.
+const signedIn = `button[aria-label="Remove authorization"]`
+
+// signIn signs in with a password in the dialog of Swagger UI.
+func signIn(email, password string) chromedp.Action[chromedp.Void] {
+	return chromedp.Steps(
+		press(".btn.authorize"),
+		chromedp.SendKeys(chromedp.CSS("#oauth_username"), email),
+		chromedp.SendKeys(chromedp.CSS("#oauth_password"), password),
+		press(".auth-container:has(#oauth_password) .btn.authorize"),
+		chromedp.WaitVisible(chromedp.CSS(signedIn)),
+		press(".btn-done"))
+}
+
+// try opens an operation in Swagger UI, executes it, and returns the reply that the page shows, with its
+// status. The operation has its tag before its name.
 func (p *tab) try(t *testing.T, operation string, fillIn ...chromedp.Action[chromedp.Void]) string {
 	t.Helper()
-	at := "#operations-items-" + operation
+	at := "#operations-" + operation
 	p.do(t, press(at+" .opblock-summary-control"), press(at+" .try-out__btn"))
 	p.do(t, fillIn...)
 	p.do(t, press(at+" .execute"))
