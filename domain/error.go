@@ -69,9 +69,9 @@ var (
 		"your user in Snowflake has no active account: ask a superuser for one")
 	// ErrAuthTooOld has the code of RFC 9470 §3.
 	ErrAuthTooOld = newError(Unauthenticated, "insufficient_user_authentication",
-		"this needs a sign-in within the last 15 minutes: sign in again")
+		"this needs a sign-in within the last 15 minutes: sign in again, do not refresh; clients cannot do this")
 	// ErrInsufficientScope has the code of RFC 6750 §3.1.
-	ErrInsufficientScope = newError(Forbidden, "insufficient_scope", "this token is for safe methods only")
+	ErrInsufficientScope = newError(Forbidden, "insufficient_scope", "a read-only client may only use GET and HEAD")
 	ErrWrongPassword     = newError(Forbidden, "wrong_password", "the current password is not correct")
 	ErrSuperuserRequired = newError(Forbidden, "superuser_required", "only a superuser may do this")
 	ErrCannotDeleteSelf  = newError(Forbidden, "cannot_delete_self",
