@@ -15,8 +15,8 @@
 -- ALTER ACCOUNT SET READ_CONSISTENCY_MODE = 'GLOBAL';
 
 -- Snowflake keeps the bound values of every statement in QUERY_HISTORY for a year: e-mails, names, hashes of passwords
--- and tokens, and the texts of items, also those that were deleted since. This parameter hides them. Its price: in the whole account,
--- nobody can look up the values with which a statement was slow or failed.
+-- and tokens, and the texts of items, also those that were deleted since. This parameter hides them. Its price: in the
+-- whole account, nobody can look up the values with which a statement was slow or failed.
 -- ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;
 
 -- echo_owner owns database, schema and tables. No user and no service uses it, so no service can change a table.
@@ -69,8 +69,8 @@ CREATE TABLE IF NOT EXISTS users (
     updated_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Accounts of Echo in Snowflake';
 
--- The user in Snowflake who signs in to the account, of one account only. An earlier version of the service leaves it
--- NULL, which means that nobody signs in that way.
+-- The user in Snowflake who signs in to the account; two accounts never have the same. An earlier version of the service
+-- leaves it NULL: then no user in Snowflake signs in to the account.
 ALTER TABLE users ADD COLUMN IF NOT EXISTS snowflake_user VARCHAR(255);
 
 -- A row whose owner does not exist is never visible.
@@ -84,9 +84,9 @@ CREATE TABLE IF NOT EXISTS items (
     updated_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Items of Echo in Snowflake';
 
--- Sign-ins that refresh tokens continue. A session works while its account is active and has its epoch. Texts of
--- hashes are SHA-256, hexadecimal, and the seed is useless without a secret of the session. The service removes rows
--- that do not work.
+-- Sign-ins that refresh tokens continue. A session works until it expires, while its account is active and has its
+-- epoch. The columns that end in _hash are SHA-256, hexadecimal. The seed is useless without a secret of the session.
+-- The service removes rows that no longer work.
 CREATE TABLE IF NOT EXISTS sessions (
     id VARCHAR(36) NOT NULL COMMENT 'UUIDv7, lower case',
     owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',
@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     expires_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Sessions of Echo in Snowflake';
 
--- Credentials of programs. A client works while its account is active and has its epoch.
+-- Credentials of programs. A client works until it expires, while its account is active and has its epoch.
 CREATE TABLE IF NOT EXISTS clients (
     id VARCHAR(36) NOT NULL COMMENT 'UUIDv7, lower case',
     owner_id VARCHAR(36) NOT NULL COMMENT 'users.id',

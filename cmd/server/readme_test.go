@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -102,6 +103,26 @@ func TestEveryLinkBetweenDocumentsLeadsSomewhere(t *testing.T) {
 			if assert.NoError(t, err, "%s links to %s", file, m[1]) && anchor != "" {
 				assert.Contains(t, markdownAnchors(readDocument(t, target)), anchor, "%s links to %s", file, m[1])
 			}
+		}
+	}
+}
+
+func TestEveryTestThatADocumentNamesExists(t *testing.T) {
+	var defined []string
+	require.NoError(t, filepath.WalkDir(moduleRoot, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(content), -1) {
+			defined = append(defined, m[1])
+		}
+		return err
+	}))
+	for file, text := range documents(t) {
+		for _, m := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(text, -1) {
+			assert.True(t, slices.ContainsFunc(defined, func(name string) bool { return strings.HasPrefix(name, m[1]) }),
+				"%s names %s", file, m[1])
 		}
 	}
 }
