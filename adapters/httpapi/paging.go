@@ -88,10 +88,11 @@ func decodeCursor(list byte, cursor string) (domain.Position, bool) {
 	if binary.BigEndian.Uint32(b[cursorBody:]) != crc32.ChecksumIEEE(b[:cursorBody]) {
 		return domain.Position{}, false
 	}
-	return domain.Position{
-		CreatedAt: time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC(),
-		ID:        uuid.UUID(b[9:cursorBody]).String(),
-	}, true
+	at := time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC()
+	if at.Year() < 1 || at.Year() > 9999 { // not every store can compare with it
+		return domain.Position{}, false
+	}
+	return domain.Position{CreatedAt: at, ID: uuid.UUID(b[9:cursorBody]).String()}, true
 }
 
 // positioned is an entity that lists contain.

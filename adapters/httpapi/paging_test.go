@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -28,6 +29,16 @@ func TestDecodingACursorReturnsItsPosition(t *testing.T) {
 			assert.True(t, want.CreatedAt.Equal(got.CreatedAt), "%v %v", want.CreatedAt, got.CreatedAt)
 			assert.Equal(t, time.UTC, got.CreatedAt.Location())
 		}
+	}
+}
+
+func TestACursorWithATimeThatNoRowHasIsRefused(t *testing.T) {
+	for _, micros := range []int64{
+		math.MinInt64, time.Date(-4800, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), time.Time{}.UnixMicro() - 1,
+		time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), math.MaxInt64,
+	} {
+		_, ok := decodeCursor(itemCursor, encodeCursor(itemCursor, domain.Position{CreatedAt: time.UnixMicro(micros), ID: position.ID}))
+		assert.False(t, ok, micros)
 	}
 }
 
