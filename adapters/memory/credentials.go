@@ -186,13 +186,18 @@ func (s *Store) CleanUp(ctx context.Context, now time.Time) error {
 		return err
 	}
 	for _, a := range s.accounts {
-		kept := working(a, a.sessions, now)
-		kept = kept[max(0, len(kept)-domain.MaxSessions):] // the newest are last
-		for _, session := range slices.Clone(a.sessions) {
-			if !slices.Contains(kept, session) {
-				s.removeSession(session)
+		surplus := len(working(a, a.sessions, now)) - domain.MaxSessions
+		a.sessions = slices.DeleteFunc(a.sessions, func(session *domain.Session) bool {
+			ended := !session.WorksFor(a.User, now)
+			if !ended && surplus > 0 { // the oldest are first
+				surplus--
+				ended = true
 			}
-		}
+			if ended {
+				s.forgetSession(session)
+			}
+			return ended
+		})
 		for _, c := range slices.Clone(a.clients) {
 			if !c.WorksFor(a.User, now) {
 				s.removeClient(c)
@@ -220,9 +225,14 @@ func working[C credential](a *account, all list[C], now time.Time) list[C] {
 }
 
 func (s *Store) removeSession(session *domain.Session) {
+	s.forgetSession(session)
+	s.byID[session.OwnerID].sessions.remove(session)
+}
+
+// forgetSession removes the session, except from the list of its account.
+func (s *Store) forgetSession(session *domain.Session) {
 	delete(s.sessions, session.ID)
 	delete(s.byLookup, session.Lookup)
-	s.byID[session.OwnerID].sessions.remove(session)
 }
 
 func (s *Store) removeClient(c *domain.Client) {
