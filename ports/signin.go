@@ -63,6 +63,8 @@ type AttemptLimiter interface {
 	// Take spends one attempt of key. If none is left it spends nothing and returns
 	// ErrTooManyAttempts, whose RetryAfter is the time until the next attempt.
 	Take(key string) error
+	// Check returns what Take would return, and spends nothing.
+	Check(key string) error
 	// Refund returns one attempt that Take spent.
 	Refund(key string)
 	// Reset gives key all its attempts back.

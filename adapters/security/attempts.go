@@ -46,16 +46,32 @@ func (l *AttemptLimiter) Take(key string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k, now := l.hash(key), l.now()
-	full := l.fullAt(k)
+	full, err := l.afterAttempt(k, now)
+	if err == nil {
+		l.set(k, full, now)
+	}
+	return err
+}
+
+// Check implements [ports.AttemptLimiter].
+func (l *AttemptLimiter) Check(key string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.afterAttempt(l.hash(key), l.now())
+	return err
+}
+
+// afterAttempt returns when k has all its attempts again after one more, or an error if none is left.
+func (l *AttemptLimiter) afterAttempt(k uint64, now time.Time) (full time.Time, err error) {
+	full = l.fullAt(k)
 	if full.Before(now) {
 		full = now
 	}
 	full = full.Add(l.interval)
 	if wait := full.Sub(now) - l.refill(); wait > 0 {
-		return domain.ErrTooManyAttempts.WithRetryAfter(wait)
+		return full, domain.ErrTooManyAttempts.WithRetryAfter(wait)
 	}
-	l.set(k, full, now)
-	return nil
+	return full, nil
 }
 
 // Refund implements [ports.AttemptLimiter].

@@ -9,7 +9,7 @@ import (
 
 // SignInClient implements [ports.Auth].
 func (s *Service) SignInClient(ctx context.Context, id, secret, source string) (domain.Token, error) {
-	if err := s.mayFail(source); err != nil {
+	if err := s.SourceAttempts.Check(source); err != nil {
 		return domain.Token{}, err
 	}
 	c, u, err := s.Store.ClientForSignIn(ctx, id)

@@ -207,3 +207,11 @@ type faultyIssuer struct{ ports.TokenIssuer }
 var errNoKey = errors.New("no key")
 
 func (faultyIssuer) Issue(domain.Actor) (domain.Token, error) { return domain.Token{}, errNoKey }
+
+// slowRefund is a limiter whose refunds come late.
+type slowRefund struct{ ports.AttemptLimiter }
+
+func (l slowRefund) Refund(key string) {
+	time.Sleep(time.Second)
+	l.AttemptLimiter.Refund(key)
+}

@@ -55,7 +55,7 @@ func (s *Service) tokensOf(u domain.User, session domain.Session, refresh refres
 
 // Refresh implements [ports.Auth].
 func (s *Service) Refresh(ctx context.Context, refreshToken, source string) (domain.Grant, error) {
-	if err := s.mayFail(source); err != nil {
+	if err := s.SourceAttempts.Check(source); err != nil {
 		return domain.Grant{}, err
 	}
 	token, ok := parseRefreshToken(refreshToken)
@@ -122,7 +122,7 @@ func (s *Service) endReused(ctx context.Context, session domain.Session, source 
 
 // SignOut implements [ports.Auth].
 func (s *Service) SignOut(ctx context.Context, refreshToken, source string) error {
-	if err := s.mayFail(source); err != nil {
+	if err := s.SourceAttempts.Check(source); err != nil {
 		return err
 	}
 	token, ok := parseRefreshToken(refreshToken)
@@ -157,16 +157,6 @@ func (s *Service) endSession(ctx context.Context, id, ownerID, source string) er
 		})
 	}
 	return err
-}
-
-// mayFail returns ErrTooManyAttempts if the source has no attempt left. It spends none: many clients behind one source
-// may refresh at the same time, and only failures count.
-func (s *Service) mayFail(source string) error {
-	if err := s.SourceAttempts.Take(source); err != nil {
-		return err
-	}
-	s.SourceAttempts.Refund(source)
-	return nil
 }
 
 // failed counts a failure of the source, and returns refusal.

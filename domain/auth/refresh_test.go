@@ -244,6 +244,18 @@ func TestRefreshFailures(t *testing.T) {
 		_, err = s.Refresh(t.Context(), token, "192.0.2.2")
 		assert.NoError(t, err)
 	})
+	run(t, "concurrent successes do not count either", func(t *testing.T, s *fixture) {
+		token := s.signIn(t)
+		s.SourceAttempts = slowRefund{s.SourceAttempts}
+		var refreshes sync.WaitGroup
+		for range 2 * sourceAttempts {
+			refreshes.Go(func() {
+				_, err := s.Refresh(t.Context(), token, source)
+				assert.NoError(t, err)
+			})
+		}
+		refreshes.Wait()
+	})
 	run(t, "a store that does not answer is unavailable and costs no attempt", func(t *testing.T, s *fixture) {
 		token := s.signIn(t)
 		s.faulty.readErr = domain.ErrUnavailable

@@ -51,6 +51,21 @@ func TestAttemptLimiter(t *testing.T, open func(t *testing.T, now func() time.Ti
 		clock.advance(wait)
 		assert.NoError(t, l.Take("a"))
 	})
+	t.Run("a check returns what taking would return, and spends nothing", func(t *testing.T) {
+		l, clock := newFixture(t)
+		for range 100 {
+			require.NoError(t, l.Check("a"))
+		}
+		burst := spendAll(t, l, "b")
+		assert.Equal(t, burst, spendAll(t, l, "a"))
+		refusal := assertRetryAfter(t, l.Take("a"), domain.ErrTooManyAttempts)
+		assert.Equal(t, refusal, l.Check("a"))
+		clock.advance(refusal.RetryAfter - 1)
+		assert.ErrorIs(t, l.Check("a"), domain.ErrTooManyAttempts)
+		clock.advance(1)
+		require.NoError(t, l.Check("a"))
+		assert.Equal(t, 1, spendAll(t, l, "a"))
+	})
 	t.Run("no key ever has more attempts than at first", func(t *testing.T) {
 		l, clock := newFixture(t)
 		burst := spendAll(t, l, "a")
