@@ -84,13 +84,15 @@ func timestampOrNull(o domain.Optional[time.Time]) jsontext.Token {
 	return timestamp(t)
 }
 
-// parseTime returns a time in RFC 3339 as UTC, in whole microseconds as every store keeps it.
+// parseTime returns a time in RFC 3339 as UTC, in whole microseconds as every store keeps it. It refuses the zero
+// time, which stands for an absent one.
 func parseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
+	t = t.UTC().Truncate(time.Microsecond)
+	if err != nil || t.IsZero() {
 		return time.Time{}, errors.New("must be a time like 2026-11-24T09:30:00Z")
 	}
-	return t.UTC().Truncate(time.Microsecond), nil
+	return t, nil
 }
 
 // timestampText is t in RFC 3339, in UTC and always to the microsecond, so that texts sort as times do.

@@ -399,7 +399,7 @@ func TestAClientEndsAtMost366DaysFromNow(t *testing.T) {
 	}
 	for _, bad := range []any{
 		at(-time.Second), at(domain.MaxClientLife + time.Minute), "9999-12-31T23:59:59Z", "", "tomorrow", "2030-02-30T00:00:00Z", "2030-01-01T00:00:00",
-		"2030-01-01", 1893456000, nil,
+		"2030-01-01", 1893456000, nil, "0001-01-01T00:00:00Z", "0001-01-01T01:00:00+01:00", "0001-01-01T00:00:00.0000009Z",
 	} {
 		create(bad).faulted("body.expires_at")
 	}
