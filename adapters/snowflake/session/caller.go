@@ -85,6 +85,8 @@ func (i *CallerIdentity) identify(ctx context.Context, service, caller string) (
 	return u, unavailable(err, redact)
 }
 
+var errNoName = errors.New("CURRENT_USER() is not the name of a user")
+
 // currentUser returns the user whom Snowflake knows by the token.
 func (i *CallerIdentity) currentUser(ctx context.Context, token string) (u domain.SnowflakeUser, err error) {
 	conn, err := i.login(ctx, token)
@@ -103,7 +105,7 @@ func (i *CallerIdentity) currentUser(ctx context.Context, token string) (u domai
 	}
 	name, _ := row[0].(string)
 	if u, err = domain.ParseSnowflakeUser(name); err != nil {
-		return domain.SnowflakeUser{}, errors.New("CURRENT_USER() is not the name of a user")
+		return domain.SnowflakeUser{}, errNoName
 	}
 	return u, nil
 }
@@ -125,7 +127,8 @@ func refused(err error) bool {
 }
 
 // unavailable returns ErrUnavailable with the cause err, or nil. The texts of Snowflake could repeat a token, so it
-// keeps only their number.
+// keeps only their number. An error that Snowflake reports is no outage, unless it refuses the service: a user can
+// cause one, for example with MULTI_STATEMENT_COUNT, and must not stop the sign-ins of others.
 func unavailable(err error, redact *strings.Replacer) error {
 	var reply *sf.SnowflakeError
 	switch {
@@ -133,8 +136,14 @@ func unavailable(err error, redact *strings.Replacer) error {
 		return nil
 	case errors.Is(err, context.Canceled):
 		return unanswered.WithCause(context.Canceled)
+	case errors.Is(err, errNoName):
+		return unanswered.WithCause(err)
 	case errors.As(err, &reply):
-		err = fmt.Errorf("identify a caller: error %06d of Snowflake", reply.Number)
+		cause := fmt.Errorf("identify a caller: error %06d of Snowflake", reply.Number)
+		if reply.Number != sf.ErrFailedToPostQuery && !refused(err) {
+			return unanswered.WithCause(cause)
+		}
+		err = cause
 	default:
 		err = fmt.Errorf("identify a caller: %s", redact.Replace(err.Error()))
 	}

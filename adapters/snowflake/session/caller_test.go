@@ -16,6 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/guard"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
@@ -152,6 +153,26 @@ func TestACallerIsNotBlamedForAnotherFault(t *testing.T) {
 		assert.ErrorIs(t, err, domain.ErrUnavailable)
 		assert.ErrorContains(t, err, "CURRENT_USER() is not the name of a user")
 		assert.Zero(t, u)
+	}
+}
+
+func TestACallerCannotStopTheSignInsOfOthers(t *testing.T) {
+	for name, fault := range map[string]struct{ path, code, user string }{
+		"by a setting with which every statement fails": {snowflaketest.QueryPath, "000008", "EVE"},
+		"by a login that fails":                         {snowflaketest.LoginPath, "000603", "EVE"},
+		"by a name that is none":                        {"", "", strings.Repeat("X", domain.MaxSnowflakeUser+1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newCallerFixture(t)
+			f.answer(fault.path, snowflaketest.Fault{Code: fault.code})
+			for range guard.FailuresToOpen {
+				_, err := f.Identify(t.Context(), f.CallerToken(fault.user))
+				require.ErrorIs(t, err, domain.ErrUnavailable)
+			}
+			f.Intercept(nil)
+			_, err := f.Identify(t.Context(), f.CallerToken("ANN"))
+			assert.NoError(t, err)
+		})
 	}
 }
 
