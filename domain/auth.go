@@ -9,7 +9,6 @@ type Actor struct {
 	ID        string
 	Epoch     int64
 	Superuser bool
-	TokenID   string    // of the token that the request carries; no two tokens have the same
 	SessionID string    // of the session that the token belongs to; empty for the token of a [Client]
 	AuthTime  time.Time // when a person last proved who they are, in whole seconds; zero for the token of a [Client]
 	ReadOnly  bool      // the token is for safe methods only

@@ -54,7 +54,7 @@ type Users interface {
 		ctx context.Context, by domain.Actor, p domain.ProfilePatch, ifVersion domain.Versions,
 	) (domain.User, error)
 	// ChangePassword ends every token of the account. Errors: ErrWrongPassword; ErrTooManyAttempts
-	// after too many of these with one token from one source; Kind Invalid if the new password is the
+	// after too many of these in one session from one source; Kind Invalid if the new password is the
 	// current one, or little more than the e-mail of the account or the name of the service.
 	ChangePassword(
 		ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions,

@@ -39,12 +39,11 @@ type PasswordHasher interface {
 
 // TokenIssuer makes bearer tokens and verifies its own.
 type TokenIssuer interface {
-	// Issue returns a token that Verify turns back into a until it expires. TokenID and Source of a do not
-	// matter. No two tokens are the same. Versions of the service that do not know ReadOnly refuse a token with it.
+	// Issue returns a token that Verify turns back into a until it expires. Source of a does not matter. No two
+	// tokens are the same. Versions of the service that do not know ReadOnly refuse a token with it.
 	Issue(a domain.Actor) (domain.Token, error)
 	// Verify returns the Actor of a token that has not expired and was made by an issuer with the same
-	// keys. Its TokenID is that of no other token, and its Source is empty. Errors: ErrInvalidToken for
-	// every other token.
+	// keys. Its Source is empty. Errors: ErrInvalidToken for every other token.
 	Verify(token string) (domain.Actor, error)
 }
 

@@ -267,7 +267,7 @@ func (i *TokenIssuer) Verify(token string) (domain.Actor, error) {
 func (c *claims) actor() domain.Actor {
 	a := domain.Actor{
 		ID: c.Subject, Epoch: c.Epoch, Superuser: c.Superuser,
-		TokenID: c.ID, SessionID: c.SessionID, ReadOnly: c.Audience == readAudience,
+		SessionID: c.SessionID, ReadOnly: c.Audience == readAudience,
 	}
 	if c.AuthTime != 0 {
 		a.AuthTime = time.Unix(c.AuthTime, 0).UTC()

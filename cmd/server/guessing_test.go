@@ -70,3 +70,22 @@ func TestGuessesWithAStolenTokenDoNotBlockTheOwner(t *testing.T) {
 	owner.request("PATCH", "/users/me/password", change).is(http.StatusNoContent)
 	stolen.request("GET", "/users/me", nil).is(http.StatusUnauthorized)
 }
+
+func TestNewTokensGiveNoNewGuesses(t *testing.T) {
+	t.Parallel()
+	r := newService(t)
+	ann, _ := r.admin(t).newAccount("ann@example.com")
+	g, p := ann.signInFully("ann@example.com"), ann.newClient(fields{"name": "x"})
+	for name, another := range map[string]func() client{
+		"of a session": func() client { return ann.with(grantOf(ann.refresh(g.refresh)).access) },
+		"of a client":  func() client { return p.signIn(ann) },
+	} {
+		guess := fields{"current_password": "a wrong password", "new_password": goodPassword + "!"}
+		for range 10 {
+			another().request("PATCH", "/users/me/password", guess).refused(http.StatusForbidden, "wrong_password")
+		}
+		assert.Eventually(t, func() bool { // one more every six seconds
+			return another().request("PATCH", "/users/me/password", guess).status == http.StatusTooManyRequests
+		}, waitLimit, time.Millisecond, name)
+	}
+}

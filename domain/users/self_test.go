@@ -219,12 +219,12 @@ func TestChangePassword(t *testing.T) {
 }
 
 func TestPasswordAttempts(t *testing.T) {
-	guess := func(t *testing.T, s *fixture, token, source string) error {
+	guess := func(t *testing.T, s *fixture, session, source string) error {
 		by := s.ann.Actor()
-		by.TokenID, by.Source = token, source
+		by.SessionID, by.Source = session, source
 		return s.ChangePassword(t.Context(), by, wrong, newPassword, anyVersion)
 	}
-	run(t, "of a stolen token or of another source leave the owner all attempts", func(t *testing.T, s *fixture) {
+	run(t, "of a stolen session or of another source leave the owner all attempts", func(t *testing.T, s *fixture) {
 		for range attempts {
 			require.Equal(t, domain.ErrWrongPassword, guess(t, s, "stolen", "thief"))
 		}
@@ -236,8 +236,18 @@ func TestPasswordAttempts(t *testing.T) {
 		}
 		s.assertAttempts(t, attempts)
 	})
+	run(t, "of the clients of an account are limited together", func(t *testing.T, s *fixture) {
+		for range attempts {
+			require.Equal(t, domain.ErrWrongPassword, guess(t, s, "", "a source"))
+		}
+		assert.ErrorIs(t, guess(t, s, "", "a source"), domain.ErrTooManyAttempts)
+		by := s.root.Actor()
+		by.Source = "a source"
+		err := s.ChangePassword(t.Context(), by, wrong, newPassword, anyVersion)
+		assert.Equal(t, domain.ErrWrongPassword, err, "another account has its own attempts")
+	})
 	run(t, "are hashed as authenticated work of their source, and logged with it", func(t *testing.T, s *fixture) {
-		require.Equal(t, domain.ErrWrongPassword, guess(t, s, "a token", "192.0.2.1"))
+		require.Equal(t, domain.ErrWrongPassword, guess(t, s, "a session", "192.0.2.1"))
 		assert.Equal(t, []domain.Work{{Source: "192.0.2.1", Authenticated: true}}, s.hasher.Work())
 		assert.Equal(t, []domain.Event{{
 			Name: domain.EventPasswordCheckFailed, ActorID: s.ann.ID, SubjectID: s.ann.ID, Source: "192.0.2.1",

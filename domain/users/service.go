@@ -17,7 +17,7 @@ type Service struct {
 	Store            ports.UserStore
 	Hasher           ports.PasswordHasher
 	EmailAttempts    ports.AttemptLimiter // refusals with ErrEmailTaken, per account
-	PasswordAttempts ports.AttemptLimiter // wrong current passwords, per token and source
+	PasswordAttempts ports.AttemptLimiter // wrong current passwords, per session and source
 	ServiceName      string               // no password may be little more than this
 	Audit            func(context.Context, domain.Event)
 	NewID            func() string    // a UUIDv7
@@ -57,8 +57,9 @@ func (s *Service) UpdateSelf(
 func (s *Service) ChangePassword(
 	ctx context.Context, by domain.Actor, current string, next domain.Password, ifVersion domain.Versions,
 ) error {
-	// A token that was stolen, or used from another source, leaves the owner all attempts.
-	key := by.TokenID + " " + by.Source
+	// A session that was stolen, or used from another source, leaves the owner all attempts. Tokens do not count: a
+	// session and a client can have any number of them.
+	key := by.ID + " " + by.SessionID + " " + by.Source
 	if err := s.PasswordAttempts.Take(key); err != nil {
 		s.audit(ctx, by, domain.EventPasswordCheckThrottled, by.ID)
 		return s.refuse(ctx, by, err)
