@@ -28,8 +28,8 @@ type AttemptLimiter struct {
 var _ ports.AttemptLimiter = (*AttemptLimiter)(nil)
 
 // maxYoung limits both generations together to 65,536 entries, a few MiB. To have an entry forgotten
-// early, an attacker must spend an attempt of each of 32,768 other keys. Each costs a password hash or
-// an account, which is too much for a few more guesses.
+// early, an attacker must spend an attempt of each of 32,768 other keys. Each costs a password hash, an
+// account or another source, which is too much for a few more guesses.
 const maxYoung = 32_768
 
 // NewAttemptLimiter returns a limiter that grants each key burst attempts in a row, and one more after
