@@ -16,9 +16,9 @@ type User struct {
 	Superuser     bool
 	// Version increases by one with every change. It is the ETag.
 	Version int64
-	// Epoch increases by one when PasswordHash, Active or Superuser changes, and when the account signs out
-	// everywhere. A token carries the Epoch of its issue and is valid only for that Epoch; so does a session and a
-	// client.
+	// Epoch increases by one when PasswordHash, Active or Superuser changes, when a SnowflakeUser is removed or
+	// replaced, and when the account signs out everywhere. Tokens, sessions and clients carry the Epoch under which
+	// they were made, and are valid only for that Epoch.
 	Epoch     int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -40,7 +40,9 @@ func (u User) Revise(next User, now time.Time) (revised User, differs bool) {
 		return u, false
 	}
 	next.Version = u.Version + 1
-	if next.PasswordHash != u.PasswordHash || next.Superuser != u.Superuser || next.Active != u.Active {
+	_, linked := u.SnowflakeUser.Get()
+	unlinks := linked && next.SnowflakeUser != u.SnowflakeUser
+	if next.PasswordHash != u.PasswordHash || next.Superuser != u.Superuser || next.Active != u.Active || unlinks {
 		next.Epoch = u.Epoch + 1
 	}
 	next.UpdatedAt = now

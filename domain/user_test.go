@@ -25,6 +25,7 @@ func TestUserRevise(t *testing.T) {
 		"a removed name keeps tokens valid": {func(u *domain.User) { u.FullName = noName }, 3},
 		"a new password ends all tokens":    {domaintest.WithPasswordHash("new"), 4},
 		"a new role ends all tokens":        {domaintest.Superuser, 4},
+		"a Snowflake user keeps them valid": {domaintest.WithSnowflakeUser("ANN"), 3},
 		"deactivation ends all tokens":      {domaintest.Inactive, 4},
 		"several such changes increase Epoch by one": {func(u *domain.User) {
 			u.PasswordHash, u.Superuser, u.Active = "new", true, false
@@ -41,6 +42,19 @@ func TestUserRevise(t *testing.T) {
 			assert.Equal(t, want, got)
 		})
 	}
+	t.Run("another Snowflake user, or none any more, ends all tokens", func(t *testing.T) {
+		linked := ann
+		domaintest.WithSnowflakeUser("ANN")(&linked)
+		for _, change := range []func(*domain.User){
+			domaintest.WithSnowflakeUser("BOB"),
+			func(u *domain.User) { u.SnowflakeUser = domain.Optional[domain.SnowflakeUser]{} },
+		} {
+			next := linked
+			change(&next)
+			got, _ := linked.Revise(next, domaintest.Later)
+			assert.EqualValues(t, 4, got.Epoch)
+		}
+	})
 	t.Run("without a change there is no new version", func(t *testing.T) {
 		got, differs := ann.Revise(ann, domaintest.Later)
 		assert.False(t, differs)

@@ -67,3 +67,23 @@ func newFilledStore(b *testing.B, n int) (*memory.Store, domain.User) {
 func item(owner domain.User, i int) domain.Item {
 	return domain.Item{ID: fmt.Sprintf("%036d", i), OwnerID: owner.ID, CreatedAt: time.UnixMicro(int64(i)).UTC()}
 }
+
+// BenchmarkCleanUp shows that the cost of a session does not depend on how many sessions an account has.
+func BenchmarkCleanUp(b *testing.B) {
+	for _, n := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				store, owner := newFilledStore(b, 0)
+				for i := range n {
+					session := domaintest.Session(owner)
+					session.CreatedAt = session.CreatedAt.Add(time.Duration(i) * time.Microsecond)
+					require.NoError(b, store.CreateSession(b.Context(), owner.Actor(), session))
+				}
+				b.StartTimer()
+				require.NoError(b, store.CleanUp(b.Context(), domaintest.Created))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/session")
+		})
+	}
+}

@@ -145,6 +145,7 @@ func (w *walk) walkAccounts(admin, ann client, annID string) {
 			admin.request("PATCH", path, fields{"snowflake_user": user}).is(http.StatusOK)
 		})
 	}
+	ann = ann.signIn("ann@example.com", goodPassword) // the second change has ended the token
 	w.causes(annID, []string{domain.EventPasswordCheckFailed}, func() {
 		body := fields{"current_password": "wrong password", "new_password": "another " + goodPassword}
 		ann.request("PATCH", "/users/me/password", body).is(http.StatusForbidden)
