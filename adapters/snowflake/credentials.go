@@ -40,11 +40,14 @@ func deleteCredential[E any](ctx context.Context, s *Store, t table[E], by domai
 		And(signedIn, actorArgs(by)...)
 	return s.change(ctx, t.Name, st, func(ctx context.Context, c session.Conn) error {
 		_, err := t.one(ctx, c, by, t.selectOwned(by, id))
+		if errors.Is(err, domain.ErrNotFound) {
+			err = maybeBehind{err} // a credential that lives must not seem to have ended
+		}
 		return err
 	})
 }
 
-// withAccount reads the credential whose column has this value, and its account. Errors: ErrNotFound.
+// withAccount reads the credential with this value in the column, and its account. Errors: ErrNotFound.
 func (t table[E]) withAccount(ctx context.Context, c session.Conn, column, value string) (E, domain.User, error) {
 	st := session.Statement{
 		SQL: "SELECT " + t.List("t") + ", " + users.List("u") + `
@@ -86,7 +89,6 @@ func findCredential[E any](
 // CleanUp implements [ports.CleanupStore]. It never resumes a warehouse: it looks first whether the session's is
 // running, by a statement that needs none (Snowflake documentation, "SHOW WAREHOUSES").
 func (s *Store) CleanUp(ctx context.Context, now time.Time) error {
-	ctx = session.Background(ctx, "cleanup")
 	running, err := session.Read(ctx, s.db, warehouseRuns)
 	if err != nil || !running {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/requestinfo"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest"
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/snowflaketest/engine"
@@ -123,6 +124,12 @@ func (b behind) unknown(t *testing.T, logins, statements int) {
 	})
 	b.costs(t, 2*logins, 2*statements, func() { // UPDATE and the diagnosis
 		assert.ErrorIs(t, b.reader.RefreshSession(t.Context(), domaintest.Session(b.ann)), domain.ErrNotFound)
+	})
+	b.costs(t, 2*logins, 2*statements, func() { // DELETE and the diagnosis
+		assert.ErrorIs(t, b.reader.DeleteSession(t.Context(), b.ann.Actor(), "unknown"), domain.ErrNotFound)
+	})
+	b.costs(t, 2*logins, 2*statements, func() {
+		assert.ErrorIs(t, b.reader.DeleteClient(t.Context(), b.ann.Actor(), "unknown"), domain.ErrNotFound)
 	})
 	b.costs(t, logins, statements, func() {
 		_, err := b.reader.UserForSnowflakeSignIn(t.Context(), domaintest.Must(domain.ParseSnowflakeUser("UNKNOWN")))
@@ -249,16 +256,16 @@ func TestACleanupDoesNothingIfItCannotSeeTheWarehouse(t *testing.T) {
 	assert.Equal(t, 2, f.credentials())
 }
 
-func TestTheStatementsOfACleanupHaveATagOfTheirOwn(t *testing.T) {
+func TestACleanupRemovesWhatHasEnded(t *testing.T) {
 	f, now := newDead(t, engine.Rules{})
-	require.NoError(t, f.CleanUp(session.Background(t.Context(), "another"), now))
+	info := &requestinfo.Info{Route: "cleanup"}
+	require.NoError(t, f.CleanUp(requestinfo.NewContext(t.Context(), info), now))
 	assert.Zero(t, f.credentials())
 	requests := f.server.Requests()
 	require.Len(t, requests, 4)
 	for _, r := range requests {
-		var tag struct{ App, Route string }
+		var tag struct{ Route string }
 		require.NoError(t, json.Unmarshal([]byte(r.Tag), &tag), r.SQL)
-		assert.Equal(t, "echo-in-snowflake", tag.App, r.SQL)
 		assert.Equal(t, "cleanup", tag.Route, r.SQL)
 	}
 }
@@ -289,4 +296,28 @@ func TestACleanupKeepsASessionThatIsRefreshedMeanwhile(t *testing.T) {
 		require.NoError(t, <-cleaned)
 		assert.Equal(t, 1, f.credentials())
 	}
+}
+
+// During an upgrade, two versions of the service run on the new tables. The first one knows no credentials but passwords.
+func TestTheFirstVersionWorksOnTheseTables(t *testing.T) {
+	b := newBehind(t, engine.Rules{})
+	created := domaintest.User()
+	b.server.Exec(`INSERT INTO users (id, email, full_name, password_hash, is_active, is_superuser, version, epoch,
+			created_at, updated_at)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+		FROM account_lock`,
+		created.ID, created.Email.String(), nil, created.PasswordHash, true, false, 1, 1, created.CreatedAt, created.UpdatedAt)
+	got, err := b.UserForSignIn(t.Context(), created.Email)
+	require.NoError(t, err)
+	assert.Equal(t, domain.Optional[domain.SnowflakeUser]{}, got.SnowflakeUser)
+
+	b.server.Exec("DELETE FROM users WHERE id = ?", b.ann.ID) // and neither its session nor its client
+	_, _, err = b.SessionForRefresh(t.Context(), b.session.Lookup, b.session.Secret)
+	assert.ErrorIs(t, err, domain.ErrNotFound)
+	next := b.session.Refreshed(domaintest.Hash(), domaintest.Later)
+	assert.ErrorIs(t, b.RefreshSession(t.Context(), next), domain.ErrNotFound)
+	_, _, err = b.ClientForSignIn(t.Context(), b.client.ID)
+	assert.ErrorIs(t, err, domain.ErrNotFound)
+	require.NoError(t, b.CleanUp(t.Context(), domaintest.Later))
+	assert.Zero(t, b.credentials())
 }
