@@ -295,10 +295,5 @@ func queryTag(ctx context.Context, version string) string {
 	return string(tag)
 }
 
-// Background returns a context for work that no request asked for: query tags have its name as the route.
-func Background(ctx context.Context, name string) context.Context {
-	return requestinfo.NewContext(ctx, &requestinfo.Info{Route: name})
-}
-
 // cut limits a part of the tag. JSON escapes make it up to six times as long.
 func cut(s string, most int) string { return s[:min(len(s), most)] }
