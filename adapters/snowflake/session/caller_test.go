@@ -100,8 +100,8 @@ func TestACallerIsIdentifiedInASessionOfItsOwn(t *testing.T) {
 	assert.Equal(t, []string{snowflaketest.LoginPath, snowflaketest.QueryPath, "/session"}, paths)
 
 	login, query := f.Requests()[0], f.Requests()[1]
-	for _, ours := range []string{"a warehouse", "a role", `"databaseName"`, `"schemaName"`} {
-		assert.NotContains(t, login.Body, ours, "the caller may have no right to it")
+	for _, ours := range []string{"warehouse", "roleName", "databaseName", "schemaName"} {
+		assert.Empty(t, login.URL.Query().Get(ours), "the caller may have no right to it")
 	}
 	assert.JSONEq(t, `{"app":"echo-in-snowflake","v":"test","route":"/api/v1/auth/snowflake","rid":"r1","trace":""}`, query.Tag)
 	assert.Equal(t, 1, info.Cost().Statements)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ const (
 // Request is a request that arrived.
 type Request struct {
 	Path      string
+	URL       *url.URL
 	SQL       string
 	Binds     []any
 	Tag       string // QUERY_TAG
@@ -125,6 +127,7 @@ func newRequest(r *http.Request, b body, raw string) (Request, error) {
 	binds, err := values(b.Bindings)
 	request := Request{
 		Path:      r.URL.Path,
+		URL:       r.URL,
 		SQL:       b.SQLText,
 		Binds:     binds,
 		RequestID: r.URL.Query().Get("requestId"),
