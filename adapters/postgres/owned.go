@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/postgres/session"
+	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/sqltable"
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
 
@@ -80,15 +81,9 @@ func oneWithOwner[E any](ctx context.Context, c session.Conn, t table[E], condit
 		Args: []any{key(value)},
 	}
 	var hash string
-	ownerRow := users.NewRow(&hash)
-	entity, err = t.One(func(row func(scan func(...any) error) error) error {
-		return c.Query(ctx, st, func(scan func(...any) error) error {
-			return row(func(targets ...any) (err error) {
-				owner, _, err = ownerRow.Scan(func(first ...any) error { return scan(append(first, targets...)...) })
-				owner.PasswordHash = hash
-				return err
-			})
-		})
-	})
+	owner, entity, err = sqltable.Pair(users.Table, t.Table, func(row func(scan func(...any) error) error) error {
+		return c.Query(ctx, st, row)
+	}, &hash)
+	owner.PasswordHash = hash
 	return entity, owner, err
 }

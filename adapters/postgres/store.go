@@ -13,7 +13,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -72,7 +71,8 @@ var errDone = errors.New("done")
 func (s *Store) write(ctx context.Context, exec execution, diagnose diagnosis) error {
 	err := s.db.Write(ctx, func(ctx context.Context, c session.Conn) error {
 		n, err := exec(ctx, c)
-		if err != nil && !isDuplicate(err, keys...) || n > 0 {
+		repeated := strings.HasSuffix(duplicate(err), "_pkey") // an earlier try of an INSERT took effect
+		if err != nil && !repeated || n > 0 {
 			return err
 		}
 		if reason := diagnose(ctx, c); reason != nil {
@@ -83,9 +83,9 @@ func (s *Store) write(ctx context.Context, exec execution, diagnose diagnosis) e
 	switch {
 	case errors.Is(err, errDone):
 		return nil
-	case isDuplicate(err, "one_email"):
+	case duplicate(err) == "one_email":
 		return domain.ErrEmailTaken.WithCause(err)
-	case isDuplicate(err, "one_snowflake_user"):
+	case duplicate(err) == "one_snowflake_user":
 		return domain.ErrSnowflakeUserTaken.WithCause(err)
 	case isForeignKey(err):
 		return domain.ErrSignedOut.WithCause(err) // the owner is the actor, and was deleted meanwhile
@@ -103,14 +103,13 @@ func (s *Store) changed(ctx context.Context, st session.Statement) (bool, error)
 	return err == nil && some, err
 }
 
-// keys are the primary keys that a repeated INSERT breaks.
-var keys = []string{users.Name + "_pkey", items.Name + "_pkey", sessions.Name + "_pkey", clients.Name + "_pkey"}
-
-// isDuplicate reports whether err says that a row would break one of these unique constraints.
-func isDuplicate(err error, constraints ...string) bool {
+// duplicate returns the unique constraint that err says a row would break, or "".
+func duplicate(err error) string {
 	var broken *session.ConstraintError
-	return errors.As(err, &broken) && broken.Code == session.CodeUnique &&
-		slices.Contains(constraints, broken.Constraint)
+	if errors.As(err, &broken) && broken.Code == session.CodeUnique {
+		return broken.Constraint
+	}
+	return ""
 }
 
 // isForeignKey reports whether err says that the owner of a row does not exist.
