@@ -4,9 +4,9 @@ package ports
 // out; callers share no memory with the store or with each other. Ids, times and versions come from
 // the caller; times are UTC in whole microseconds. No update changes ID, OwnerID or CreatedAt.
 //
-// A method that takes an Actor takes effect only if that account exists, is active and has that Epoch.
-// Otherwise it returns ErrSignedOut and changes nothing. A call that starts after a sign-out, deletion
-// or password change was answered never takes effect; one that is already running may.
+// A method that takes an Actor takes effect only if that account exists, is active and has that Epoch. Otherwise it
+// returns ErrSignedOut and changes nothing. No other field of the Actor matters. A call that starts after a
+// sign-out, deletion or password change was answered never takes effect; one that is already running may.
 //
 // If several refusals apply, the method returns the first in this order: ErrSignedOut, ErrNotFound,
 // ErrStale, then conflicts in this order: ErrEmailTaken, ErrSnowflakeUserTaken, ErrLastSuperuser.

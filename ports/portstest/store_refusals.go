@@ -154,11 +154,22 @@ func testSignedOut(t *testing.T, open opener) {
 		assert.Equal(t, before, s.allUsers())
 		s.assertSucceed(calls)
 	})
+	t.Run("no field of an actor matters except ID and Epoch", func(t *testing.T) {
+		s := newFixture(t, open)
+		by := domain.Actor{ID: s.admin.ID, Epoch: s.admin.Epoch, SessionID: domaintest.NewID(), ReadOnly: true}
+		for _, c := range s.callsWithActor() {
+			assert.NoError(t, c.run(t.Context(), by), c.method)
+		}
+	})
 	t.Run("no call takes effect after the sign-out of its account was answered", func(t *testing.T) {
 		s := newFixture(t, open)
 		for name, signOut := range map[string]func(domain.User) error{
 			"password change": func(u domain.User) error {
 				next := domaintest.RevisedUser(u, domaintest.WithPasswordHash("next"))
+				return s.UpdateUser(t.Context(), u.Actor(), next, u)
+			},
+			"sign-out everywhere": func(u domain.User) error {
+				next, _ := u.Revise(u.SignedOut(), domaintest.Later)
 				return s.UpdateUser(t.Context(), u.Actor(), next, u)
 			},
 			"deactivation": func(u domain.User) error {

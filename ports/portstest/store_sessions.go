@@ -298,6 +298,33 @@ func testSessionRaces(t *testing.T, open opener) {
 		}
 		s.assertNoSession(session)
 	})
+	t.Run("no session that is refreshed during a sign-out or a deletion works after it", func(t *testing.T) {
+		s := newFixture(t, open)
+		for name, end := range map[string]func(domain.User) error{
+			"sign-out": func(u domain.User) error {
+				next, _ := u.Revise(u.SignedOut(), domaintest.Later)
+				return ignore(domain.ErrSignedOut, s.UpdateUser(t.Context(), u.Actor(), next, u))
+			},
+			"deletion": func(u domain.User) error {
+				return ignore(domain.ErrSignedOut, s.DeleteUser(t.Context(), u.Actor(), u.ID, anyVersion))
+			},
+		} {
+			u := s.addUser()
+			session := s.addSession(u)
+			next := refreshed(session)
+			for _, err := range race(runners, func(i int) error {
+				if i == 0 {
+					return insist(func() error { return end(u) })
+				}
+				return ignore(domain.ErrNotFound, s.RefreshSession(t.Context(), next))
+			}) {
+				assert.True(t, err == nil || domain.KindOf(err) == domain.Unavailable, "%s: %v", name, err)
+			}
+			for _, again := range []domain.Session{next, refreshed(session), refreshed(next)} {
+				assert.ErrorIs(t, s.RefreshSession(t.Context(), again), domain.ErrNotFound, name)
+			}
+		}
+	})
 	t.Run("no session that is made during a sign-out or a deletion works after it", func(t *testing.T) {
 		s := newFixture(t, open)
 		signedOut, deleted := s.addUser(), s.addUser()
@@ -340,7 +367,8 @@ func testCleanUp(t *testing.T, open opener) {
 			s.addClient(s.admin, func(c *domain.Client) { c.ExpiresAt = now }),
 		}
 		u = s.signOut(u)
-		next := domaintest.RevisedUser(deactivated, domaintest.Inactive)
+		next := deactivated
+		next.Active, next.Version = false, deactivated.Version+1 // the epoch stays, which no use case does
 		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), next, deactivated))
 		session, client := s.addSession(u), s.addClient(u)
 		require.NoError(t, s.CleanUp(t.Context(), now))
