@@ -295,6 +295,52 @@ func TestNoTokenOfAnOldPasswordWorksAfterItsChange(t *testing.T) {
 	}
 }
 
+func TestManyClientsWithOneRefreshTokenGetOneSuccessor(t *testing.T) {
+	const clients = 32
+	r := newService(t)
+	ann, id := r.admin(t).newAccount("ann@example.com")
+	first := ann.signInFully("ann@example.com")
+	r.audited(id)
+	successors := make([]string, clients)
+	statuses := race(clients, func(i int) reply {
+		reply := ann.refresh(first.refresh)
+		successors[i] = reply.text("refresh_token")
+		return reply
+	})
+	assert.Equal(t, slices.Repeat([]int{http.StatusOK}, clients), statuses)
+	assert.Len(t, slices.Compact(successors), 1)
+	assert.Empty(t, r.audited(id), "no reuse")
+	grantOf(ann.refresh(successors[0]))
+}
+
+func TestNoTokenOfADeletedAccountWorks(t *testing.T) {
+	const rounds, signIns = 3, 6
+	r := newService(t)
+	admin := r.admin(t)
+	for range rounds {
+		_, id := admin.newAccount("ann@example.com")
+		var mu sync.Mutex
+		var grants []grant
+		statuses := race(signIns+1, func(i int) reply {
+			if i == signIns/2 {
+				return admin.request("DELETE", "/users/"+id, nil)
+			}
+			reply := r.client(t).request("POST", "/auth/login", signInForm("ann@example.com", goodPassword))
+			if reply.status == http.StatusOK {
+				mu.Lock()
+				defer mu.Unlock()
+				grants = append(grants, grantOf(reply))
+			}
+			return reply
+		})
+		assert.Contains(t, statuses, http.StatusNoContent)
+		for _, g := range grants {
+			r.client(t).with(g.access).request("GET", "/users/me", nil).refused(http.StatusUnauthorized, "signed_out")
+			r.client(t).refresh(g.refresh).refused(http.StatusBadRequest, "invalid_grant")
+		}
+	}
+}
+
 func TestTheFirstSuperuserIsCreatedOnceInTheLifeOfAnInstallation(t *testing.T) {
 	const instances = 8
 	store := newStore(t)

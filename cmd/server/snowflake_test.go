@@ -115,8 +115,8 @@ func newStore(t testing.TB) ports.Store {
 
 // endToEnd lists the files whose tests run on every store.
 var endToEnd = []string{
-	"bearer_test.go", "body_test.go", "conditional_test.go", "contract_test.go", "exchange_test.go", "fields_test.go",
-	"hostile_test.go", "lists_test.go", "logs_test.go", "races_test.go",
+	"bearer_test.go", "body_test.go", "conditional_test.go", "contract_test.go", "credentials_test.go", "exchange_test.go",
+	"fields_test.go", "fresh_test.go", "hostile_test.go", "lists_test.go", "logs_test.go", "races_test.go",
 }
 
 func TestTheServiceKeepsItsContractOnAFakeOfSnowflake(t *testing.T) {
