@@ -164,6 +164,12 @@ func TestTheFiguresOfTheCostFollowFromItsFormulas(t *testing.T) {
 	}
 }
 
+func TestTheGuideRecommendsShortTokensOnPostgreSQL(t *testing.T) {
+	_, section, _ := strings.Cut(readFile(t, guide), "\n### Set PostgreSQL up\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	assert.Contains(t, section, "`ECHO_ACCESS_TOKEN_EXPIRE_MINUTES=15`")
+}
+
 func TestTheFiguresOfRefreshesFollowFromTheirFormula(t *testing.T) {
 	text := strings.ReplaceAll(readFile(t, "cost.md"), ",", "")
 	for label, minutes := range map[string]int{"60 the default": 60, "15": 15} {

@@ -40,7 +40,7 @@ const (
 	SessionIdle = 7 * 24 * time.Hour  // without a refresh
 	SessionLife = 30 * 24 * time.Hour // from the sign-in on
 	// RefreshWindow is how long the previous secret still gets the same successor. It covers a reply that was lost,
-	// two tabs and two instances: it is longer than the time limit of a request and that of a client together.
+	// two tabs and two instances: it is longer than the default time limit of a request and that of a client together.
 	RefreshWindow = time.Minute
 	// MaxSessions is how many sessions of one account cleanup keeps, the newest.
 	MaxSessions  = 100

@@ -12,12 +12,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/config"
+	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 	"github.com/echo-in-snowflake/echo-in-snowflake/static"
 )
 
@@ -125,6 +127,31 @@ func TestEveryTestThatADocumentNamesExists(t *testing.T) {
 				"%s names %s", file, m[1])
 		}
 	}
+}
+
+// The documents and messages name these limits of credentials in their own words.
+func TestTheLimitsOfCredentialsAreThoseOfTheDocuments(t *testing.T) {
+	days := func(d time.Duration) string { return fmt.Sprintf("%.0f days", d.Hours()/24) }
+	minutes := fmt.Sprintf("%.0f minutes", domain.MaxAuthAge.Minutes())
+	for document, limits := range map[string][]string{
+		"SECURITY.md":                   {minutes, days(domain.SessionIdle), days(domain.SessionLife), days(domain.MaxClientLife)},
+		"README.md":                     {minutes},
+		"deploy/README.md":              {minutes, days(domain.SessionLife)},
+		"docs/snowflake-store.md":       {fmt.Sprint(domain.MaxSessions, " sessions"), fmt.Sprint(domain.MaxClients, " clients")},
+		"docs/postgres-store.md":        {fmt.Sprint(domain.MaxClients, " clients")},
+		"adapters/httpapi/openapi.yaml": {minutes, days(domain.MaxClientLife), days(domain.DefaultClientLife)},
+	} {
+		text, err := os.ReadFile(filepath.Join(moduleRoot, document))
+		require.NoError(t, err)
+		for _, limit := range limits {
+			assert.Contains(t, strings.Join(strings.Fields(string(text)), " "), limit, document)
+		}
+	}
+	assert.Contains(t, domain.ErrAuthTooOld.Message, minutes)
+	assert.Contains(t, domain.ErrTooManyClients.Message, fmt.Sprint(domain.MaxClients, " clients"))
+	assert.Equal(t, time.Minute, domain.RefreshWindow)
+	const ofAClient = 30 * time.Second // the time limit in the example of deploy/README.md
+	assert.Greater(t, domain.RefreshWindow, loadFlags(t).RequestTimeout+ofAClient)
 }
 
 func TestEveryDocumentIsLinkedFromAnother(t *testing.T) {
