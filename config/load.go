@@ -177,7 +177,7 @@ func (c Config) conflicts(stores []string) []problem {
 	return problems
 }
 
-// signInConflicts reports settings with which somebody could not sign in.
+// signInConflicts reports settings that would keep every superuser from signing in.
 func (c Config) signInConflicts(report reporter) {
 	if c.OffersSnowflakeSignIn() && c.Snowflake.AuthType != AuthOAuth {
 		report("SNOWFLAKE_SIGN_IN", "%s needs SNOWFLAKE_AUTH_TYPE=oauth, because only the token of a service in "+

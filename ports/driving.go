@@ -14,7 +14,7 @@ type Auth interface {
 	// is unknown, is inactive, has another password or a hash that cannot be read; ErrTooManyAttempts; ErrBusy;
 	// ErrPasswordSignInOff.
 	SignIn(ctx context.Context, email, password string, from domain.Requester) (domain.Grant, error)
-	// SignInWithSnowflake returns tokens for the account of the user in Snowflake whom the caller token of the
+	// SignInWithSnowflake returns tokens for the account of the user in Snowflake that the caller token of the
 	// gateway proves. The service can be set to create that account. Errors: ErrSnowflakeSignInOff;
 	// ErrNoCallerToken if the token is empty; ErrInvalidCallerToken; ErrNoAccount, also if the account is inactive;
 	// ErrTooManyAttempts; ErrBusy.

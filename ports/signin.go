@@ -49,7 +49,7 @@ type TokenIssuer interface {
 
 // CallerIdentity proves who sends a request through the gateway of Snowpark Container Services.
 type CallerIdentity interface {
-	// Identify returns the user in Snowflake for whom the gateway issued the caller token. Snowflake confirms it with
+	// Identify returns the user in Snowflake that the gateway issued the caller token for. Snowflake confirms it with
 	// each call: a name in a header proves nothing. Errors: ErrInvalidCallerToken if Snowflake refuses the token;
 	// ErrBusy if too many calls run; ErrUnavailable if Snowflake did not answer, or does not accept the service
 	// itself.

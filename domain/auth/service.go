@@ -1,6 +1,6 @@
 // Package auth holds the use cases of signing in: it turns a credential into tokens, and a token into an actor.
 // service.go has passwords, refresh.go sessions and their refresh tokens, client.go programs, and snowflake.go users
-// whom Snowflake proves. Ports hide how password hashes and bearer tokens are made and where accounts are kept.
+// that Snowflake proves. Ports hide how password hashes and bearer tokens are made and where accounts are kept.
 package auth
 
 import (

@@ -45,11 +45,11 @@ func NewCallerIdentity(o Options) (*CallerIdentity, error) {
 // maxCallerToken is the maximum length of a caller token in bytes. All headers of a request may have twice as much.
 const maxCallerToken = 8 << 10
 
-// callerToken matches every token that Snowflake may issue, whose form is not documented: visible ASCII without
+// callerToken matches every token that Snowflake may issue. Their form is not documented: visible ASCII without
 // characters that a quoted text escapes, since these would hide a token from redaction.
 var callerToken = regexp.MustCompile(`^[!#-[\]-~]+$`)
 
-// Identify returns the user in Snowflake for whom the gateway issued the token. The port says more.
+// Identify returns the user in Snowflake that the gateway issued the token for. The port says more.
 func (i *CallerIdentity) Identify(ctx context.Context, token string) (domain.SnowflakeUser, error) {
 	if len(token) > maxCallerToken || !callerToken.MatchString(token) {
 		return domain.SnowflakeUser{}, domain.ErrInvalidCallerToken
@@ -87,7 +87,7 @@ func (i *CallerIdentity) identify(ctx context.Context, service, caller string) (
 
 var errNoName = errors.New("CURRENT_USER() is not the name of a user")
 
-// currentUser returns the user whom Snowflake knows by the token.
+// currentUser returns the user that Snowflake knows by the token.
 func (i *CallerIdentity) currentUser(ctx context.Context, token string) (u domain.SnowflakeUser, err error) {
 	conn, err := i.login(ctx, token)
 	if err != nil {
