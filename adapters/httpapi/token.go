@@ -148,7 +148,7 @@ func writeGrant(c echo.Context, grant domain.Grant, err error) error {
 		AccessToken: grant.Access.Value, TokenType: Bearer, ExpiresIn: int(grant.Access.ExpiresIn.Seconds()),
 	}
 	if refresh, ok := grant.Refresh.Get(); ok {
-		seconds := int(refresh.ExpiresIn.Seconds())
+		seconds := max(1, int(refresh.ExpiresIn.Seconds()))
 		reply.RefreshToken, reply.RefreshExpiresIn = &refresh.Value, &seconds
 	}
 	return writeJSON(c, http.StatusOK, reply)

@@ -158,6 +158,7 @@ func TestACallAboutCredentialsSendsAsFewStatementsAsPossible(t *testing.T) {
 	ctx, actor, page := t.Context(), b.ann.Actor(), domain.PageRequest{Limit: 10, Count: true}
 	next := b.session.Refreshed(domaintest.Hash(), domaintest.Later)
 	linkedAnn := domaintest.RevisedUser(b.ann, linked)
+	unlinkedAnn := domaintest.RevisedUser(linkedAnn, func(u *domain.User) { u.SnowflakeUser = b.ann.SnowflakeUser })
 	for _, c := range []struct {
 		name string
 		want int
@@ -179,10 +180,11 @@ func TestACallAboutCredentialsSendsAsFewStatementsAsPossible(t *testing.T) {
 		{"the end of a client", 1, func() error { return b.DeleteClient(ctx, actor, b.client.ID) }},
 		{"a link to a user of Snowflake", 4, func() error { return b.UpdateUser(ctx, b.admin.Actor(), linkedAnn, b.ann) }},
 		{"the end of the link", 1, func() error {
-			unlinked := domaintest.RevisedUser(linkedAnn, func(u *domain.User) { u.SnowflakeUser = b.ann.SnowflakeUser })
-			return b.UpdateUser(ctx, b.admin.Actor(), unlinked, linkedAnn)
+			return b.UpdateUser(ctx, b.admin.Actor(), unlinkedAnn, linkedAnn)
 		}},
-		{"the end of an account", 7, func() error { return b.DeleteUser(ctx, actor, b.ann.ID, domain.Versions{}) }},
+		{"the end of an account", 7, func() error {
+			return b.DeleteUser(ctx, unlinkedAnn.Actor(), b.ann.ID, domain.Versions{})
+		}},
 	} {
 		b.server.Reset()
 		require.NoError(t, c.call(), c.name)

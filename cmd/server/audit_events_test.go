@@ -171,7 +171,7 @@ func (w *walk) walkAccounts(admin, ann client, annID string) {
 	for _, line := range w.lines(func() { admin.signInAs("EVE").is(http.StatusOK) }) {
 		events = append(events, line["event"].(string)+" "+line["kind"].(string))
 	}
-	assert.Equal(w.t, []string{"user_created ", "signed_in snowflake"}, events)
+	assert.Equal(w.t, []string{"user_created ", "snowflake_user_changed ", "signed_in snowflake"}, events)
 }
 
 func (w *walk) walkItems(admin, ann client) {

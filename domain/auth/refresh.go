@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain"
 )
@@ -28,7 +29,7 @@ func (s *Service) grant(
 	case err != nil:
 		return domain.Grant{}, err
 	}
-	g, err := s.tokensOf(u, session, token)
+	g, err := s.tokensOf(u, session, token, now)
 	if err != nil {
 		return domain.Grant{}, err
 	}
@@ -42,14 +43,16 @@ func (s *Service) grant(
 	return g, nil
 }
 
-// tokensOf returns the tokens of a session.
-func (s *Service) tokensOf(u domain.User, session domain.Session, refresh refreshToken) (domain.Grant, error) {
+// tokensOf returns the tokens of a session. now is the time of the sign-in or the refresh.
+func (s *Service) tokensOf(
+	u domain.User, session domain.Session, refresh refreshToken, now time.Time,
+) (domain.Grant, error) {
 	actor := u.Actor()
 	actor.SessionID, actor.AuthTime = session.ID, session.CreatedAt
 	access, err := s.Tokens.Issue(actor)
 	return domain.Grant{
 		Access:  access,
-		Refresh: domain.Some(domain.Token{Value: refresh.String(), ExpiresIn: session.ExpiresAt.Sub(s.Now())}),
+		Refresh: domain.Some(domain.Token{Value: refresh.String(), ExpiresIn: session.ExpiresAt.Sub(now)}),
 	}, err
 }
 
@@ -103,7 +106,7 @@ func (s *Service) refresh(ctx context.Context, token refreshToken, source string
 	default:
 		return domain.Grant{}, s.endReused(ctx, session, source)
 	}
-	return s.tokensOf(u, session, next)
+	return s.tokensOf(u, session, next, now)
 }
 
 // endReused ends a session of which a token was used that had been replaced: a thief may have one of its tokens.

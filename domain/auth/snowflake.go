@@ -19,11 +19,12 @@ func (s *Service) SignInWithSnowflake(
 	}
 	// Each attempt costs a login to Snowflake, so that those that succeed count, too.
 	if err := s.CallerAttempts.Take(from.Source); err != nil {
+		s.auditRefusal(ctx, domain.EventSignInThrottled, domain.User{}, from)
 		return domain.Grant{}, err
 	}
 	caller, err := s.Callers.Identify(ctx, callerToken)
 	if errors.Is(err, domain.ErrInvalidCallerToken) {
-		s.auditRefusal(ctx, domain.User{}, from)
+		s.auditRefusal(ctx, domain.EventSignInFailed, domain.User{}, from)
 	}
 	if err != nil {
 		return domain.Grant{}, err
@@ -33,7 +34,7 @@ func (s *Service) SignInWithSnowflake(
 		return domain.Grant{}, err
 	}
 	if err != nil || !u.Active {
-		s.auditRefusal(ctx, u, from)
+		s.auditRefusal(ctx, domain.EventSignInFailed, u, from)
 		return domain.Grant{}, domain.ErrNoAccount
 	}
 	return s.grant(ctx, u, domain.SessionBySnowflake, from)
@@ -60,7 +61,9 @@ func (s *Service) accountOf(
 	if err != nil {
 		return domain.User{}, err
 	}
-	s.Audit(ctx, domain.Event{Name: domain.EventUserCreated, SubjectID: u.ID, Source: from.Source})
+	for _, name := range []string{domain.EventUserCreated, domain.EventSnowflakeUserChanged} {
+		s.Audit(ctx, domain.Event{Name: name, SubjectID: u.ID, Source: from.Source})
+	}
 	return u, nil
 }
 
@@ -78,8 +81,8 @@ func newAccountOf(id string, caller domain.SnowflakeUser) (domain.User, error) {
 	}, err
 }
 
-func (s *Service) auditRefusal(ctx context.Context, u domain.User, from domain.Requester) {
+func (s *Service) auditRefusal(ctx context.Context, name string, u domain.User, from domain.Requester) {
 	s.Audit(ctx, domain.Event{
-		Name: domain.EventSignInFailed, SubjectID: u.ID, Kind: domain.SessionBySnowflake, Source: from.Source,
+		Name: name, SubjectID: u.ID, Kind: domain.SessionBySnowflake, Source: from.Source,
 	})
 }

@@ -92,7 +92,10 @@ func TestSignInWithSnowflake(t *testing.T) {
 			_, err := s.SignInWithSnowflake(t.Context(), "of ann", from(source))
 			require.NoError(t, err)
 		}
-		s.assertSnowflakeRefusal(t, "of ann", domain.ErrTooManyAttempts)
+		throttled := domain.Event{
+			Name: domain.EventSignInThrottled, Kind: domain.SessionBySnowflake, Source: source,
+		}
+		s.assertSnowflakeRefusal(t, "of ann", domain.ErrTooManyAttempts, throttled)
 		s.assertSnowflakeRefusal(t, "", domain.ErrNoCallerToken)
 		_, err := s.SignInWithSnowflake(t.Context(), "of ann", from("192.0.2.2"))
 		assert.NoError(t, err)
@@ -117,8 +120,11 @@ func TestSignInWithSnowflakeCreatesAccounts(t *testing.T) {
 			SnowflakeUser: domain.Some(domaintest.SnowflakeUser("EVE")), Active: true,
 			Version: 1, Epoch: 1, CreatedAt: s.Now(), UpdatedAt: s.Now(),
 		}, u)
-		require.Len(t, s.events, 3)
-		assert.Equal(t, domain.Event{Name: domain.EventUserCreated, SubjectID: u.ID, Source: source}, s.events[0])
+		require.Len(t, s.events, 4)
+		assert.Equal(t, []domain.Event{
+			{Name: domain.EventUserCreated, SubjectID: u.ID, Source: source},
+			{Name: domain.EventSnowflakeUserChanged, SubjectID: u.ID, Source: source},
+		}, s.events[:2])
 		_, err := s.SignIn(t.Context(), u.Email.String(), "", from(source))
 		assert.ErrorIs(t, err, domain.ErrBadCredentials)
 	})

@@ -46,10 +46,14 @@ func (o *Operator) EnsureFirstSuperuser(
 	}
 	u.SnowflakeUser = snowflakeUser
 	created, err := o.Store.CreateFirstSuperuser(ctx, u)
-	if created {
-		o.Audit(ctx, domain.Event{Name: domain.EventFirstSuperuserCreated, SubjectID: u.ID})
+	if !created {
+		return false, err
 	}
-	return created, err
+	o.Audit(ctx, domain.Event{Name: domain.EventFirstSuperuserCreated, SubjectID: u.ID})
+	if _, linked := snowflakeUser.Get(); linked {
+		o.Audit(ctx, domain.Event{Name: domain.EventSnowflakeUserChanged, SubjectID: u.ID})
+	}
+	return true, err
 }
 
 // CreateSuperuser adds a superuser. Errors: ErrEmailTaken.

@@ -89,6 +89,10 @@ func TestTheFirstSuperuserCanHaveASnowflakeUserAndNoPassword(t *testing.T) {
 		want.PasswordHash, want.SnowflakeUser = "", user
 		assert.Equal(t, want, u)
 		assert.Zero(t, s.hasher.Hashed.Load())
+		assert.Equal(t, []domain.Event{
+			{Name: domain.EventFirstSuperuserCreated, SubjectID: u.ID},
+			{Name: domain.EventSnowflakeUserChanged, SubjectID: u.ID},
+		}, s.events)
 	})
 }
 

@@ -38,6 +38,10 @@ func behindPgBouncer(t *testing.T, b *pgserver.PgBouncer, server *pgserver.Serve
 		"ALTER ROLE "+role+" SET default_transaction_isolation = 'read committed'",
 		"ALTER ROLE "+role+" SET statement_timeout = '9500ms'",
 		"ALTER ROLE "+role+" SET lock_timeout = '4750ms'")
+	t.Cleanup(func() { // PgBouncer keeps the connections of each role, and the server has not enough for all
+		pgtest.Exec(t, server.DSN(pgserver.SuperUser, "postgres"),
+			"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role+"'")
+	})
 	o := session.Options{
 		Host: b.Socket, Port: b.Port, Database: "postgres", User: role, Pooler: true,
 		RequestTimeout: 10 * time.Second, Connections: 8, Version: "test",
