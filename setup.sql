@@ -69,8 +69,8 @@ CREATE TABLE IF NOT EXISTS users (
     updated_at TIMESTAMP_NTZ(6) NOT NULL
 ) COMMENT = 'Accounts of Echo in Snowflake';
 
--- The user in Snowflake who signs in to the account; two accounts never have the same. An earlier version of the service
--- leaves it NULL: then no user in Snowflake signs in to the account.
+-- The user in Snowflake who signs in to the account; two accounts never have the same. An earlier version of the
+-- service leaves it NULL: then no user in Snowflake signs in to the account.
 ALTER TABLE users ADD COLUMN IF NOT EXISTS snowflake_user VARCHAR(255);
 
 -- A row whose owner does not exist is never visible.
