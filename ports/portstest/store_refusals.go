@@ -25,7 +25,7 @@ type call struct {
 func (s *fixture) callsWithActor() []call {
 	changed, deleted, owner, created := s.addUser(), s.addUser(), s.addUser(), domaintest.User()
 	readItem, changedItem, deletedItem := s.addItem(owner), s.addItem(owner), s.addItem(owner)
-	session, client := s.addSession(s.admin), s.addClient(s.admin)
+	session, client := s.sessions().add(s.admin), s.clients().add(s.admin)
 	return []call{
 		{"User", func(ctx context.Context, by domain.Actor) error {
 			_, err := s.User(ctx, by, s.admin.ID)
@@ -86,7 +86,7 @@ func (s *fixture) callsWithActor() []call {
 func (s *fixture) callsWithoutActor() []call {
 	rehashed, reset, created := s.addUser(), s.addUser(), domaintest.User(domaintest.Superuser)
 	linked, caller := s.addUser(domaintest.WithSnowflakeUser("LINKED")), domaintest.User()
-	kept, ended, client := s.addSession(linked), s.addSession(linked), s.addClient(linked)
+	kept, ended, client := s.sessions().add(linked), s.sessions().add(linked), s.clients().add(linked)
 	return []call{
 		{"UserForSnowflakeSignIn", func(ctx context.Context, _ domain.Actor) error {
 			return errorOf(s.UserForSnowflakeSignIn(ctx, domaintest.SnowflakeUser("LINKED")))

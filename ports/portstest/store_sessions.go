@@ -1,6 +1,7 @@
 package portstest
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -12,46 +13,17 @@ import (
 	"github.com/echo-in-snowflake/echo-in-snowflake/domain/domaintest"
 )
 
-// now is a time at which the credentials of package domaintest work.
-var now = domaintest.Created.Add(time.Minute)
-
-func (s *fixture) addSession(owner domain.User, changes ...func(*domain.Session)) domain.Session {
-	s.t.Helper()
-	session := domaintest.Session(owner, changes...)
-	require.NoError(s.t, s.CreateSession(s.t.Context(), owner.Actor(), session))
-	return session
-}
-
-// assertSessions checks that exactly these sessions of owner work, in any order.
-func (s *fixture) assertSessions(owner domain.User, want ...domain.Session) {
-	s.t.Helper()
-	page, err := s.Sessions(s.t.Context(), owner.Actor(), now, all)
-	require.NoError(s.t, err)
-	assert.ElementsMatch(s.t, want, page.Rows)
-}
-
-// assertSession checks that the store holds the session, whether it works or not.
-func (s *fixture) assertSession(want domain.Session) {
-	s.t.Helper()
-	got, u, err := s.SessionForRefresh(s.t.Context(), want.Lookup, want.Secret)
-	require.NoError(s.t, err)
-	assert.Equal(s.t, want, got)
-	assert.Equal(s.t, want.OwnerID, u.ID)
-}
-
-// assertNoSession checks that the store does not hold the session.
-func (s *fixture) assertNoSession(session domain.Session) {
-	s.t.Helper()
-	_, _, err := s.SessionForRefresh(s.t.Context(), session.Lookup, session.Secret)
-	assert.ErrorIs(s.t, err, domain.ErrNotFound)
-}
-
-// signOut raises the Epoch of u and returns the account after it.
-func (s *fixture) signOut(u domain.User) domain.User {
-	s.t.Helper()
-	next, _ := u.Revise(u.SignedOut(), domaintest.Later)
-	require.NoError(s.t, s.UpdateUser(s.t.Context(), u.Actor(), next, u))
-	return next
+// sessions returns the sessions in the store.
+func (s *fixture) sessions() credentials[domain.Session] {
+	return credentials[domain.Session]{
+		fixture: s, fresh: domaintest.Session, create: s.CreateSession, list: s.Sessions, delete: s.DeleteSession,
+		find: func(ctx context.Context, e domain.Session) (domain.Session, domain.User, error) {
+			return s.SessionForRefresh(ctx, e.Lookup, e.Secret)
+		},
+		common: func(e *domain.Session) common {
+			return common{&e.ID, &e.OwnerID, &e.Epoch, &e.CreatedAt, &e.ExpiresAt}
+		},
+	}
 }
 
 func sessionsOfAllKinds(owner domain.User) []domain.Session {
@@ -72,36 +44,15 @@ func sessionsOfAllKinds(owner domain.User) []domain.Session {
 }
 
 func testSessions(t *testing.T, open opener) {
-	t.Run("a session comes back exactly as it was written, with its account", func(t *testing.T) {
-		s := newFixture(t, open)
-		u := s.addUser(domaintest.WithSnowflakeUser("ANN"))
-		written := sessionsOfAllKinds(u)
-		for _, session := range written {
-			require.NoError(t, s.CreateSession(t.Context(), u.Actor(), session))
-			got, account, err := s.SessionForRefresh(t.Context(), session.Lookup, session.Secret)
-			require.NoError(t, err)
-			assert.Equal(t, session, got)
-			assert.Equal(t, u, account)
-		}
-		s.assertSessions(u, written...)
-	})
-	t.Run("a session belongs to the actor and has the actor's epoch", func(t *testing.T) {
-		s := newFixture(t, open)
-		u, other := s.addUser(func(u *domain.User) { u.Epoch = 5 }), s.addUser()
-		session := domaintest.Session(other, func(s *domain.Session) { s.Epoch = 9 })
-		require.NoError(t, s.CreateSession(t.Context(), u.Actor(), session))
-		session.OwnerID, session.Epoch = u.ID, 5
-		s.assertSessions(u, session)
-		s.assertSessions(other)
-	})
+	testCredentials(t, open, (*fixture).sessions, sessionsOfAllKinds)
 	t.Run("a session is found by its lookup alone, whatever its state", func(t *testing.T) {
 		s := newFixture(t, open)
 		u := s.addUser()
-		session := s.addSession(u)
-		expired := s.addSession(u, func(s *domain.Session) { s.ExpiresAt = domaintest.Created })
+		session := s.sessions().add(u)
+		expired := s.sessions().add(u, func(s *domain.Session) { s.ExpiresAt = domaintest.Created })
 		s.signOut(u)
-		s.assertSession(session)
-		s.assertSession(expired)
+		s.sessions().assertHeld(session)
+		s.sessions().assertHeld(expired)
 		for _, secret := range []string{"", session.Lookup, session.Seed} {
 			got, _, err := s.SessionForRefresh(t.Context(), session.Lookup, secret)
 			require.NoError(t, err)
@@ -112,49 +63,14 @@ func testSessions(t *testing.T, open opener) {
 			assert.ErrorIs(t, err, domain.ErrNotFound)
 		}
 	})
-	t.Run("a list shows the sessions of the actor that work", func(t *testing.T) {
+	t.Run("a session of a deleted account cannot be refreshed", func(t *testing.T) {
 		s := newFixture(t, open)
 		u := s.addUser()
-		before := s.addSession(u)
-		u = s.signOut(u)
-		s.addSession(s.admin)
-		works := s.addSession(u, func(s *domain.Session) { s.ExpiresAt = now.Add(time.Microsecond) })
-		s.addSession(u, func(s *domain.Session) { s.ExpiresAt = now })
-		s.assertSessions(u, works)
-		s.assertSession(before)
-	})
-	t.Run("a session can be deleted once, also one that has ended", func(t *testing.T) {
-		s := newFixture(t, open)
-		u := s.addUser()
-		ended := s.addSession(u)
-		u = s.signOut(u)
-		kept, deleted := s.addSession(u), s.addSession(u)
-		for _, session := range []domain.Session{ended, deleted} {
-			require.NoError(t, s.DeleteSession(t.Context(), u.Actor(), session.ID))
-			assert.ErrorIs(t, s.DeleteSession(t.Context(), u.Actor(), session.ID), domain.ErrNotFound)
-			s.assertNoSession(session)
-		}
-		s.assertSessions(u, kept)
-	})
-	t.Run("a session of another account is not found, also for a superuser", func(t *testing.T) {
-		s := newFixture(t, open)
-		u := s.addUser()
-		session := s.addSession(u)
-		for _, id := range []string{session.ID, domaintest.NewID(), ""} {
-			assert.ErrorIs(t, s.DeleteSession(t.Context(), s.admin.Actor(), id), domain.ErrNotFound)
-		}
-		s.assertSessions(u, session)
-	})
-	t.Run("a deleted account has no sessions", func(t *testing.T) {
-		s := newFixture(t, open)
-		u := s.addUser()
-		session := s.addSession(u)
+		session := s.sessions().add(u)
 		require.NoError(t, s.DeleteUser(t.Context(), u.Actor(), u.ID, anyVersion))
-		s.assertNoSession(session)
 		assert.ErrorIs(t, s.RefreshSession(t.Context(), refreshed(session)), domain.ErrNotFound)
 	})
 	testRefresh(t, open)
-	testSessionList(t, open)
 }
 
 // refreshed returns session after a refresh.
@@ -166,7 +82,7 @@ func testRefresh(t *testing.T, open opener) {
 	t.Run("a refresh changes the secrets and the times, and nothing else", func(t *testing.T) {
 		s := newFixture(t, open)
 		u := s.addUser()
-		session, bystander := s.addSession(u), s.addSession(u)
+		session, bystander := s.sessions().add(u), s.sessions().add(u)
 		for range 3 {
 			next := refreshed(session)
 			changed := next
@@ -174,24 +90,24 @@ func testRefresh(t *testing.T, open opener) {
 			changed.Lookup, changed.Seed, changed.UserAgent = domaintest.Hash(), domaintest.Hash(), "another"
 			changed.CreatedAt = domaintest.Later
 			require.NoError(t, s.RefreshSession(t.Context(), changed))
-			s.assertSession(next)
+			s.sessions().assertHeld(next)
 			session = next
 		}
-		s.assertSession(bystander)
+		s.sessions().assertHeld(bystander)
 	})
 	t.Run("a refresh that took effect already changes nothing and succeeds", func(t *testing.T) {
 		s := newFixture(t, open)
-		session := s.addSession(s.addUser())
+		session := s.sessions().add(s.addUser())
 		next := refreshed(session)
 		require.NoError(t, s.RefreshSession(t.Context(), next))
 		again := next
 		again.RefreshedAt, again.ExpiresAt = next.RefreshedAt.Add(time.Second), next.ExpiresAt.Add(time.Second)
 		require.NoError(t, s.RefreshSession(t.Context(), again))
-		s.assertSession(next)
+		s.sessions().assertHeld(next)
 	})
 	t.Run("a refresh of a session with other secrets is stale and changes nothing", func(t *testing.T) {
 		s := newFixture(t, open)
-		first := s.addSession(s.addUser())
+		first := s.sessions().add(s.addUser())
 		second := refreshed(first)
 		require.NoError(t, s.RefreshSession(t.Context(), second))
 		unknown, same := domaintest.Session(s.admin), second
@@ -203,90 +119,68 @@ func testRefresh(t *testing.T, open opener) {
 		} {
 			assert.ErrorIs(t, s.RefreshSession(t.Context(), stale), domain.ErrStale, name)
 		}
-		s.assertSession(second)
+		s.sessions().assertHeld(second)
 	})
 	t.Run("a session whose account changed its epoch or is inactive is not found", func(t *testing.T) {
 		s := newFixture(t, open)
 		u, inactive := s.addUser(), s.addUser()
-		ended, unused := s.addSession(u), s.addSession(inactive)
+		ended, unused := s.sessions().add(u), s.sessions().add(inactive)
 		s.signOut(u)
 		deactivated := inactive
 		deactivated.Active, deactivated.Version = false, inactive.Version+1 // the epoch stays, which no use case does
 		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), deactivated, inactive))
 		for _, session := range []domain.Session{ended, unused} {
 			assert.ErrorIs(t, s.RefreshSession(t.Context(), refreshed(session)), domain.ErrNotFound)
-			s.assertSession(session)
+			s.sessions().assertHeld(session)
 		}
 	})
 	t.Run("an unknown session is not found", func(t *testing.T) {
 		s := newFixture(t, open)
 		unknown := domaintest.Session(s.admin)
 		assert.ErrorIs(t, s.RefreshSession(t.Context(), refreshed(unknown)), domain.ErrNotFound)
-		s.assertNoSession(unknown)
+		s.sessions().assertGone(unknown)
 	})
 	t.Run("the holder of a refresh token ends a session once", func(t *testing.T) {
 		s := newFixture(t, open)
 		u := s.addUser()
-		session, bystander := s.addSession(u), s.addSession(u)
+		session, bystander := s.sessions().add(u), s.sessions().add(u)
 		for _, want := range []bool{true, false} {
 			ended, err := s.EndSessionForRefresh(t.Context(), session.ID)
 			require.NoError(t, err)
 			assert.Equal(t, want, ended)
 		}
-		s.assertNoSession(session)
+		s.sessions().assertGone(session)
 		assert.ErrorIs(t, s.RefreshSession(t.Context(), refreshed(session)), domain.ErrNotFound)
-		s.assertSessions(u, bystander)
-	})
-}
-
-func testSessionList(t *testing.T, open opener) {
-	testPaging(t, func(t *testing.T) *listing[domain.Session] {
-		s := newFixture(t, open)
-		owner := s.addUser()
-		s.addSession(s.admin) // must be on no page
-		return &listing[domain.Session]{
-			t: t,
-			page: func(req domain.PageRequest) (domain.Page[domain.Session], error) {
-				return s.Sessions(t.Context(), owner.Actor(), now, req)
-			},
-			create: func(p domain.Position) domain.Session {
-				return s.addSession(owner, func(s *domain.Session) {
-					s.CreatedAt, s.ID, s.ExpiresAt = p.CreatedAt, p.ID, p.CreatedAt.Add(domain.SessionIdle)
-				})
-			},
-			delete: func(session domain.Session) {
-				require.NoError(t, s.DeleteSession(t.Context(), owner.Actor(), session.ID))
-			},
-		}
+		s.sessions().assertWorking(u, bystander)
 	})
 }
 
 func testSessionRaces(t *testing.T, open opener) {
 	t.Run("concurrent refreshes with one secret to the same successor all succeed", func(t *testing.T) {
 		s := newFixture(t, open)
-		session := s.addSession(s.addUser())
+		session := s.sessions().add(s.addUser())
 		next := refreshed(session)
 		for _, err := range race(runners, func(int) error {
 			return insist(func() error { return s.RefreshSession(t.Context(), next) })
 		}) {
 			assert.NoError(t, err)
 		}
-		s.assertSession(next)
+		s.sessions().assertHeld(next)
 	})
 	t.Run("one of many refreshes with one secret to different successors takes effect", func(t *testing.T) {
 		s := newFixture(t, open)
-		session := s.addSession(s.addUser())
+		session := s.sessions().add(s.addUser())
 		successors := make([]domain.Session, runners)
 		for i := range successors {
 			successors[i] = refreshed(session)
 		}
 		errs := race(runners, func(i int) error { return s.RefreshSession(t.Context(), successors[i]) })
 		won := assertWinners(t, 1, errs, domain.ErrStale)
-		s.assertSession(successors[won[0]])
+		s.sessions().assertHeld(successors[won[0]])
 	})
 	t.Run("a session that ended while it was refreshed does not come back", func(t *testing.T) {
 		s := newFixture(t, open)
-		session := s.addSession(s.addUser())
+		session := s.sessions().add(s.addUser())
 		for _, err := range race(runners, func(i int) error {
 			if i == 0 {
 				return insist(func() error { return errorOf(s.EndSessionForRefresh(t.Context(), session.ID)) })
@@ -296,7 +190,7 @@ func testSessionRaces(t *testing.T, open opener) {
 		}) {
 			assert.True(t, err == nil || domain.KindOf(err) == domain.Unavailable, "%v", err)
 		}
-		s.assertNoSession(session)
+		s.sessions().assertGone(session)
 	})
 	t.Run("no session that is refreshed during a sign-out or a deletion works after it", func(t *testing.T) {
 		s := newFixture(t, open)
@@ -310,7 +204,7 @@ func testSessionRaces(t *testing.T, open opener) {
 			},
 		} {
 			u := s.addUser()
-			session := s.addSession(u)
+			session := s.sessions().add(u)
 			next := refreshed(session)
 			for _, err := range race(runners, func(i int) error {
 				if i == 0 {
@@ -359,44 +253,44 @@ func testCleanUp(t *testing.T, open opener) {
 		s := newFixture(t, open)
 		u, deactivated := s.addUser(), s.addUser()
 		goneSessions := []domain.Session{
-			s.addSession(u), s.addSession(deactivated),
-			s.addSession(s.admin, func(s *domain.Session) { s.ExpiresAt = now }),
+			s.sessions().add(u), s.sessions().add(deactivated),
+			s.sessions().add(s.admin, func(s *domain.Session) { s.ExpiresAt = now }),
 		}
 		goneClients := []domain.Client{
-			s.addClient(u), s.addClient(deactivated),
-			s.addClient(s.admin, func(c *domain.Client) { c.ExpiresAt = now }),
+			s.clients().add(u), s.clients().add(deactivated),
+			s.clients().add(s.admin, func(c *domain.Client) { c.ExpiresAt = now }),
 		}
 		u = s.signOut(u)
 		next := deactivated
 		next.Active, next.Version = false, deactivated.Version+1 // the epoch stays, which no use case does
 		require.NoError(t, s.UpdateUser(t.Context(), s.admin.Actor(), next, deactivated))
-		session, client := s.addSession(u), s.addClient(u)
+		session, client := s.sessions().add(u), s.clients().add(u)
 		require.NoError(t, s.CleanUp(t.Context(), now))
 		for _, gone := range goneSessions {
-			s.assertNoSession(gone)
+			s.sessions().assertGone(gone)
 		}
 		for _, gone := range goneClients {
-			s.assertNoClient(gone)
+			s.clients().assertGone(gone)
 		}
-		s.assertSession(session)
-		s.assertClient(client)
+		s.sessions().assertHeld(session)
+		s.clients().assertHeld(client)
 		s.assertUsers(u, next)
 	})
 	t.Run("a cleanup keeps the newest sessions of each account", func(t *testing.T) {
 		s := newFixture(t, open)
 		u, other := s.addUser(), s.addUser()
-		bystander := s.addSession(other)
+		bystander := s.sessions().add(other)
 		sessions := make([]domain.Session, domain.MaxSessions+2)
 		for i := range sessions { // the newest first, and the last ones created at the same time
 			created := domaintest.Created.Add(-time.Duration(min(i, domain.MaxSessions)) * time.Microsecond)
-			sessions[i] = s.addSession(u, func(s *domain.Session) { s.CreatedAt = created })
+			sessions[i] = s.sessions().add(u, func(s *domain.Session) { s.CreatedAt = created })
 		}
-		s.addSession(u, func(s *domain.Session) { s.CreatedAt, s.ExpiresAt = now, now }) // newer, but it has ended
+		s.sessions().add(u, func(s *domain.Session) { s.CreatedAt, s.ExpiresAt = now, now }) // newer, but it has ended
 		require.NoError(t, s.CleanUp(t.Context(), now))
-		s.assertSessions(u, sessions[:domain.MaxSessions]...)
+		s.sessions().assertWorking(u, sessions[:domain.MaxSessions]...)
 		for _, gone := range sessions[domain.MaxSessions:] {
-			s.assertNoSession(gone)
+			s.sessions().assertGone(gone)
 		}
-		s.assertSession(bystander)
+		s.sessions().assertHeld(bystander)
 	})
 }
