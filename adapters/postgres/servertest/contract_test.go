@@ -49,15 +49,7 @@ func TestOneOf64CallersOfEightInstancesGetsTheEmail(t *testing.T) {
 			all.Go(func() { results[i] = instances[i%len(instances)].CreateUser(t.Context(), admin.Actor(), u) })
 		}
 		all.Wait()
-		winners := 0
-		for _, err := range results {
-			if err == nil {
-				winners++
-			} else {
-				assert.ErrorIs(t, err, domain.ErrEmailTaken)
-			}
-		}
-		assert.Equal(t, 1, winners)
+		assert.Equal(t, 1, successes(t, results, domain.ErrEmailTaken))
 	}
 }
 

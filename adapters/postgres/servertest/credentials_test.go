@@ -77,15 +77,7 @@ func TestTheLimitOfClientsHoldsAcrossInstancesWithoutAFirstSuperuser(t *testing.
 		})
 	}
 	all.Wait()
-	created := 0
-	for _, err := range errs {
-		if err == nil {
-			created++
-		} else {
-			assert.ErrorIs(t, err, domain.ErrTooManyClients)
-		}
-	}
-	assert.Equal(t, domain.MaxClients, created)
+	assert.Equal(t, domain.MaxClients, successes(t, errs, domain.ErrTooManyClients))
 }
 
 // The lock pins the isolation of its transaction, as for the rule of the last superuser.
@@ -95,15 +87,7 @@ func TestTheLimitOfClientsHoldsUnderAStricterIsolation(t *testing.T) {
 	errs := during(300*time.Millisecond, func(int) error {
 		return s.CreateClient(context.WithoutCancel(t.Context()), admin.Actor(), domaintest.Client(admin))
 	})
-	created := 0
-	for _, err := range errs {
-		if err == nil {
-			created++
-		} else {
-			assert.ErrorIs(t, err, domain.ErrTooManyClients)
-		}
-	}
-	assert.Equal(t, domain.MaxClients, created)
+	assert.Equal(t, domain.MaxClients, successes(t, errs, domain.ErrTooManyClients))
 }
 
 func TestAClientIsCreatedWhileOtherAccountsAreLocked(t *testing.T) {

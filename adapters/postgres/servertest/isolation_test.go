@@ -93,14 +93,7 @@ func TestSerializationFailuresDoNotReachCallers(t *testing.T) {
 		next := domaintest.RevisedUser(current, func(u *domain.User) { u.FullName = domaintest.FullName(domaintest.NewID()) })
 		return s.UpdateUser(ctx, admin.Actor(), next, current)
 	})
-	succeeded := 0
-	for _, err := range results {
-		if err == nil {
-			succeeded++
-		} else {
-			assert.ErrorIs(t, err, domain.ErrStale)
-		}
-	}
+	succeeded := successes(t, results, domain.ErrStale)
 	assert.Positive(t, succeeded)
 	assert.Less(t, succeeded, len(results), "no two came at the same time")
 }

@@ -20,6 +20,19 @@ import (
 // callers is how many call the store concurrently: as many as it has connections.
 const callers = 8
 
+// successes returns how many calls succeeded. It checks that each other call failed with refusal.
+func successes(t *testing.T, errs []error, refusal error) (n int) {
+	t.Helper()
+	for _, err := range errs {
+		if err == nil {
+			n++
+		} else {
+			assert.ErrorIs(t, err, refusal)
+		}
+	}
+	return n
+}
+
 // during makes calls concurrently for that long and returns their errors.
 func during(d time.Duration, call func(caller int) error) []error {
 	results := make([][]error, callers)
