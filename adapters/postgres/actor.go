@@ -40,6 +40,11 @@ func queryAs(ctx context.Context, c session.Conn, by domain.Actor, st session.St
 	return err
 }
 
+// query returns the query that executes st, for which no actor is signed in.
+func query(ctx context.Context, c session.Conn, st session.Statement) sqltable.Query {
+	return func(row func(scan func(...any) error) error) error { return c.Query(ctx, st, row) }
+}
+
 // as returns the query that executes st by queryAs.
 func as(ctx context.Context, c session.Conn, by domain.Actor, st session.Statement) sqltable.Query {
 	return func(row func(scan func(...any) error) error) error { return queryAs(ctx, c, by, st, row) }

@@ -81,9 +81,7 @@ func oneWithOwner[E any](ctx context.Context, c session.Conn, t table[E], condit
 		Args: []any{key(value)},
 	}
 	var hash string
-	owner, entity, err = sqltable.Pair(users.Table, t.Table, func(row func(scan func(...any) error) error) error {
-		return c.Query(ctx, st, row)
-	}, &hash)
+	owner, entity, err = sqltable.Pair(users.Table, t.Table, query(ctx, c, st), &hash)
 	owner.PasswordHash = hash
 	return entity, owner, err
 }

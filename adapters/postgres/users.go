@@ -186,7 +186,7 @@ func (s *Store) userForSignIn(ctx context.Context, condition, value string) (dom
 	}
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.User, error) {
 		var hash string
-		u, err := users.One(func(row func(scan func(...any) error) error) error { return c.Query(ctx, st, row) }, &hash)
+		u, err := users.One(query(ctx, c, st), &hash)
 		u.PasswordHash = hash
 		return u, err
 	})

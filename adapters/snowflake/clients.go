@@ -2,7 +2,6 @@ package snowflake
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
@@ -73,9 +72,5 @@ func (s *Store) UseClientForSignIn(ctx context.Context, id string, at time.Time)
 			AND used_at IS NULL`,
 		Args: []any{at, id},
 	}
-	err := s.change(ctx, clients.Name, st, func(context.Context, session.Conn) error { return domain.ErrNotFound })
-	if errors.Is(err, domain.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return s.changed(ctx, clients.Name, st, domain.ErrNotFound)
 }

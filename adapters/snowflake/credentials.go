@@ -56,9 +56,7 @@ func (t table[E]) withAccount(ctx context.Context, c session.Conn, column, value
 			WHERE t.` + column + ` = ?`,
 		Args: []any{value},
 	}
-	e, u, err := sqltable.Pair(t.Table, users.Table, func(row func(scan func(...any) error) error) error {
-		return c.Query(ctx, st, row)
-	})
+	e, u, err := sqltable.Pair(t.Table, users.Table, query(ctx, c, st))
 	if errors.Is(err, domain.ErrNotFound) {
 		err = maybeBehind{err}
 	}

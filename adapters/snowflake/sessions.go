@@ -2,7 +2,6 @@ package snowflake
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/echo-in-snowflake/echo-in-snowflake/adapters/snowflake/session"
@@ -76,11 +75,5 @@ func (s *Store) RefreshSession(ctx context.Context, next domain.Session) error {
 // EndSessionForRefresh implements [ports.SessionStore].
 func (s *Store) EndSessionForRefresh(ctx context.Context, id string) (bool, error) {
 	st := session.Statement{SQL: "DELETE FROM sessions\nWHERE id = ?", Args: []any{id}}
-	err := s.change(ctx, sessions.Name, st, func(context.Context, session.Conn) error {
-		return maybeBehind{domain.ErrNotFound}
-	})
-	if errors.Is(err, domain.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return s.changed(ctx, sessions.Name, st, maybeBehind{domain.ErrNotFound})
 }

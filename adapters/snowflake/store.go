@@ -91,6 +91,15 @@ func (s *Store) change(ctx context.Context, table string, st session.Statement, 
 	return s.write(ctx, st, diagnose)
 }
 
+// changed is change for a statement whose caller only wants to know whether it touched a row. none is ErrNotFound.
+func (s *Store) changed(ctx context.Context, table string, st session.Statement, none error) (bool, error) {
+	err := s.change(ctx, table, st, func(context.Context, session.Conn) error { return none })
+	if errors.Is(err, domain.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // write executes a statement that no rule across rows concerns.
 func (s *Store) write(ctx context.Context, st session.Statement, diagnose diagnosis) error {
 	return unlessDone(s.db.Write(ctx, func(ctx context.Context, c session.Conn) error {

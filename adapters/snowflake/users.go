@@ -156,7 +156,7 @@ func (s *Store) DeleteUser(ctx context.Context, by domain.Actor, id string, ifVe
 func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.User, error) {
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.User, error) {
 		st := selectUsers(users, "WHERE u.email = ?", email.String())
-		return users.One(func(row func(scan func(...any) error) error) error { return c.Query(ctx, st, row) })
+		return users.One(query(ctx, c, st))
 	})
 }
 
@@ -164,7 +164,7 @@ func (s *Store) UserForSignIn(ctx context.Context, email domain.Email) (domain.U
 func (s *Store) UserForSnowflakeSignIn(ctx context.Context, user domain.SnowflakeUser) (domain.User, error) {
 	return session.Read(ctx, s.db, func(ctx context.Context, c session.Conn) (domain.User, error) {
 		st := selectUsers(users, "WHERE u.snowflake_user = ?", user.String())
-		u, err := users.One(func(row func(scan func(...any) error) error) error { return c.Query(ctx, st, row) })
+		u, err := users.One(query(ctx, c, st))
 		if errors.Is(err, domain.ErrNotFound) {
 			err = maybeBehind{err}
 		}
