@@ -20,7 +20,8 @@ func (s *Service) SignInClient(ctx context.Context, id, secret, source string) (
 		s.Audit(ctx, domain.Event{
 			Name: domain.EventClientSignInFailed, SubjectID: c.OwnerID, ObjectID: c.ID, Source: source,
 		})
-		return domain.Token{}, s.failed(source, domain.ErrInvalidClient)
+		s.countFailure(source)
+		return domain.Token{}, domain.ErrInvalidClient
 	}
 	if _, used := c.UsedAt.Get(); !used {
 		// An error only delays the event until the next use.

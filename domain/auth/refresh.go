@@ -61,20 +61,19 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, source string) (dom
 	if err := s.SourceAttempts.Check(source); err != nil {
 		return domain.Grant{}, err
 	}
-	token, ok := parseRefreshToken(refreshToken)
-	if !ok {
-		return domain.Grant{}, s.failed(source, domain.ErrInvalidGrant)
-	}
 	var g domain.Grant
-	err := domain.RetryStale(ctx, func() (err error) {
-		g, err = s.refresh(ctx, token, source)
-		return err
-	})
+	err := error(domain.ErrInvalidGrant)
+	if token, ok := parseRefreshToken(refreshToken); ok {
+		err = domain.RetryStale(ctx, func() (err error) {
+			g, err = s.refresh(ctx, token, source)
+			return err
+		})
+	}
 	if errors.Is(err, domain.ErrNotFound) {
 		err = domain.ErrInvalidGrant
 	}
 	if errors.Is(err, domain.ErrInvalidGrant) {
-		err = s.failed(source, err)
+		s.countFailure(source)
 	}
 	if err != nil {
 		return domain.Grant{}, err
@@ -128,14 +127,12 @@ func (s *Service) SignOut(ctx context.Context, refreshToken, source string) erro
 	if err := s.SourceAttempts.Check(source); err != nil {
 		return err
 	}
-	token, ok := parseRefreshToken(refreshToken)
-	if !ok {
-		_ = s.failed(source, nil)
-		return nil
+	session, err := domain.Session{}, error(domain.ErrNotFound)
+	if token, ok := parseRefreshToken(refreshToken); ok {
+		session, _, err = s.Store.SessionForRefresh(ctx, hashOf(token.lookup), hashOf(token.secret))
 	}
-	session, _, err := s.Store.SessionForRefresh(ctx, hashOf(token.lookup), hashOf(token.secret))
 	if errors.Is(err, domain.ErrNotFound) {
-		_ = s.failed(source, nil)
+		s.countFailure(source)
 		return nil
 	}
 	if err != nil {
@@ -162,8 +159,7 @@ func (s *Service) endSession(ctx context.Context, id, ownerID, source string) er
 	return err
 }
 
-// failed counts a failure of the source, and returns refusal.
-func (s *Service) failed(source string, refusal error) error {
-	_ = s.SourceAttempts.Take(source) // none is left: the next try is refused
-	return refusal
+// countFailure counts a failure of the source.
+func (s *Service) countFailure(source string) {
+	_ = s.SourceAttempts.Take(source) // an error means that none is left: the next try is refused
 }
