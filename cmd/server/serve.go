@@ -172,18 +172,15 @@ func (s *service) cleanUp(ctx context.Context, log *zap.Logger) {
 			return
 		case <-time.After(cleanupInterval + rand.N(cleanupInterval)):
 		}
-		err := s.cleanUpOnce(ctx)
-		if ctx.Err() != nil {
+		switch err := s.cleanUpOnce(ctx); {
+		case ctx.Err() != nil:
 			return
-		}
-		failed := ""
-		if err != nil {
-			failed = err.Error()
-		}
-		if err != nil && failed != logged {
+		case err == nil:
+			logged = ""
+		case err.Error() != logged:
 			log.Warn("ended sessions and clients could not be removed", zap.Error(err))
+			logged = err.Error()
 		}
-		logged = failed
 	}
 }
 

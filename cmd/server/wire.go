@@ -204,18 +204,19 @@ func newFirstSuperuser(cfg config.Config) (firstSuperuser, error) {
 	f := firstSuperuser{
 		noPassword: !cfg.PasswordSignIn, configured: cfg.FirstSuperuserPassword.Reveal(), serviceName: cfg.ProjectName,
 	}
-	var errs [2]error
-	if f.email, errs[0] = domain.ParseEmail(cfg.FirstSuperuser); errs[0] != nil {
-		errs[0] = fmt.Errorf("FIRST_SUPERUSER: %w", errs[0])
+	var errs []error
+	var err error
+	if f.email, err = domain.ParseEmail(cfg.FirstSuperuser); err != nil {
+		errs = append(errs, fmt.Errorf("FIRST_SUPERUSER: %w", err))
 	}
 	if name := cfg.FirstSuperuserSnowflakeUser; name != "" {
 		user, err := domain.ParseSnowflakeUser(name)
 		if err != nil {
-			errs[1] = fmt.Errorf("FIRST_SUPERUSER_SNOWFLAKE_USER: %w", err)
+			errs = append(errs, fmt.Errorf("FIRST_SUPERUSER_SNOWFLAKE_USER: %w", err))
 		}
 		f.snowflakeUser = domain.Some(user)
 	}
-	return f, errors.Join(errs[:]...)
+	return f, errors.Join(errs...)
 }
 
 // password returns the password, or a configError if no account may have it. It allows the default:
