@@ -173,8 +173,8 @@ var keys = withFileKeys([]Key{
 	},
 	{
 		Name: "PASSWORD_SIGN_IN", Default: "true",
-		Description: "true, or false: nobody can sign in with a password; " +
-			"needs SNOWFLAKE_SIGN_IN and FIRST_SUPERUSER_SNOWFLAKE_USER",
+		Description: "true, or false: the service refuses passwords; " +
+			"false needs SNOWFLAKE_SIGN_IN and FIRST_SUPERUSER_SNOWFLAKE_USER",
 		set: parsed(parseBool, func(c *Config) *bool { return &c.PasswordSignIn }),
 	},
 	{

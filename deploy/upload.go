@@ -138,7 +138,7 @@ func (d *deployment) upload(ctx context.Context) (version string, err error) {
 }
 
 // createSecrets returns the statements that create the missing secrets and let the service read all. Without
-// passwords, nobody ever uses that of the first superuser.
+// passwords, it does not ask for that of the first superuser, which the service never uses.
 func (d *deployment) createSecrets(ctx context.Context, existing []row) (statements []string, err error) {
 	document, err := d.specDocument()
 	if err != nil {

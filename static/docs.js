@@ -29,7 +29,7 @@ const ui = SwaggerUIBundle({
   plugins: [absoluteAddresses],
 })
 
-// Signs in as the user whom the gateway of Snowflake knows. Swagger UI then has the token as from its own dialog.
+// Signs in as the user that the gateway of Snowflake names. Swagger UI then has the token as from its own dialog.
 const signInWithSnowflake = async () => {
   const reply = await fetch('auth/snowflake', { method: 'POST' })
   const body = await reply.json()

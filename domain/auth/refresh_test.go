@@ -96,7 +96,7 @@ func TestSignInStartsASession(t *testing.T) {
 		domain.ErrUnavailable: domain.ErrUnavailable,
 		domain.ErrSignedOut:   domain.ErrContended, // the account has changed since it was read
 	} {
-		run(t, "a store that answers "+fault.Error()+" lets nobody in", func(t *testing.T, s *fixture) {
+		run(t, "a store that answers "+fault.Error()+" lets no account in", func(t *testing.T, s *fixture) {
 			s.faulty.sessionErr = fault
 			g, err := s.SignIn(t.Context(), annEmail, correct, from(source))
 			assert.ErrorIs(t, err, want)
@@ -154,7 +154,7 @@ func TestRefresh(t *testing.T) {
 			Name: domain.EventRefreshTokenReused, SubjectID: ann.ID, ObjectID: session.ID, Source: source,
 		}}, s.events)
 	})
-	run(t, "ends the session if a token before the replaced one is used, also at once", func(t *testing.T, s *fixture) {
+	run(t, "ends the session if a token before the replaced one is used, also immediately", func(t *testing.T, s *fixture) {
 		first := s.signIn(t)
 		third := s.refresh(t, s.refresh(t, first))
 		s.assertEnded(t, first)

@@ -67,8 +67,8 @@ func randomBytes(size int) []byte {
 	return b
 }
 
-// hashOf returns the SHA-256 of a secret, hexadecimal. A slow hash would protect nothing: nobody can guess 128 random
-// bits or more.
+// hashOf returns the SHA-256 of a secret, hexadecimal. A slow hash would not protect more: 128 random bits
+// cannot be guessed.
 func hashOf(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

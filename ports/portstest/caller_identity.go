@@ -34,7 +34,7 @@ func TestCallerIdentity(t *testing.T, open func(*testing.T) (ports.CallerIdentit
 			test(t, identity, gateway)
 		})
 	}
-	run("the token proves its user, whose name stays as it is", func(t *testing.T, i ports.CallerIdentity, g Gateway) {
+	run("the token proves its user, and the name stays as it is", func(t *testing.T, i ports.CallerIdentity, g Gateway) {
 		for _, user := range []string{
 			"ANN", "ann", "Ann of \"Quotes\"", "ann@example.com", "Анна", strings.Repeat("X", domain.MaxSnowflakeUser),
 		} {
@@ -94,7 +94,7 @@ func testRefusedCallers(run func(string, func(*testing.T, ports.CallerIdentity, 
 }
 
 func testUnansweredCallers(run func(string, func(*testing.T, ports.CallerIdentity, Gateway))) {
-	run("nobody is refused while Snowflake is away", func(t *testing.T, i ports.CallerIdentity, g Gateway) {
+	run("no caller is refused while Snowflake is away", func(t *testing.T, i ports.CallerIdentity, g Gateway) {
 		token := g.CallerToken("ANN")
 		g.Stop()
 		for _, sent := range []string{token, "forged"} {
